@@ -11,6 +11,7 @@
 pub mod act;
 pub mod amount;
 pub mod attachment;
+pub mod content;
 pub mod payment;
 pub mod place;
 pub mod relation;
@@ -18,6 +19,7 @@ pub mod relation;
 pub use act::{Act, Actor, GateFacts, Verdict};
 pub use amount::Msat;
 pub use attachment::AttachmentRef;
+pub use content::{Attachment, AttachmentPlace, Content, Encoding, LineEnding};
 pub use payment::{CancelReason, GateId, GateState, HoldKind, PaymentHash, Preimage, QuoteId, QuoteState};
 pub use place::Place;
 pub use relation::{AcceptOn, Prices, Relation, UnverifiedPolicy};
