@@ -1,1 +1,224 @@
-//! store
+//! Remembers everything: accounts, mailboxes, sealed messages, gates, the ledger, the outbox.
+//!
+//! Stands: a room. Uses the words of [`lnmp`]; the only code that knows the database. It decides
+//! nothing: what a user's act means comes from the [`Rules`] the house hands in, and is carried out
+//! in the same transaction as the act.
+//!
+//! ```text
+//!   deliver ──▶ message + entry(UID, MODSEQ) + gate + jobs      one transaction, one fsync
+//!   move ─────▶ entries + tombstone + verdict + jobs            one transaction, one fsync
+//! ```
+//! Start at [`Store`] (the boundary a second engine has to pass, with `contract`), then [`sqlite`].
+//!
+//! Promises. A call that returned `Ok` survives a power cut. UIDVALIDITY never changes; a UID is never
+//! used twice; MODSEQ only grows. Message bodies arrive here sealed; what the server itself must read
+//! (authors, queue, folder names) is encrypted under the bridge key before the database sees it.
+//!
+//! Absent on purpose: clocks (`now` is always an argument), prices, sockets.
+
+mod account;
+mod error;
+mod gate;
+mod ledger;
+mod mailbox;
+mod message;
+mod queue;
+pub mod limits;
+
+pub use account::{
+    Account, AccountId, AccountSettings, Alias, AliasId, Contact, Credential, CredentialId, CredentialKind, NewAccount,
+    NewAlias, NewCredential, Resolution, Standing, StandingQuery,
+};
+pub use error::StoreError;
+pub use gate::{AskCounts, Decided, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page, Quote, Rules};
+pub use ledger::{Balances, LedgerLine, Posting, Side};
+pub use mailbox::{
+    Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, Mailbox, MailboxId, MailboxStatus, ModSeq, Uid,
+    UidValidity, View,
+};
+pub use message::{Append, Appended, Author, Batch, Delivered, Delivery, MessageId, SealedParts, SentRecord};
+pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Preimage, QuoteId, Relation};
+use tokio::sync::broadcast;
+
+/// Milliseconds since 1970-01-01 UTC.
+pub type UnixMs = i64;
+
+/// What every call here returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The boundary: whole domain operations, each one transaction, each safe to call from any task.
+///
+/// Nothing crosses accounts in one transaction except [`Store::commit`] of one SMTP transaction, whose
+/// atomicity design section 2.6 asks for on one engine.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ---- accounts ----
+    /// Creates the account with its eight folders, each with a UIDVALIDITY of its own.
+    async fn create_account(&self, new: NewAccount, now: UnixMs) -> Result<AccountId>;
+    /// One account.
+    async fn account(&self, id: AccountId) -> Result<Option<Account>>;
+    /// The account whose primary address this is; `local` and `domain` in lower case.
+    async fn account_by_address(&self, local: &str, domain: &str) -> Result<Option<Account>>;
+    /// All accounts, oldest first.
+    async fn accounts(&self) -> Result<Vec<Account>>;
+    /// Replaces an account's settings.
+    async fn update_settings(&self, id: AccountId, settings: AccountSettings) -> Result<()>;
+    /// Removes the account and everything of it; returns the CIDs nobody references any more. Open
+    /// payments to it are cancelled by jobs.
+    async fn remove_account(&self, id: AccountId, now: UnixMs) -> Result<Vec<String>>;
+    /// Every credential of an account.
+    async fn credentials(&self, account: AccountId) -> Result<Vec<Credential>>;
+    /// Adds a key wrap.
+    async fn add_credential(&self, account: AccountId, new: NewCredential, now: UnixMs) -> Result<CredentialId>;
+    /// Swaps the wraps of one kind for a new one in one step (a password change).
+    async fn replace_credential(&self, account: AccountId, new: NewCredential, now: UnixMs) -> Result<CredentialId>;
+    /// Deletes a wrap.
+    async fn remove_credential(&self, account: AccountId, id: CredentialId) -> Result<bool>;
+
+    // ---- who is addressed, and what the author is to them ----
+    /// Resolves a recipient address (lower case) to an account, by address or alias.
+    async fn resolve(&self, local: &str, domain: &str, now: UnixMs) -> Result<Resolution>;
+    /// Adds an alias; an error when the address is taken.
+    async fn add_alias(&self, new: NewAlias, now: UnixMs) -> Result<AliasId>;
+    /// All aliases, or those of one account.
+    async fn aliases(&self, account: Option<AccountId>) -> Result<Vec<Alias>>;
+    /// Removes an alias.
+    async fn remove_alias(&self, local: &str, domain: &str) -> Result<bool>;
+    /// Everything the receive path asks about an author, in one read.
+    async fn standing(&self, account: AccountId, query: StandingQuery) -> Result<Standing>;
+    /// Sets an author's relation (the contact command; `Unverified` removes the contact).
+    async fn set_relation(&self, account: AccountId, author: &str, relation: Relation, now: UnixMs) -> Result<()>;
+    /// The contacts of an account, by name.
+    async fn contacts(&self, account: AccountId) -> Result<Vec<Contact>>;
+
+    // ---- mail comes in, goes out ----
+    /// Commits one SMTP transaction: messages, entries with UIDs, gates, jobs, outgoing mail, contacts,
+    /// verdicts of replies. All of it or nothing; on `Ok` it is on disk.
+    async fn commit(&self, batch: Batch, now: UnixMs) -> Result<Vec<Delivered>>;
+    /// Due outgoing mail, leased until `now + lease_ms` so that a crashed sender's rows come back.
+    async fn lease_queue(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<QueueItem>>;
+    /// Ends, retries or fails leased items, and enqueues what that causes (DSNs), in one step.
+    async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()>;
+    /// Everything waiting, oldest first, without bodies.
+    async fn queue(&self) -> Result<Vec<QueueItem>>;
+    /// Makes one item (or all) due now.
+    async fn retry_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize>;
+    /// Drops an item without a DSN: the postmaster's decision.
+    async fn remove_queue(&self, id: QueueId) -> Result<bool>;
+    /// When the next queue item or job falls due.
+    async fn next_due(&self) -> Result<Option<UnixMs>>;
+    /// Files a mail to the sandbox's catch-all.
+    async fn catch_mail(&self, mail: CaughtMail) -> Result<()>;
+    /// The sandbox's catch-all, newest last.
+    async fn caught_mail(&self) -> Result<Vec<CaughtMail>>;
+
+    // ---- mailboxes ----
+    /// All mailboxes of an account, INBOX first, then by name.
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>>;
+    /// Creates a mailbox (no parents: the caller names each); an error when it exists.
+    async fn create_mailbox(&self, account: AccountId, name: &str, now: UnixMs) -> Result<Mailbox>;
+    /// Deletes a mailbox of the user's own with all entries; [`StoreError::Cannot`] for the born ones
+    /// that must stay. Expunging decides as EXPUNGE does. Returns CIDs nobody references any more.
+    async fn delete_mailbox(&self, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>>;
+    /// Renames; children are renamed by the caller. UIDVALIDITY and UIDs stay.
+    async fn rename_mailbox(&self, account: AccountId, id: MailboxId, name: &str) -> Result<()>;
+    /// Sets or clears the subscription; survives for names without a mailbox.
+    async fn subscribe(&self, account: AccountId, name: &str, subscribed: bool) -> Result<()>;
+    /// Subscribed names, also those whose mailbox is gone.
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>>;
+    /// Counts for STATUS and LIST-STATUS, one row for each asked mailbox, in order.
+    async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>>;
+    /// A consistent snapshot for SELECT (`claim_recent`) or EXAMINE.
+    async fn open(&self, account: AccountId, id: MailboxId, claim_recent: bool) -> Result<View>;
+    /// What changed after `since`: entries new or changed, UIDs gone.
+    async fn changes(&self, account: AccountId, id: MailboxId, since: ModSeq) -> Result<Changes>;
+    /// Sealed summaries, in the order asked; a message gone meanwhile is left out.
+    async fn summaries(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>>;
+    /// One sealed content.
+    async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>>;
+    /// APPEND; may be an accept ([`Act::AppendedAgain`]) when `content_digest` matches an armed decline.
+    async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
+    /// STORE. Returns the entries as they are now (server keywords untouched), in UID order; vanished
+    /// UIDs are looked up among the tombstones for decision keywords and otherwise skipped.
+    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<Vec<Entry>>;
+    /// COPY. UIDs gone by a server-made move are followed through their tombstone.
+    async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now: UnixMs) -> Result<Copied>;
+    /// MOVE: as COPY, and the source entries vanish in the same transaction.
+    async fn move_entries(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now: UnixMs) -> Result<Copied>;
+    /// EXPUNGE of `\Deleted` entries, or of those among `uids`. Returns UIDs removed; content whose last
+    /// entry goes is deleted, its CIDs are queued as [`JobKind::Unpin`].
+    async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>>;
+    /// Every change of any mailbox, after its commit. Bounded: a lagging receiver must reread.
+    fn watch(&self) -> broadcast::Receiver<Change>;
+    /// Notes that a session looked at Requests (no notice is due for an hour).
+    async fn requests_seen(&self, account: AccountId, now: UnixMs) -> Result<()>;
+
+    // ---- gates and payments ----
+    /// One gate with its quotes, newest quote last.
+    async fn gate(&self, id: GateId) -> Result<Option<Gate>>;
+    /// Gates by filter, newest last.
+    async fn gates(&self, filter: GateFilter) -> Result<Vec<Gate>>;
+    /// The page a 128-bit token names: every open mail of that author to that account.
+    async fn page(&self, token: &str) -> Result<Option<Page>>;
+    /// Begins a quote: stores hash and preimage before any invoice exists. `None` when the gate takes no
+    /// payment now (over, held, or a live quote of the same amount is there).
+    async fn begin_quote(&self, gate: GateId, amount: Msat, kind: HoldKind, preimage: &Preimage, expires_at: UnixMs, now: UnixMs)
+    -> Result<Option<QuoteId>>;
+    /// Publishes the invoice of a begun quote.
+    async fn publish_quote(&self, quote: QuoteId, bolt11: &str) -> Result<()>;
+    /// Quotes whose payment may still arrive or be locked: live, held, cancelled since `cancelled_since`.
+    async fn open_quotes(&self, cancelled_since: UnixMs) -> Result<Vec<Quote>>;
+    /// The quote of a hash, with its gate.
+    async fn quote(&self, hash: &PaymentHash) -> Result<Option<Quote>>;
+    /// The preimage of a quote: for the claim, and to issue an invoice again.
+    async fn preimage(&self, quote: QuoteId) -> Result<Option<Preimage>>;
+    /// A payment is locked at the node. Commits before anybody tells the node anything: the gate is held
+    /// and the mail moved, or the quote is cancelled with a [`JobKind::Cancel`].
+    async fn payment_held(&self, incoming: Incoming, now: UnixMs) -> Result<HeldOutcome>;
+    /// A payment arrived: quote and gate settled, ledger lines written, once. `false` for a repeat.
+    async fn payment_settled(&self, hash: &PaymentHash, amount: Msat, now: UnixMs) -> Result<bool>;
+    /// The claim came too late: settling becomes lost. `false` when it is not settling.
+    async fn payment_lost(&self, quote: QuoteId, now: UnixMs) -> Result<bool>;
+    /// The node failed a held payment by itself, or a cancel is due for another reason.
+    async fn payment_gone(&self, hash: &PaymentHash, reason: CancelReason, now: UnixMs) -> Result<bool>;
+    /// Judges an act on a gate that no mailbox command carries (command line, timers).
+    async fn decide(&self, gate: GateId, act: Act, now: UnixMs) -> Result<Decided>;
+    /// Applies [`Act::HoldEnded`] to each held gate past its clock or within `margin_blocks` of its
+    /// deadline; expires live quotes past their expiry. Returns the gates touched.
+    async fn end_holds(&self, now: UnixMs, height: u32, margin_blocks: u32) -> Result<Vec<GateId>>;
+    /// Erases authors of gates that ended before `before`.
+    async fn erase_authors(&self, before: UnixMs) -> Result<usize>;
+
+    // ---- jobs: what must happen after a commit, at least once ----
+    /// Due jobs, leased until `now + lease_ms`.
+    async fn lease_jobs(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<Job>>;
+    /// Ends a job, committing what it caused (a payment request is enqueued exactly here).
+    async fn finish_job(&self, id: JobId, causes: Batch, now: UnixMs) -> Result<()>;
+    /// Puts a job off.
+    async fn retry_job(&self, id: JobId, due: UnixMs) -> Result<()>;
+    /// Counts payment requests since `since`: by author and account, by author, by author domain, by DKIM
+    /// signature. The hashes are taken here under the bridge key.
+    async fn ask_counts(&self, gate: GateId, now: UnixMs) -> Result<AskCounts>;
+
+    // ---- the ledger ----
+    /// Posts one balanced, append-only transaction; refused when it does not balance.
+    async fn post(&self, posting: Posting, now: UnixMs) -> Result<()>;
+    /// Sums of every ledger account.
+    async fn balances(&self) -> Result<Balances>;
+    /// The history of one ledger account, oldest first.
+    async fn ledger(&self, account: Option<AccountId>) -> Result<Vec<LedgerLine>>;
+
+    // ---- the engine ----
+    /// A small named value of the house (start epoch, bootstrap marks); encrypted at rest.
+    async fn get_meta(&self, key: &str) -> Result<Option<Vec<u8>>>;
+    /// Sets it.
+    async fn set_meta(&self, key: &str, value: &[u8]) -> Result<()>;
+    /// Every CID some message references, for pin restore and orphan collection.
+    async fn cids(&self) -> Result<Vec<String>>;
+    /// Flushes and closes; later calls fail.
+    async fn close(&self);
+}
