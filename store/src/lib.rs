@@ -140,6 +140,9 @@ pub trait Store: Send + Sync + 'static {
     async fn summaries(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>>;
     /// One sealed content.
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>>;
+    /// Sealed contents in the order asked, until `bytes_max` octets are reached (at least one is given); a
+    /// message gone meanwhile is left out. Ask again for the rest.
+    async fn contents(&self, account: AccountId, ids: &[MessageId], bytes_max: usize) -> Result<Vec<(MessageId, Bytes)>>;
     /// APPEND; may be an accept ([`Act::AppendedAgain`]) when `content_digest` matches an armed decline.
     async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
     /// STORE. Returns the entries as they are now (server keywords untouched), in UID order; vanished
@@ -187,6 +190,9 @@ pub trait Store: Send + Sync + 'static {
     async fn payment_gone(&self, hash: &PaymentHash, reason: CancelReason, now: UnixMs) -> Result<bool>;
     /// Judges an act on a gate that no mailbox command carries (command line, timers).
     async fn decide(&self, gate: GateId, act: Act, now: UnixMs) -> Result<Decided>;
+    /// Judges a [`JobKind::Demote`]: when the mail still lies in Junk, its author goes one step down.
+    /// `false` when it was taken out again, or the author cannot be known.
+    async fn demote(&self, account: AccountId, message: MessageId, now: UnixMs) -> Result<bool>;
     /// Applies [`Act::HoldEnded`] to each held gate past its clock or within `margin_blocks` of its
     /// deadline; expires live quotes past their expiry. Returns the gates touched.
     async fn end_holds(&self, now: UnixMs, height: u32, margin_blocks: u32) -> Result<Vec<GateId>>;

@@ -53,6 +53,9 @@ pub struct Delivery {
     pub author: Option<Author>,
     /// Its Message-ID: hashed here under the bridge key, for reply detection and Sent copies.
     pub message_id: Option<String>,
+    /// SHA-256 of the whole message as a client sees it; hashed here under the bridge key. A gated mail that
+    /// a client expunges and appends again is recognised by it ([`lnmp::Act::AppendedAgain`]).
+    pub content_digest: Option<[u8; 32]>,
     /// The gate of a priced mail.
     pub gate: Option<NewGate>,
     /// The temporary alias it used up.
