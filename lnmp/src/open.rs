@@ -1,0 +1,258 @@
+//! Opening what [`crate::Sealer`] sealed, and the way to and from the wire (protocol.md §7, §8).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Mutex;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::aead::{Algorithm, TAG_BYTES};
+use crate::identity::sha256;
+use crate::jcs;
+use crate::limits::{HEADER_BYTES_MAX, OPENER_EPOCHS_MAX, PLAINTEXT_BYTES_MAX, WIRE_MESSAGE_BYTES_MAX};
+use crate::message::{AuthorVerified, Binding, ContentId, Header, MessageError, MessageId, Scheme};
+use crate::padding::unpad;
+use crate::seal::{BLOB_VERSION, CONTENT_PREFIX_BYTES, PREFIX_BYTES, Purpose, agree, derive};
+use crate::{Identity, PublicKey};
+
+/// Fields that each receiver computes or notes for itself: not signed, and dropped when they arrive (§5).
+pub const RELAY_LOCAL_FIELDS: [&str; 3] = ["priority", "receivedAt", "hops"];
+
+/// Why a blob did not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Cut short, or of another kind or version than asked for.
+    #[error("the blob is not a sealed {0} of version 1")]
+    Malformed(&'static str),
+    /// Larger than anything we would have sealed.
+    #[error("the blob is too large")]
+    TooLarge,
+    /// Sealed to another key.
+    #[error("the message is sealed to another key")]
+    NotForUs,
+    /// The header does not hold.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The AEAD refused: another key, or a changed bit.
+    #[error("the ciphertext does not open: it was changed, or sealed to another key")]
+    Tampered,
+}
+
+/// A message that was opened. That its author wrote it has been checked: it holds the proof.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// What the author signed.
+    pub id: MessageId,
+    /// What the payment commits to.
+    pub content_id: ContentId,
+    /// Who signed: for bridged mail, the bridge.
+    pub from: PublicKey,
+    /// When, in milliseconds since 1970, by the author's clock.
+    pub timestamp_ms: u64,
+    /// The plaintext, for [`crate::Content::decode`].
+    pub content: Vec<u8>,
+    /// The proof.
+    pub author: AuthorVerified,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("id", &self.id).field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// Opens what was sealed to one identity. Shared between the sessions of one account.
+///
+/// Remembers up to [`OPENER_EPOCHS_MAX`] agreed secrets, so that thousands of summaries sealed in one epoch
+/// cost one key agreement. Wiped when dropped.
+pub struct Opener {
+    identity: Identity,
+    agreed: Mutex<HashMap<[u8; 32], Zeroizing<[u8; 32]>>>,
+}
+
+impl Opener {
+    /// Opens as `identity`.
+    pub fn new(identity: &Identity) -> Self {
+        Self { identity: identity.clone(), agreed: Mutex::default() }
+    }
+
+    /// Whose messages it opens.
+    pub fn public_key(&self) -> PublicKey {
+        self.identity.public_key()
+    }
+
+    /// Opens a summary.
+    ///
+    /// A summary is not signed: its authenticity is the store's, which keeps it beside the message.
+    pub fn open_summary(&self, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
+        self.open_part(blob, Purpose::Summary)
+    }
+
+    /// Opens a digest line; as [`Opener::open_summary`].
+    pub fn open_digest(&self, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
+        self.open_part(blob, Purpose::Digest)
+    }
+
+    /// Opens a content: checks recipient, hash, id and signature, decrypts, removes the padding.
+    pub fn open_content(&self, blob: &[u8]) -> Result<Opened, OpenError> {
+        let (header, ciphertext) = split_content(blob)?;
+        let header = Header::parse(header)?;
+        check_hash(&header, ciphertext)?;
+        let author = header.verify()?;
+        self.decrypt(&header, ciphertext, author)
+    }
+
+    /// Opens a content whose id is known from our own records to be properly signed: no elliptic curve in
+    /// it, which is most of the time a small mail takes. The id still binds the header, and the AEAD
+    /// the ciphertext: nobody but its sealer and its recipient could make another one that opens.
+    pub fn open_known(&self, blob: &[u8], known: &MessageId) -> Result<Opened, OpenError> {
+        let (header, ciphertext) = split_content(blob)?;
+        let header = Header::parse(header)?;
+        let author = AuthorVerified::by_known_id(&header, known)?;
+        self.decrypt(&header, ciphertext, author)
+    }
+
+    fn decrypt(&self, header: &Header, ciphertext: &[u8], author: AuthorVerified) -> Result<Opened, OpenError> {
+        let binding = &header.binding;
+        if binding.to != *self.identity.public_key().as_bytes() {
+            return Err(OpenError::NotForUs);
+        }
+        let prk = self.agreed(&binding.ephemeral)?;
+        let key = derive(&prk, binding, Purpose::Content);
+        let padded =
+            binding.algorithm.open(&key, header.nonce, &header.ad()?, ciphertext).ok_or(OpenError::Tampered)?;
+        Ok(Opened {
+            id: header.id,
+            content_id: binding.content_id,
+            from: PublicKey::from_bytes(binding.from).map_err(|_| MessageError::Malformed("from"))?,
+            timestamp_ms: header.timestamp_ms,
+            content: unpad(padded).ok_or(OpenError::Tampered)?,
+            author,
+        })
+    }
+
+    fn open_part(&self, blob: &[u8], purpose: Purpose) -> Result<Vec<u8>, OpenError> {
+        let malformed = OpenError::Malformed(purpose.name());
+        let (prefix, ciphertext) = blob.split_first_chunk::<PREFIX_BYTES>().ok_or(malformed)?;
+        if prefix[0] != BLOB_VERSION || prefix[1] != purpose.code() {
+            return Err(malformed);
+        }
+        check_size(ciphertext)?;
+        let field = |from: usize| -> [u8; 32] { std::array::from_fn(|i| prefix[from + i]) };
+        let binding = Binding {
+            scheme: Scheme::from_code(prefix[2]).ok_or(malformed)?,
+            algorithm: Algorithm::from_code(prefix[3]).ok_or(malformed)?,
+            ephemeral: field(4),
+            from: field(36),
+            to: *self.identity.public_key().as_bytes(),
+            content_id: ContentId(std::array::from_fn(|i| prefix[68 + i])),
+        };
+        let nonce = std::array::from_fn(|i| prefix[84 + i]);
+        let prk = self.agreed(&binding.ephemeral)?;
+        let key = derive(&prk, &binding, purpose);
+        let padded = binding.algorithm.open(&key, nonce, prefix, ciphertext).ok_or(OpenError::Tampered)?;
+        unpad(padded).ok_or(OpenError::Tampered)
+    }
+
+    /// The agreed secret of an ephemeral key: remembered, or computed.
+    fn agreed(&self, ephemeral: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, OpenError> {
+        if let Some(prk) = self.lock().get(ephemeral) {
+            return Ok(prk.clone());
+        }
+        let point =
+            PublicKey::from_bytes(*ephemeral).map_err(|_| MessageError::Malformed("encrypted.ephemeralPubKey"))?;
+        let prk = agree(&self.identity.shared_x(&point));
+        let mut agreed = self.lock();
+        if agreed.len() >= OPENER_EPOCHS_MAX {
+            // A list that spans more epochs than this is read in order: the old ones are done with.
+            agreed.clear();
+        }
+        if let Entry::Vacant(entry) = agreed.entry(*ephemeral) {
+            entry.insert(prk.clone());
+        }
+        Ok(prk)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Zeroizing<[u8; 32]>>> {
+        // Nothing inside a lock can leave the map half changed.
+        self.agreed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opener({})", self.identity.public_key())
+    }
+}
+
+/// The id a content blob names, unchecked: to look it up before opening it.
+pub fn content_id_of(blob: &[u8]) -> Result<(MessageId, ContentId), OpenError> {
+    let header = Header::parse(split_content(blob)?.0)?;
+    Ok((header.id, header.binding.content_id))
+}
+
+/// The message as it goes over the wire: its header, with the ciphertext in base64 inside.
+pub fn wire_json(blob: &[u8]) -> Result<Value, OpenError> {
+    let (header, ciphertext) = split_content(blob)?;
+    Header::parse(header)?;
+    let mut value: Value = serde_json::from_slice(header).map_err(|_| MessageError::Malformed("its JSON"))?;
+    value["encrypted"]["ciphertext"] = BASE64_STANDARD.encode(ciphertext).into();
+    Ok(value)
+}
+
+/// The content blob of a message from the wire, after checking size, shape, time, hash, id and signature.
+/// Whether it opens only its recipient can say.
+pub fn from_wire(message: &Value, now_ms: u64) -> Result<Vec<u8>, OpenError> {
+    let mut value = message.clone();
+    let object = value.as_object_mut().ok_or(MessageError::Malformed("its JSON"))?;
+    for field in RELAY_LOCAL_FIELDS {
+        object.remove(field);
+    }
+    let encrypted = value["encrypted"].as_object_mut().ok_or(MessageError::Malformed("encrypted"))?;
+    let Some(Value::String(text)) = encrypted.remove("ciphertext") else {
+        return Err(MessageError::Malformed("encrypted.ciphertext").into());
+    };
+    if text.len() > WIRE_MESSAGE_BYTES_MAX {
+        return Err(OpenError::TooLarge);
+    }
+    let ciphertext = BASE64_STANDARD.decode(text).map_err(|_| MessageError::Malformed("encrypted.ciphertext"))?;
+    let bytes = jcs::canonical(&value).map_err(|_| MessageError::Malformed("its canonical form"))?;
+    if bytes.len() > HEADER_BYTES_MAX || bytes.len() + ciphertext.len() > WIRE_MESSAGE_BYTES_MAX {
+        return Err(OpenError::TooLarge);
+    }
+    let header = Header::from_value(value)?;
+    header.check_time(now_ms)?;
+    check_hash(&header, &ciphertext)?;
+    header.verify()?;
+    let length = u32::try_from(bytes.len()).map_err(|_| OpenError::TooLarge)?;
+    let mut blob = Vec::with_capacity(CONTENT_PREFIX_BYTES + bytes.len() + ciphertext.len());
+    blob.extend_from_slice(&[BLOB_VERSION, Purpose::Content.code()]);
+    blob.extend_from_slice(&length.to_be_bytes());
+    blob.extend_from_slice(&bytes);
+    blob.extend_from_slice(&ciphertext);
+    Ok(blob)
+}
+
+fn split_content(blob: &[u8]) -> Result<(&[u8], &[u8]), OpenError> {
+    let malformed = OpenError::Malformed("content");
+    let (prefix, rest) = blob.split_first_chunk::<CONTENT_PREFIX_BYTES>().ok_or(malformed)?;
+    if prefix[0] != BLOB_VERSION || prefix[1] != Purpose::Content.code() {
+        return Err(malformed);
+    }
+    let length = u32::from_be_bytes(std::array::from_fn(|i| prefix[2 + i])) as usize;
+    let (header, ciphertext) = rest.split_at_checked(length).ok_or(malformed)?;
+    check_size(ciphertext)?;
+    Ok((header, ciphertext))
+}
+
+/// Past the largest padded plaintext nothing of ours lies.
+fn check_size(ciphertext: &[u8]) -> Result<(), OpenError> {
+    if ciphertext.len() > PLAINTEXT_BYTES_MAX + 4096 + 4 + TAG_BYTES { Err(OpenError::TooLarge) } else { Ok(()) }
+}
+
+fn check_hash(header: &Header, ciphertext: &[u8]) -> Result<(), OpenError> {
+    if sha256(ciphertext) == header.sha256 { Ok(()) } else { Err(OpenError::Tampered) }
+}

@@ -1,0 +1,620 @@
+//! Keys at rest: the mailbox key and the credentials that unwrap it, the bridge key and what derives from it
+//! (protocol.md §10; local, never on the wire).
+
+use std::fmt;
+
+use argon2::{Argon2, Params, Version};
+use data_encoding::BASE32_NOPAD;
+use rand::{CryptoRng, RngCore};
+use ring::hmac;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::aead::{self, Algorithm, NONCE_BYTES};
+use crate::limits::{
+    ARGON2_KIB, ARGON2_KIB_MAX, ARGON2_LANES, ARGON2_LANES_MAX, ARGON2_PASSES, ARGON2_PASSES_MAX, PASSWORD_BYTES_MAX,
+};
+use crate::{Identity, Secret};
+
+/// Salt of every HKDF here.
+const SALT: &[u8] = b"lnmp-wrap/1";
+/// Octets of Argon2id's salt (RFC 9106 §3.1 recommends 16).
+const PASSWORD_SALT_BYTES: usize = 16;
+
+/// Why a key was not unwrapped, or a credential not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrapError {
+    /// The credential is not the one this wrap was made with (or the octets were changed: indistinguishable).
+    #[error("the credential does not open this key")]
+    Refused,
+    /// Not octets we wrote, or parameters past our limits.
+    #[error("the stored key is damaged")]
+    Malformed,
+    /// Not the shape of an app password.
+    #[error(
+        "an app password looks like satchel-xxxx-xxxx-xxxx-xxxx-xxxx-xxxx-xxxx-xxxx, with letters a-z and digits 2-7"
+    )]
+    AppPasswordShape,
+    /// Longer than anybody types.
+    #[error("a password has at most {PASSWORD_BYTES_MAX} octets")]
+    PasswordTooLong,
+    /// Not twelve known words that belong together.
+    #[error("a recovery phrase is twelve words of the English BIP39 list, exactly as they were shown")]
+    Phrase,
+}
+
+/// Encrypts `bytes` under `key`, tied to `ad`: `algorithm ‖ nonce ‖ ciphertext`.
+///
+/// The nonce is 96 bits of chance. One key must not seal more than 2^32 times; derive a subkey per purpose.
+pub fn seal_secret<R: RngCore + CryptoRng>(rng: &mut R, key: &[u8; 32], ad: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let algorithm = Algorithm::fastest();
+    let nonce = aead::random_nonce(rng);
+    let mut out = Vec::with_capacity(1 + NONCE_BYTES + bytes.len() + aead::TAG_BYTES);
+    out.push(algorithm.code());
+    out.extend_from_slice(&nonce);
+    out.extend_from_slice(bytes);
+    algorithm.seal_from(key, nonce, ad, &mut out, 1 + NONCE_BYTES);
+    out
+}
+
+/// The inverse of [`seal_secret`].
+///
+/// # Errors
+/// [`WrapError::Malformed`] on octets of another shape, [`WrapError::Refused`] on another key or `ad`.
+pub fn open_secret(key: &[u8; 32], ad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, WrapError> {
+    let (code, rest) = sealed.split_first().ok_or(WrapError::Malformed)?;
+    let algorithm = Algorithm::from_code(*code).ok_or(WrapError::Malformed)?;
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(WrapError::Malformed)?;
+    algorithm.open(key, *nonce, ad, ciphertext).ok_or(WrapError::Refused)
+}
+
+/// The key of the house: encrypts what the server needs while nobody is logged in.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct BridgeKey([u8; 32]);
+
+impl BridgeKey {
+    /// A new one.
+    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+        let mut key = Self([0; 32]);
+        rng.fill_bytes(&mut key.0);
+        key
+    }
+
+    /// The one a credential or a key file holds.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The octets, for the key file.
+    pub fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key for one purpose alone. Other purposes' keys tell nothing of it.
+    pub fn subkey(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        aead::expand(&self.0, &[SALT, b"/subkey/", purpose.as_bytes()])
+    }
+
+    /// HMAC-SHA256 of `bytes` under a key for `purpose`: an index that means nothing without the bridge key.
+    pub fn keyed_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
+        let key = aead::expand(&self.0, &[SALT, b"/hash/", purpose.as_bytes()]);
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), bytes);
+        tag.as_ref().try_into().expect("HMAC-SHA256 gives 32 octets")
+    }
+}
+
+impl fmt::Debug for BridgeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BridgeKey([secret])")
+    }
+}
+
+/// What Argon2id is to spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordParams {
+    /// Memory in KiB.
+    pub kib: u32,
+    /// Passes.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Default for PasswordParams {
+    fn default() -> Self {
+        Self { kib: ARGON2_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES }
+    }
+}
+
+/// Finds the wrap of an app password without trying them all. Not secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WrapId(pub [u8; 4]);
+
+impl fmt::Display for WrapId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// A password that the bridge made for one client: which wrap it opens, and 128 bits of chance.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct AppPassword {
+    id: [u8; 4],
+    secret: [u8; 16],
+}
+
+impl AppPassword {
+    /// What every app password begins with, so that a leaked one can be told from afar.
+    pub const PREFIX: &'static str = "satchel-";
+
+    /// A new one.
+    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+        let mut password = Self { id: [0; 4], secret: [0; 16] };
+        rng.fill_bytes(&mut password.id);
+        rng.fill_bytes(&mut password.secret);
+        password
+    }
+
+    /// Which wrap it opens.
+    pub fn wrap_id(&self) -> WrapId {
+        WrapId(self.id)
+    }
+
+    /// As it is shown, once: `satchel-` and eight groups of four.
+    pub fn show(&self) -> Secret<String> {
+        let mut octets = Zeroizing::new([0; 20]);
+        octets[..4].copy_from_slice(&self.id);
+        octets[4..].copy_from_slice(&self.secret);
+        let text = Zeroizing::new(BASE32_NOPAD.encode(octets.as_ref()).to_ascii_lowercase());
+        let mut out = String::with_capacity(48);
+        out.push_str("satchel");
+        for group in text.as_bytes().chunks(4) {
+            out.push('-');
+            out.extend(group.iter().map(|&octet| char::from(octet)));
+        }
+        Secret::new(out)
+    }
+
+    /// Whether a password may be one of ours: decides which way a login goes, before anything costs.
+    pub fn looks_like(text: &str) -> bool {
+        text.get(..Self::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(Self::PREFIX))
+    }
+
+    /// Reads one, forgiving case, spaces and misplaced hyphens.
+    ///
+    /// # Errors
+    /// [`WrapError::AppPasswordShape`].
+    pub fn parse(text: &str) -> Result<Self, WrapError> {
+        let text = text.trim();
+        if !Self::looks_like(text) || text.len() > 128 {
+            return Err(WrapError::AppPasswordShape);
+        }
+        let digits: Zeroizing<String> = Zeroizing::new(
+            text[Self::PREFIX.len()..]
+                .chars()
+                .filter(|c| !matches!(c, '-' | ' '))
+                .collect::<String>()
+                .to_ascii_uppercase(),
+        );
+        let octets = Zeroizing::new(BASE32_NOPAD.decode(digits.as_bytes()).map_err(|_| WrapError::AppPasswordShape)?);
+        let (id, secret) = octets.split_first_chunk::<4>().ok_or(WrapError::AppPasswordShape)?;
+        let secret = secret.try_into().map_err(|_| WrapError::AppPasswordShape)?;
+        Ok(Self { id: *id, secret })
+    }
+}
+
+impl fmt::Debug for AppPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AppPassword({}, [secret])", self.wrap_id())
+    }
+}
+
+/// Twelve words that open the mailbox when the password is lost. Not the identity's phrase.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct RecoveryPhrase([u8; 16]);
+
+impl RecoveryPhrase {
+    /// A new one.
+    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+        let mut phrase = Self([0; 16]);
+        rng.fill_bytes(&mut phrase.0);
+        phrase
+    }
+
+    /// As it is shown, once.
+    pub fn show(&self) -> Secret<String> {
+        let identity = bip39::Mnemonic::from_entropy(&self.0).expect("16 octets are a BIP39 entropy");
+        Secret::new(identity.to_string())
+    }
+
+    /// Reads twelve words, forgiving case and spacing.
+    ///
+    /// # Errors
+    /// [`WrapError::Phrase`].
+    pub fn parse(text: &str) -> Result<Self, WrapError> {
+        let text = Zeroizing::new(text.to_lowercase());
+        let mnemonic =
+            bip39::Mnemonic::parse_in(bip39::Language::English, text.as_str()).map_err(|_| WrapError::Phrase)?;
+        let entropy = Zeroizing::new(mnemonic.to_entropy());
+        entropy.as_slice().try_into().map(Self).map_err(|_| WrapError::Phrase)
+    }
+}
+
+impl fmt::Debug for RecoveryPhrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecoveryPhrase([secret])")
+    }
+}
+
+/// How a mailbox key is wrapped: the first octet of a wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WrapKind {
+    /// By a human password.
+    Password,
+    /// By an app password.
+    AppPassword,
+    /// By the recovery phrase.
+    Recovery,
+    /// By the bridge key: `custody = "server"`.
+    Bridge,
+}
+
+impl WrapKind {
+    const ALL: [Self; 4] = [Self::Password, Self::AppPassword, Self::Recovery, Self::Bridge];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Password => 1,
+            Self::AppPassword => 2,
+            Self::Recovery => 3,
+            Self::Bridge => 4,
+        }
+    }
+
+    /// What made this wrap.
+    ///
+    /// # Errors
+    /// [`WrapError::Malformed`].
+    pub fn of(wrap: &[u8]) -> Result<Self, WrapError> {
+        let code = wrap.first().ok_or(WrapError::Malformed)?;
+        Self::ALL.into_iter().find(|kind| kind.code() == *code).ok_or(WrapError::Malformed)
+    }
+}
+
+/// The random key that encrypts an account at rest. Every credential holds it wrapped.
+///
+/// `account` in all that follows names the account; a wrap moved to another account's row does not open.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct MailboxKey([u8; 32]);
+
+impl MailboxKey {
+    /// A new one.
+    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+        let mut key = Self([0; 32]);
+        rng.fill_bytes(&mut key.0);
+        key
+    }
+
+    /// Octets as a key.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The octets.
+    pub fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key for one purpose alone.
+    pub fn subkey(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        aead::expand(&self.0, &[SALT, b"/mailbox/", purpose.as_bytes()])
+    }
+
+    /// Wraps by a human password: `1 ‖ u32 KiB ‖ u32 passes ‖ u32 lanes ‖ salt ‖ sealed`. Costs what
+    /// `params` say: cap how many run at once.
+    ///
+    /// # Errors
+    /// [`WrapError::PasswordTooLong`]; [`WrapError::Malformed`] when `params` are out of bounds.
+    pub fn wrap_with_password<R: RngCore + CryptoRng>(
+        &self,
+        rng: &mut R,
+        account: &str,
+        password: &str,
+        params: PasswordParams,
+    ) -> Result<Vec<u8>, WrapError> {
+        let mut salt = [0; PASSWORD_SALT_BYTES];
+        rng.fill_bytes(&mut salt);
+        let key = stretch(password, &salt, params)?;
+        let mut wrap = vec![WrapKind::Password.code()];
+        for number in [params.kib, params.passes, params.lanes] {
+            wrap.extend_from_slice(&number.to_be_bytes());
+        }
+        wrap.extend_from_slice(&salt);
+        let ad = [wrap.as_slice(), account.as_bytes()].concat();
+        wrap.extend(seal_secret(rng, &key, &ad, &self.0));
+        Ok(wrap)
+    }
+
+    /// The inverse of [`MailboxKey::wrap_with_password`]. Costs what the wrap says, within our limits.
+    ///
+    /// # Errors
+    /// [`WrapError::Refused`] on a wrong password; [`WrapError::Malformed`].
+    pub fn unwrap_with_password(account: &str, password: &str, wrap: &[u8]) -> Result<Self, WrapError> {
+        const HEAD: usize = 1 + 3 * 4 + PASSWORD_SALT_BYTES;
+        if WrapKind::of(wrap)? != WrapKind::Password {
+            return Err(WrapError::Malformed);
+        }
+        let (head, sealed) = wrap.split_first_chunk::<HEAD>().ok_or(WrapError::Malformed)?;
+        let number = |at: usize| u32::from_be_bytes(std::array::from_fn(|i| head[at + i]));
+        let params = PasswordParams { kib: number(1), passes: number(5), lanes: number(9) };
+        let key = stretch(password, &head[13..], params)?;
+        Self::open(&key, &[head.as_slice(), account.as_bytes()].concat(), sealed)
+    }
+
+    /// Wraps by an app password: `2 ‖ wrap id ‖ sealed`. Microseconds.
+    pub fn wrap_with_app_password<R: RngCore + CryptoRng>(
+        &self,
+        rng: &mut R,
+        account: &str,
+        password: &AppPassword,
+    ) -> Vec<u8> {
+        let head = [&[WrapKind::AppPassword.code()], password.id.as_slice()].concat();
+        self.wrap_under(rng, &app_password_key(password), head, account)
+    }
+
+    /// The inverse of [`MailboxKey::wrap_with_app_password`].
+    ///
+    /// # Errors
+    /// As for [`MailboxKey::unwrap_with_password`].
+    pub fn unwrap_with_app_password(account: &str, password: &AppPassword, wrap: &[u8]) -> Result<Self, WrapError> {
+        Self::unwrap_under::<5>(&app_password_key(password), WrapKind::AppPassword, account, wrap)
+    }
+
+    /// Wraps by the recovery phrase: `3 ‖ sealed`.
+    pub fn wrap_with_phrase<R: RngCore + CryptoRng>(
+        &self,
+        rng: &mut R,
+        account: &str,
+        phrase: &RecoveryPhrase,
+    ) -> Vec<u8> {
+        self.wrap_under(rng, &phrase_key(phrase), vec![WrapKind::Recovery.code()], account)
+    }
+
+    /// The inverse of [`MailboxKey::wrap_with_phrase`].
+    ///
+    /// # Errors
+    /// As for [`MailboxKey::unwrap_with_password`].
+    pub fn unwrap_with_phrase(account: &str, phrase: &RecoveryPhrase, wrap: &[u8]) -> Result<Self, WrapError> {
+        Self::unwrap_under::<1>(&phrase_key(phrase), WrapKind::Recovery, account, wrap)
+    }
+
+    /// Wraps by the bridge key: `4 ‖ sealed`. The server can then read the account at any time.
+    pub fn wrap_with_key<R: RngCore + CryptoRng>(&self, rng: &mut R, account: &str, key: &BridgeKey) -> Vec<u8> {
+        self.wrap_under(rng, &key.subkey("custody"), vec![WrapKind::Bridge.code()], account)
+    }
+
+    /// The inverse of [`MailboxKey::wrap_with_key`].
+    ///
+    /// # Errors
+    /// As for [`MailboxKey::unwrap_with_password`].
+    pub fn unwrap_with_key(account: &str, key: &BridgeKey, wrap: &[u8]) -> Result<Self, WrapError> {
+        Self::unwrap_under::<1>(&key.subkey("custody"), WrapKind::Bridge, account, wrap)
+    }
+
+    /// Seals the entropy of an identity's phrase, or its bare key, under this key.
+    pub fn seal_identity<R: RngCore + CryptoRng>(&self, rng: &mut R, account: &str, identity: &Identity) -> Vec<u8> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(33));
+        match identity.seed_entropy() {
+            Some(entropy) => {
+                plain.push(1);
+                plain.extend_from_slice(entropy);
+            }
+            None => {
+                plain.push(2);
+                plain.extend_from_slice(identity.secret_bytes().reveal());
+            }
+        }
+        seal_secret(rng, &self.subkey("identity"), account.as_bytes(), &plain)
+    }
+
+    /// The inverse of [`MailboxKey::seal_identity`].
+    ///
+    /// # Errors
+    /// As for [`open_secret`].
+    pub fn open_identity(&self, account: &str, sealed: &[u8]) -> Result<Identity, WrapError> {
+        let plain = Zeroizing::new(open_secret(&self.subkey("identity"), account.as_bytes(), sealed)?);
+        match plain.split_first() {
+            Some((1, entropy)) => Identity::from_entropy(entropy).map_err(|_| WrapError::Malformed),
+            Some((2, key)) => {
+                let key = Zeroizing::new(<[u8; 32]>::try_from(key).map_err(|_| WrapError::Malformed)?);
+                Identity::from_secret_bytes(&key).map_err(|_| WrapError::Malformed)
+            }
+            _ => Err(WrapError::Malformed),
+        }
+    }
+
+    fn wrap_under<R: RngCore + CryptoRng>(
+        &self,
+        rng: &mut R,
+        key: &[u8; 32],
+        mut head: Vec<u8>,
+        account: &str,
+    ) -> Vec<u8> {
+        let ad = [head.as_slice(), account.as_bytes()].concat();
+        head.extend(seal_secret(rng, key, &ad, &self.0));
+        head
+    }
+
+    fn unwrap_under<const HEAD: usize>(
+        key: &[u8; 32],
+        kind: WrapKind,
+        account: &str,
+        wrap: &[u8],
+    ) -> Result<Self, WrapError> {
+        if WrapKind::of(wrap)? != kind {
+            return Err(WrapError::Malformed);
+        }
+        let (head, sealed) = wrap.split_first_chunk::<HEAD>().ok_or(WrapError::Malformed)?;
+        Self::open(key, &[head.as_slice(), account.as_bytes()].concat(), sealed)
+    }
+
+    fn open(key: &[u8; 32], ad: &[u8], sealed: &[u8]) -> Result<Self, WrapError> {
+        let plain = Zeroizing::new(open_secret(key, ad, sealed)?);
+        plain.as_slice().try_into().map(Self).map_err(|_| WrapError::Malformed)
+    }
+}
+
+impl fmt::Debug for MailboxKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailboxKey([secret])")
+    }
+}
+
+fn app_password_key(password: &AppPassword) -> Zeroizing<[u8; 32]> {
+    aead::expand(&aead::extract(SALT, &password.secret), &[b"app-password/", &password.id])
+}
+
+fn phrase_key(phrase: &RecoveryPhrase) -> Zeroizing<[u8; 32]> {
+    aead::expand(&aead::extract(SALT, &phrase.0), &[b"recovery-phrase"])
+}
+
+/// Argon2id, version 0x13 (RFC 9106).
+fn stretch(password: &str, salt: &[u8], params: PasswordParams) -> Result<Zeroizing<[u8; 32]>, WrapError> {
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(WrapError::PasswordTooLong);
+    }
+    let PasswordParams { kib, passes, lanes } = params;
+    if kib > ARGON2_KIB_MAX || passes > ARGON2_PASSES_MAX || lanes > ARGON2_LANES_MAX {
+        return Err(WrapError::Malformed);
+    }
+    let params = Params::new(kib, passes, lanes, Some(32)).map_err(|_| WrapError::Malformed)?;
+    let mut out = Zeroizing::new([0; 32]);
+    Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(password.as_bytes(), salt, out.as_mut())
+        .map_err(|_| WrapError::Malformed)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    /// Cheap, so that the tests are quick; the defaults are used once.
+    const CHEAP: PasswordParams = PasswordParams { kib: 64, passes: 1, lanes: 1 };
+
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(9)
+    }
+
+    #[test]
+    fn every_credential_opens_its_own_wrap_of_one_key_and_no_other() {
+        let rng = &mut rng();
+        let key = MailboxKey::generate(rng);
+        let (app, other_app) = (AppPassword::generate(rng), AppPassword::generate(rng));
+        let (phrase, bridge) = (RecoveryPhrase::generate(rng), BridgeKey::generate(rng));
+
+        let wrap = key.wrap_with_password(rng, "1", "correct horse", CHEAP).unwrap();
+        assert_eq!(MailboxKey::unwrap_with_password("1", "correct horse", &wrap).unwrap(), key);
+        assert_eq!(MailboxKey::unwrap_with_password("1", "Correct horse", &wrap), Err(WrapError::Refused));
+        assert_eq!(MailboxKey::unwrap_with_password("2", "correct horse", &wrap), Err(WrapError::Refused));
+
+        let wrap = key.wrap_with_app_password(rng, "1", &app);
+        assert_eq!(MailboxKey::unwrap_with_app_password("1", &app, &wrap).unwrap(), key);
+        assert_eq!(MailboxKey::unwrap_with_app_password("1", &other_app, &wrap), Err(WrapError::Refused));
+        assert_eq!(MailboxKey::unwrap_with_phrase("1", &phrase, &wrap), Err(WrapError::Malformed));
+
+        let wrap = key.wrap_with_phrase(rng, "1", &phrase);
+        assert_eq!(MailboxKey::unwrap_with_phrase("1", &phrase, &wrap).unwrap(), key);
+        assert_eq!(MailboxKey::unwrap_with_phrase("12", &phrase, &wrap), Err(WrapError::Refused));
+
+        let wrap = key.wrap_with_key(rng, "1", &bridge);
+        assert_eq!(MailboxKey::unwrap_with_key("1", &bridge, &wrap).unwrap(), key);
+        assert_eq!(WrapKind::of(&wrap), Ok(WrapKind::Bridge));
+        for at in 0..wrap.len() {
+            let mut wrap = wrap.clone();
+            wrap[at] ^= 1;
+            assert!(MailboxKey::unwrap_with_key("1", &bridge, &wrap).is_err(), "octet {at}");
+            assert!(MailboxKey::unwrap_with_key("1", &bridge, &wrap[..at]).is_err());
+        }
+    }
+
+    #[test]
+    fn the_default_parameters_work_and_damaged_ones_do_not_take_the_machine_down() {
+        let rng = &mut rng();
+        let key = MailboxKey::generate(rng);
+        let wrap = key.wrap_with_password(rng, "1", "pw", PasswordParams::default()).unwrap();
+        assert_eq!(MailboxKey::unwrap_with_password("1", "pw", &wrap).unwrap(), key);
+        for at in [1, 5, 9] {
+            let mut wrap = wrap.clone();
+            wrap[at] = 255;
+            assert_eq!(MailboxKey::unwrap_with_password("1", "pw", &wrap), Err(WrapError::Malformed));
+        }
+        let long = "x".repeat(PASSWORD_BYTES_MAX + 1);
+        assert_eq!(MailboxKey::unwrap_with_password("1", &long, &wrap), Err(WrapError::PasswordTooLong));
+    }
+
+    #[test]
+    fn an_app_password_is_read_back_however_it_was_typed() {
+        let password = AppPassword::generate(&mut rng());
+        let shown = password.show();
+        let shown = shown.reveal();
+        assert_eq!((shown.len(), shown.matches('-').count()), (47, 8), "{shown}");
+        let typed = [
+            shown.clone(),
+            shown.to_uppercase(),
+            format!("satchel-{}", shown[8..].replace('-', "")),
+            format!(" {} ", shown.replacen('-', " - ", 3).replacen(" - ", "-", 1)),
+        ];
+        for text in typed {
+            let again = AppPassword::parse(&text).unwrap();
+            assert_eq!(again.wrap_id(), password.wrap_id(), "{text}");
+            assert_eq!(again.secret, password.secret);
+        }
+        for text in ["", "satchel-", "hunter2", "satchel-aaaa", "satchel-0000-1111", &format!("{shown}a"), "satchelä"]
+        {
+            assert_eq!(AppPassword::parse(text).err(), Some(WrapError::AppPasswordShape), "{text}");
+        }
+        assert!(!format!("{password:?}").contains(&shown[13..]));
+    }
+
+    #[test]
+    fn a_recovery_phrase_is_twelve_words() {
+        let phrase = RecoveryPhrase::generate(&mut rng());
+        let shown = phrase.show();
+        assert_eq!(RecoveryPhrase::parse(&shown.reveal().to_uppercase()).unwrap().0, phrase.0);
+        let twenty_four = bip39::Mnemonic::from_entropy(&[1; 32]).unwrap().to_string();
+        assert_eq!(RecoveryPhrase::parse(&twenty_four).err(), Some(WrapError::Phrase));
+    }
+
+    #[test]
+    fn secrets_are_tied_to_their_key_purpose_and_place() {
+        let rng = &mut rng();
+        let bridge = BridgeKey::generate(rng);
+        let key = bridge.subkey("outbox");
+        assert_ne!(key, bridge.subkey("contacts"));
+        let sealed = seal_secret(rng, &key, b"row 1", b"bob@shop.test");
+        assert_eq!(open_secret(&key, b"row 1", &sealed).unwrap(), b"bob@shop.test");
+        assert_eq!(open_secret(&key, b"row 2", &sealed), Err(WrapError::Refused));
+        assert_eq!(open_secret(&bridge.subkey("contacts"), b"row 1", &sealed), Err(WrapError::Refused));
+        assert_eq!(open_secret(&key, b"row 1", &[]), Err(WrapError::Malformed));
+        assert_eq!(bridge.keyed_hash("contact", b"bob"), bridge.keyed_hash("contact", b"bob"));
+        assert_ne!(bridge.keyed_hash("contact", b"bob"), bridge.keyed_hash("alias", b"bob"));
+    }
+
+    #[test]
+    fn an_identity_survives_being_sealed_with_or_without_its_phrase() {
+        let rng = &mut rng();
+        let key = MailboxKey::generate(rng);
+        let with = Identity::generate(rng);
+        let without = Identity::from_secret_bytes(&[3; 32]).unwrap();
+        for identity in [with, without] {
+            let sealed = key.seal_identity(rng, "1", &identity);
+            let again = key.open_identity("1", &sealed).unwrap();
+            assert_eq!(again.public_key(), identity.public_key());
+            assert_eq!(again.seed_entropy(), identity.seed_entropy());
+            assert!(key.open_identity("2", &sealed).is_err());
+        }
+    }
+}
