@@ -359,4 +359,38 @@ mod tests {
         assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
         assert_eq!(key.to_string().to_uppercase().parse::<PublicKey>().unwrap(), key);
     }
+
+    /// The published BIP-340 vectors, those with messages of 32 octets: the only ones LNMP signs.
+    #[test]
+    fn bip_340_vectors_hold() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/bip340.csv");
+        let Ok(csv) = std::fs::read_to_string(path) else {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{path} is missing");
+            println!("SKIPPED: {path} is missing");
+            return;
+        };
+        let mut seen = (0, 0);
+        for line in csv.lines().skip(1) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let [index, secret, key, aux, message, signature, result, ..] = fields[..] else { panic!("{line}") };
+            let (Ok(message), Ok(signature)) = (
+                <[u8; 32]>::try_from(hex::decode(message).unwrap()),
+                <[u8; 64]>::try_from(hex::decode(signature).unwrap()),
+            ) else {
+                continue;
+            };
+            let verified = PublicKey::parse(key).and_then(|key| key.verify_hash(&message, &signature));
+            assert_eq!(verified.is_ok(), result == "TRUE", "vector {index}");
+            seen.0 += 1;
+            if !secret.is_empty() {
+                let identity = Identity::from_secret_bytes(&hex::decode(secret).unwrap().try_into().unwrap()).unwrap();
+                assert_eq!(identity.public_key().to_string(), key.to_lowercase(), "vector {index}");
+                if aux.bytes().all(|digit| digit == b'0') {
+                    assert_eq!(identity.sign_hash(&message), signature, "vector {index}");
+                    seen.1 += 1;
+                }
+            }
+        }
+        assert!(seen.0 >= 15 && seen.1 >= 1, "{seen:?}");
+    }
 }

@@ -3,17 +3,44 @@
 //! Stands: at the top. Uses no other crate of the project, no socket, no clock; `now` and chance are
 //! arguments or come through a generator the caller hands in.
 //!
-//! Names to know: [`Identity`] and [`PublicKey`], [`Address`], [`Content`] and [`Message`],
-//! [`Sealer`] and [`open`], [`Msat`], [`GateState`] and [`QuoteState`], [`Act`] and [`Verdict`].
+//! ```text
+//!   Content ─encode─▶ octets ─Sealer::seal─▶ content + summary + digest blobs ─Opener::open_*─▶ octets
+//!                                                 └──wire_json / from_wire──▶ another relay
+//!   credential ─unwrap─▶ MailboxKey ─open_identity─▶ Identity ─▶ Opener
+//! ```
 //!
-//! `docs/protocol.md` is the normative text; the modules cite its sections.
+//! Names to know: [`Identity`] and [`PublicKey`], [`Address`], [`Content`], [`Sealer`] and [`Opener`],
+//! [`MailboxKey`] and [`BridgeKey`], [`Msat`], [`GateState`] and [`gate::Gate`], [`Act`] and [`Verdict`].
+//!
+//! Promises. Octets from outside never panic and never cost more than their number asks for. Secrets print as
+//! `[secret]` and are wiped when dropped. An [`Opened`] exists only if its author's signature was checked.
+//! Absent on purpose: storage, prices, retries, clocks.
+//!
+//! `docs/protocol.md` is the normative text; the modules cite its sections. `vectors/` holds known answers.
+//!
+//! ```
+//! use lnmp::{Content, Identity, Opener, Sealer};
+//!
+//! let rng = &mut rand::thread_rng();
+//! let (bridge, alice) = (Identity::generate(rng), Identity::generate(rng));
+//! let content = Content { skeleton: b"Subject: Hi\r\n\r\nHello\r\n".to_vec(), ..Content::default() };
+//!
+//! let sealed = Sealer::new(&bridge).seal(
+//!     rng, 1_790_000_000_000, &alice.public_key(), &content.encode()?, b"what a list shows", None)?;
+//! let opened = Opener::new(&alice).open_content(&sealed.content)?;
+//! assert_eq!(Content::decode(opened.content)?, content);
+//! assert_eq!(opened.from, bridge.public_key());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod act;
 pub mod address;
 mod aead;
 pub mod amount;
 pub mod attachment;
+pub mod bridge_key;
 pub mod content;
+pub mod credential;
 pub mod gate;
 pub mod identity;
 pub mod jcs;
@@ -33,7 +60,9 @@ pub use address::{Address, AddressError, Checksum, Verified};
 pub use aead::Algorithm;
 pub use amount::Msat;
 pub use attachment::AttachmentRef;
+pub use bridge_key::{BridgeKey, open_secret, seal_secret};
 pub use content::{Attachment, AttachmentPlace, Content, ContentError, Encoding, LineEnding};
+pub use credential::{AppPassword, RecoveryPhrase, WrapId};
 pub use identity::{Identity, IdentityError, PublicKey, Tag};
 pub use message::{AuthorVerified, ContentId, MessageError, MessageId, Scheme};
 pub use open::{OpenError, Opened, Opener, from_wire, wire_json};
@@ -42,7 +71,4 @@ pub use place::Place;
 pub use relation::{AcceptOn, Prices, Relation, UnverifiedPolicy};
 pub use seal::{SealError, SealedMessage, Sealer};
 pub use secret::Secret;
-pub use wrap::{
-    AppPassword, BridgeKey, MailboxKey, PasswordParams, RecoveryPhrase, WrapError, WrapId, WrapKind, open_secret,
-    seal_secret,
-};
+pub use wrap::{MailboxKey, PasswordParams, WrapError, WrapKind};

@@ -1,22 +1,21 @@
-//! Keys at rest: the mailbox key and the credentials that unwrap it, the bridge key and what derives from it
-//! (protocol.md §10; local, never on the wire).
+//! The mailbox key, and how each credential holds it wrapped (protocol.md §10; local, never on the wire).
 
 use std::fmt;
 
 use argon2::{Argon2, Params, Version};
-use data_encoding::BASE32_NOPAD;
 use rand::{CryptoRng, RngCore};
-use ring::hmac;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::aead::{self, Algorithm, NONCE_BYTES};
+use crate::Identity;
+use crate::aead;
+use crate::bridge_key::{BridgeKey, open_secret, seal_secret};
+use crate::credential::{AppPassword, RecoveryPhrase, app_password_key, phrase_key};
 use crate::limits::{
     ARGON2_KIB, ARGON2_KIB_MAX, ARGON2_LANES, ARGON2_LANES_MAX, ARGON2_PASSES, ARGON2_PASSES_MAX, PASSWORD_BYTES_MAX,
 };
-use crate::{Identity, Secret};
 
 /// Salt of every HKDF here.
-const SALT: &[u8] = b"lnmp-wrap/1";
+pub(crate) const SALT: &[u8] = b"lnmp-wrap/1";
 /// Octets of Argon2id's salt (RFC 9106 §3.1 recommends 16).
 const PASSWORD_SALT_BYTES: usize = 16;
 
@@ -42,72 +41,6 @@ pub enum WrapError {
     Phrase,
 }
 
-/// Encrypts `bytes` under `key`, tied to `ad`: `algorithm ‖ nonce ‖ ciphertext`.
-///
-/// The nonce is 96 bits of chance. One key must not seal more than 2^32 times; derive a subkey per purpose.
-pub fn seal_secret<R: RngCore + CryptoRng>(rng: &mut R, key: &[u8; 32], ad: &[u8], bytes: &[u8]) -> Vec<u8> {
-    let algorithm = Algorithm::fastest();
-    let nonce = aead::random_nonce(rng);
-    let mut out = Vec::with_capacity(1 + NONCE_BYTES + bytes.len() + aead::TAG_BYTES);
-    out.push(algorithm.code());
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(bytes);
-    algorithm.seal_from(key, nonce, ad, &mut out, 1 + NONCE_BYTES);
-    out
-}
-
-/// The inverse of [`seal_secret`].
-///
-/// # Errors
-/// [`WrapError::Malformed`] on octets of another shape, [`WrapError::Refused`] on another key or `ad`.
-pub fn open_secret(key: &[u8; 32], ad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, WrapError> {
-    let (code, rest) = sealed.split_first().ok_or(WrapError::Malformed)?;
-    let algorithm = Algorithm::from_code(*code).ok_or(WrapError::Malformed)?;
-    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(WrapError::Malformed)?;
-    algorithm.open(key, *nonce, ad, ciphertext).ok_or(WrapError::Refused)
-}
-
-/// The key of the house: encrypts what the server needs while nobody is logged in.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct BridgeKey([u8; 32]);
-
-impl BridgeKey {
-    /// A new one.
-    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
-        let mut key = Self([0; 32]);
-        rng.fill_bytes(&mut key.0);
-        key
-    }
-
-    /// The one a credential or a key file holds.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The octets, for the key file.
-    pub fn reveal(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// A key for one purpose alone. Other purposes' keys tell nothing of it.
-    pub fn subkey(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        aead::expand(&self.0, &[SALT, b"/subkey/", purpose.as_bytes()])
-    }
-
-    /// HMAC-SHA256 of `bytes` under a key for `purpose`: an index that means nothing without the bridge key.
-    pub fn keyed_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
-        let key = aead::expand(&self.0, &[SALT, b"/hash/", purpose.as_bytes()]);
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), bytes);
-        tag.as_ref().try_into().expect("HMAC-SHA256 gives 32 octets")
-    }
-}
-
-impl fmt::Debug for BridgeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BridgeKey([secret])")
-    }
-}
-
 /// What Argon2id is to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordParams {
@@ -122,126 +55,6 @@ pub struct PasswordParams {
 impl Default for PasswordParams {
     fn default() -> Self {
         Self { kib: ARGON2_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES }
-    }
-}
-
-/// Finds the wrap of an app password without trying them all. Not secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WrapId(pub [u8; 4]);
-
-impl fmt::Display for WrapId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-/// A password that the bridge made for one client: which wrap it opens, and 128 bits of chance.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct AppPassword {
-    id: [u8; 4],
-    secret: [u8; 16],
-}
-
-impl AppPassword {
-    /// What every app password begins with, so that a leaked one can be told from afar.
-    pub const PREFIX: &'static str = "satchel-";
-
-    /// A new one.
-    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
-        let mut password = Self { id: [0; 4], secret: [0; 16] };
-        rng.fill_bytes(&mut password.id);
-        rng.fill_bytes(&mut password.secret);
-        password
-    }
-
-    /// Which wrap it opens.
-    pub fn wrap_id(&self) -> WrapId {
-        WrapId(self.id)
-    }
-
-    /// As it is shown, once: `satchel-` and eight groups of four.
-    pub fn show(&self) -> Secret<String> {
-        let mut octets = Zeroizing::new([0; 20]);
-        octets[..4].copy_from_slice(&self.id);
-        octets[4..].copy_from_slice(&self.secret);
-        let text = Zeroizing::new(BASE32_NOPAD.encode(octets.as_ref()).to_ascii_lowercase());
-        let mut out = String::with_capacity(48);
-        out.push_str("satchel");
-        for group in text.as_bytes().chunks(4) {
-            out.push('-');
-            out.extend(group.iter().map(|&octet| char::from(octet)));
-        }
-        Secret::new(out)
-    }
-
-    /// Whether a password may be one of ours: decides which way a login goes, before anything costs.
-    pub fn looks_like(text: &str) -> bool {
-        text.get(..Self::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(Self::PREFIX))
-    }
-
-    /// Reads one, forgiving case, spaces and misplaced hyphens.
-    ///
-    /// # Errors
-    /// [`WrapError::AppPasswordShape`].
-    pub fn parse(text: &str) -> Result<Self, WrapError> {
-        let text = text.trim();
-        if !Self::looks_like(text) || text.len() > 128 {
-            return Err(WrapError::AppPasswordShape);
-        }
-        let digits: Zeroizing<String> = Zeroizing::new(
-            text[Self::PREFIX.len()..]
-                .chars()
-                .filter(|c| !matches!(c, '-' | ' '))
-                .collect::<String>()
-                .to_ascii_uppercase(),
-        );
-        let octets = Zeroizing::new(BASE32_NOPAD.decode(digits.as_bytes()).map_err(|_| WrapError::AppPasswordShape)?);
-        let (id, secret) = octets.split_first_chunk::<4>().ok_or(WrapError::AppPasswordShape)?;
-        let secret = secret.try_into().map_err(|_| WrapError::AppPasswordShape)?;
-        Ok(Self { id: *id, secret })
-    }
-}
-
-impl fmt::Debug for AppPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AppPassword({}, [secret])", self.wrap_id())
-    }
-}
-
-/// Twelve words that open the mailbox when the password is lost. Not the identity's phrase.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct RecoveryPhrase([u8; 16]);
-
-impl RecoveryPhrase {
-    /// A new one.
-    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
-        let mut phrase = Self([0; 16]);
-        rng.fill_bytes(&mut phrase.0);
-        phrase
-    }
-
-    /// As it is shown, once.
-    pub fn show(&self) -> Secret<String> {
-        let identity = bip39::Mnemonic::from_entropy(&self.0).expect("16 octets are a BIP39 entropy");
-        Secret::new(identity.to_string())
-    }
-
-    /// Reads twelve words, forgiving case and spacing.
-    ///
-    /// # Errors
-    /// [`WrapError::Phrase`].
-    pub fn parse(text: &str) -> Result<Self, WrapError> {
-        let text = Zeroizing::new(text.to_lowercase());
-        let mnemonic =
-            bip39::Mnemonic::parse_in(bip39::Language::English, text.as_str()).map_err(|_| WrapError::Phrase)?;
-        let entropy = Zeroizing::new(mnemonic.to_entropy());
-        entropy.as_slice().try_into().map(Self).map_err(|_| WrapError::Phrase)
-    }
-}
-
-impl fmt::Debug for RecoveryPhrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecoveryPhrase([secret])")
     }
 }
 
@@ -467,14 +280,6 @@ impl fmt::Debug for MailboxKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MailboxKey([secret])")
     }
-}
-
-fn app_password_key(password: &AppPassword) -> Zeroizing<[u8; 32]> {
-    aead::expand(&aead::extract(SALT, &password.secret), &[b"app-password/", &password.id])
-}
-
-fn phrase_key(phrase: &RecoveryPhrase) -> Zeroizing<[u8; 32]> {
-    aead::expand(&aead::extract(SALT, &phrase.0), &[b"recovery-phrase"])
 }
 
 /// Argon2id, version 0x13 (RFC 9106).
