@@ -66,6 +66,9 @@ pub struct GateFacts {
     pub priority: bool,
     /// A decline by expunge is waiting for its grace to end.
     pub decline_armed: bool,
+    /// The mail bears `\Seen` as the act finds it: a priority mail thrown into Trash is accepted when it
+    /// was read, else declined after the grace.
+    pub seen: bool,
     /// The account's choice.
     pub accept_on: AcceptOn,
 }
