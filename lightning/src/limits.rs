@@ -1,0 +1,104 @@
+//! Every limit of this crate, and why it has the value it has.
+
+use std::time::Duration;
+
+/// Final CLTV of a hold invoice, in blocks: 24 hours at 99.9 % even with 10 % more hash rate (199 blocks), the
+/// 39 that LDK keeps for itself, and slack for a payer who is a few blocks behind.
+pub const FINAL_CLTV_DEFAULT: u16 = 244;
+/// Less holds for no human: six hours and LDK's 39 blocks.
+pub const FINAL_CLTV_MIN: u16 = 105;
+/// More is refused by wallets that cap the whole route near 490 blocks.
+pub const FINAL_CLTV_MAX: u16 = 418;
+/// Blocks a payer may be behind us and still be let in: BOLT 11 wallets pad by three.
+pub const CLTV_SLACK_BLOCKS: u16 = 3;
+/// LDK fails a held HTLC back this many blocks before its CLTV (`HTLC_FAIL_BACK_BUFFER`).
+pub const FAIL_BACK_BLOCKS: u32 = 39;
+/// Shortest time an invoice may be open: a wallet needs to scan and route.
+pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// Longest time an invoice may be open; a quote lives an hour.
+pub const EXPIRY_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Octets of an invoice's description; BOLT 11 allows 639.
+pub const DESCRIPTION_MAX: usize = 128;
+/// Octets of a BOLT 11 string that is looked at at all.
+pub const BOLT11_MAX: usize = 4096;
+
+/// A chain that answered the last poll this recently is fresh: the node polls every 2 s, so 60 s is thirty misses.
+pub const FRESH_WITHIN: Duration = Duration::from_secs(60);
+/// HTLCs a peer may have towards us per channel (LDK's `our_max_accepted_htlcs`; ldk-node cannot change it).
+pub const HTLCS_PER_CHANNEL: u32 = 50;
+/// Share of slots, value and dust that quotes may reserve; the rest stays for ordinary payments.
+pub const RESERVABLE_PERCENT: u64 = 60;
+/// Outputs below this are dust on an anchor channel: a P2WSH output at LDK's fixed dust limit.
+pub const ANCHOR_DUST_SAT: u64 = 354;
+/// Fee rate behind LDK's dust budget when the source says 1 sat/vB: 250 sat/kw x 1.1 + 2500.
+pub const DUST_FEE_RATE_SAT_PER_KW: u64 = 2_775;
+/// On-chain satoshis kept per anchor channel, so that a force-close can be paid for (ldk-node's default).
+pub const ANCHOR_RESERVE_SAT: u64 = 25_000;
+
+/// How long [`pay`](crate::Wallet::pay) waits for an end before it answers "pending".
+pub const PAY_WITHIN: Duration = Duration::from_secs(30);
+/// Longest call into the node before the caller is told to come back: LDK's own time-outs are 5 and 10 s.
+pub const NODE_CALL_WITHIN: Duration = Duration::from_secs(20);
+/// Longest stop of a node: LDK waits 5 s for tasks and 30 s for its event handler.
+pub const STOP_WITHIN: Duration = Duration::from_secs(40);
+/// Threads that run the nodes' tasks: LDK writes to SQLite on them, so the mail doors have their own.
+pub const NODE_THREADS: usize = 4;
+/// Ended holds that a node remembers until its next start; an older one is looked up in the node's payments.
+pub const ENDED_HOLDS_MAX: usize = 4096;
+
+/// One record of a durable log: a thousand empty blocks are 300 KB, the largest block 4 MB.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Blocks that one call may mine; five minutes of work for two nodes in a debug build.
+pub const MINE_BLOCKS_MAX: u32 = 10_000;
+/// Blocks written as one record, so that a record stays far below its limit.
+pub const BLOCKS_PER_RECORD: u32 = 500;
+/// Blocks that a reorganisation may undo: as many as a coinbase needs to mature.
+pub const REORG_BLOCKS_MAX: u32 = 100;
+/// Wait after a transaction entered the mempool until its block is mined: a person watching sees it happen.
+pub const BLOCK_AFTER_TX: Duration = Duration::from_millis(200);
+/// Blocks without transactions come this far apart, as on every bitcoin chain.
+pub const BLOCK_INTERVAL: Duration = Duration::from_secs(600);
+/// Octets of transactions that wait for a block.
+pub const MEMPOOL_BYTES_MAX: usize = 16 << 20;
+/// Weight of a transaction that is relayed (Bitcoin Core's standardness rule).
+pub const TX_WEIGHT_MAX: u64 = 400_000;
+/// Weight that one block takes, leaving room for the coinbase below the 4,000,000 of consensus.
+pub const BLOCK_WEIGHT_MAX: u64 = 3_900_000;
+/// Signature operations (BIP 141 cost) of one relayed transaction: a fifth of a block's 80,000.
+pub const TX_SIGOPS_MAX: usize = 16_000;
+/// Fee per 1000 weight units below which nothing is relayed: 1 sat/vB.
+pub const MIN_RELAY_SAT_PER_KW: u64 = 250;
+/// Confirmations before a coinbase may be spent (consensus).
+pub const COINBASE_MATURITY: u32 = 100;
+
+/// Octets of an HTTP request head.
+pub const HTTP_HEAD_MAX: usize = 8 << 10;
+/// Octets of an HTTP request body: a 400,000-weight transaction in hex, doubled.
+pub const HTTP_BODY_MAX: usize = 2 << 20;
+/// Connections at a time: each node keeps one, and opens one more while the first is busy.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+/// An idle connection is closed after this; the nodes poll every 2 s and reconnect by themselves.
+pub const HTTP_IDLE: Duration = Duration::from_secs(120);
+/// A request that has begun must be there within this.
+pub const HTTP_REQUEST_WITHIN: Duration = Duration::from_secs(10);
+
+/// Satoshis the sandbox's channel holds.
+pub const SANDBOX_CHANNEL_SAT: u64 = 10_000_000;
+/// Satoshis of it that begin on the bridge's side, so that it can pay out from the first minute.
+pub const SANDBOX_PUSH_SAT: u64 = 2_000_000;
+/// On-chain satoshis the bridge starts with: the reserve of many channels, should the bootstrap be interrupted.
+pub const SANDBOX_BRIDGE_SAT: u64 = 10_000_000;
+/// On-chain satoshis each of the customer's coins starts with: one channel, its reserve and fees.
+pub const SANDBOX_COIN_SAT: u64 = 15_000_000;
+/// Coins the customer starts with: an interrupted channel opening may strand one.
+pub const SANDBOX_COINS: usize = 8;
+/// Blocks mined before anything else: one coinbase is mature then.
+pub const PREMINE_BLOCKS: u32 = COINBASE_MATURITY + 1;
+/// Longest wait until the sandbox's channel is usable on both sides.
+pub const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How often a state that no event announces is looked at.
+pub const POLL_EVERY: Duration = Duration::from_millis(10);
+/// How long a payment made by the sandbox's customer may take to be locked, arrive or fail.
+pub const CUSTOMER_PAY_WITHIN: Duration = Duration::from_secs(10);
+/// Failed payments whose reason the customer remembers.
+pub const FAILURES_MAX: usize = 1024;

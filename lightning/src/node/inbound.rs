@@ -1,0 +1,61 @@
+//! What the channels carry towards us, as the channel monitors know it.
+
+use ldk_node::LightningBalance;
+use ldk_node::Node;
+use lnmp::{Msat, PaymentHash};
+
+/// Sums over all channels, and what can be told apart.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    /// Payments towards us whose preimage LDK does not know, dust included.
+    pub(super) unclaimed: Msat,
+    /// Dust towards us that is being claimed; what is not dust counts to the balance already.
+    pub(super) claiming: Msat,
+    /// Payments towards us by hash; dust has no output, so the monitors cannot name it.
+    pub(super) named: Vec<PaymentHash>,
+    /// On its way from closed channels to the chain.
+    pub(super) closing: Msat,
+    /// Each channel's part of its last commitment that is ours.
+    pub(super) commitments: Vec<(ldk::ln::types::ChannelId, Msat)>,
+}
+
+impl Channels {
+    pub(super) fn look(node: &Node) -> (Self, ldk_node::BalanceDetails) {
+        let balances = node.list_balances();
+        let mut seen = Self::default();
+        for balance in &balances.lightning_balances {
+            match balance {
+                LightningBalance::ClaimableOnChannelClose {
+                    channel_id,
+                    amount_satoshis,
+                    inbound_claiming_htlc_rounded_msat,
+                    inbound_htlc_rounded_msat,
+                    ..
+                } => {
+                    seen.commitments.push((*channel_id, sat(*amount_satoshis)));
+                    seen.unclaimed = seen.unclaimed + Msat(*inbound_htlc_rounded_msat);
+                    seen.claiming = seen.claiming + Msat(*inbound_claiming_htlc_rounded_msat);
+                }
+                LightningBalance::MaybePreimageClaimableHTLC { amount_satoshis, payment_hash, .. } => {
+                    seen.unclaimed = seen.unclaimed + sat(*amount_satoshis);
+                    seen.named.push(PaymentHash(payment_hash.0));
+                }
+                LightningBalance::ContentiousClaimable { amount_satoshis, payment_hash, .. } => {
+                    seen.closing = seen.closing + sat(*amount_satoshis);
+                    seen.named.push(PaymentHash(payment_hash.0));
+                }
+                LightningBalance::ClaimableAwaitingConfirmations { amount_satoshis, .. }
+                | LightningBalance::CounterpartyRevokedOutputClaimable { amount_satoshis, .. } => {
+                    seen.closing = seen.closing + sat(*amount_satoshis);
+                }
+                // What we pay: out of our balance until it comes back.
+                LightningBalance::MaybeTimeoutClaimableHTLC { .. } => {}
+            }
+        }
+        (seen, balances)
+    }
+}
+
+pub(super) fn sat(sat: u64) -> Msat {
+    Msat::from_sat(sat).unwrap_or(Msat(u64::MAX))
+}

@@ -1,0 +1,356 @@
+//! The real wallet: ldk-node 0.7.1 over a bitcoind RPC.
+//!
+//! ldk-node's calls block and its tasks write to SQLite, so the node has threads of its own ([`NodeRuntime`]) and each
+//! call runs on one of their blocking threads, with a deadline. Nothing here ever blocks the caller's runtime.
+//!
+//! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines ([`holds`]), because
+//! it neither repeats an event after a restart nor reports a hold that timed out.
+
+mod holds;
+mod inbound;
+mod invoice;
+mod log;
+mod wallet;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use bitcoin::secp256k1::PublicKey;
+use bitcoin::{Address, Network};
+use ldk_node::config::Config;
+use ldk_node::{Builder, Node, NodeError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
+
+use self::holds::Holds;
+pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
+use crate::WalletError;
+use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, POLL_EVERY, STOP_WITHIN};
+
+/// Where blocks come from: a bitcoind RPC.
+#[derive(Clone)]
+pub struct ChainSource {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User of the RPC.
+    pub user: String,
+    /// Its password.
+    pub password: Zeroizing<String>,
+}
+
+/// The height of the chain source's best block, without a call to the node.
+pub type SourceHeight = Arc<dyn Fn() -> u32 + Send + Sync>;
+
+/// What a node is made of.
+pub struct NodeConfig {
+    /// Its directory: SQLite and the list of holds.
+    pub dir: PathBuf,
+    /// Its seed, which the caller keeps.
+    pub seed: Zeroizing<[u8; 64]>,
+    /// Which chain.
+    pub network: Network,
+    /// Where blocks come from.
+    pub chain: ChainSource,
+    /// Where that source is.
+    pub source_height: SourceHeight,
+    /// Where peers connect to, if they may.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Threads for nodes, apart from the caller's. Several nodes may share them.
+#[derive(Debug)]
+pub struct NodeRuntime(Option<tokio::runtime::Runtime>);
+
+impl NodeRuntime {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system's, when it has no thread to give.
+    pub fn start() -> std::io::Result<Arc<Self>> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(NODE_THREADS).thread_name("lightning").enable_all().build()?;
+        Ok(Arc::new(Self(Some(runtime))))
+    }
+
+    fn handle(&self) -> &tokio::runtime::Handle {
+        self.0.as_ref().expect("taken only in drop").handle()
+    }
+}
+
+impl Drop for NodeRuntime {
+    fn drop(&mut self) {
+        // A plain drop would block, and panic when the last owner is an async task.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A running LDK node.
+#[derive(Clone)]
+pub struct LdkNode {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    node: RwLock<Option<Arc<Node>>>,
+    node_id: PublicKey,
+    signer: Signer,
+    holds: Mutex<Holds>,
+    source_height: SourceHeight,
+    stopping: watch::Sender<bool>,
+    runtime: Arc<NodeRuntime>,
+}
+
+impl LdkNode {
+    /// Builds the node: opens its state and learns the chain's tip. It has an address now, but no peers.
+    ///
+    /// # Errors
+    /// [`WalletError::Bug`] for a state that cannot be read, [`WalletError::Disk`].
+    pub async fn build(config: NodeConfig, runtime: &Arc<NodeRuntime>) -> Result<Self, WalletError> {
+        let runtime = Arc::clone(runtime);
+        let handle = runtime.handle().clone();
+        let task = handle.spawn_blocking(move || Self::build_blocking(config, runtime));
+        task.await.map_err(|error| WalletError::Bug(error.to_string()))?
+    }
+
+    fn build_blocking(config: NodeConfig, runtime: Arc<NodeRuntime>) -> Result<Self, WalletError> {
+        let disk = |error: std::io::Error| WalletError::Disk(error.to_string());
+        private_dir(&config.dir).map_err(disk)?;
+        let signer = Signer::new(&config.seed, config.network)?;
+        let mut ldk = Config { network: config.network, ..Config::default() };
+        ldk.storage_dir_path = config.dir.to_string_lossy().into_owned();
+        ldk.listening_addresses = config.listen.map(|address| vec![address.into()]);
+        let mut builder = Builder::from_config(ldk);
+        builder.set_entropy_seed_bytes(*config.seed);
+        builder.set_chain_source_bitcoind_rpc(
+            config.chain.host.clone(),
+            config.chain.port,
+            config.chain.user.clone(),
+            config.chain.password.to_string(),
+        );
+        builder.set_custom_logger(Arc::new(log::ToTracing));
+        builder.set_runtime(runtime.handle().clone());
+        let node = builder.build().map_err(|error| WalletError::Bug(format!("the node's state: {error}")))?;
+        if node.node_id() != signer.node_id() {
+            return Err(WalletError::Bug("the seed does not give the node's key; invoices could not be signed".into()));
+        }
+        let holds = Holds::open(&config.dir.join("holds.log")).map_err(|e| WalletError::Disk(e.to_string()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                node_id: node.node_id(),
+                node: RwLock::new(Some(Arc::new(node))),
+                signer,
+                holds: Mutex::new(holds),
+                source_height: config.source_height,
+                stopping: watch::Sender::new(false),
+                runtime,
+            }),
+        })
+    }
+
+    /// Starts the node's tasks, and fails again what was being failed when it last stopped.
+    ///
+    /// # Errors
+    /// [`WalletError::Bug`] when the chain source or the listening port is not there.
+    pub async fn start(&self) -> Result<(), WalletError> {
+        self.call(|node, inner| {
+            node.start()?;
+            // A fail lives only in LDK's memory until its next write; after a kill the payment may be held again.
+            let failed = inner.holds().cancelled();
+            for hash in failed {
+                match node.bolt11_payment().fail_for_hash(ldk::types::payment::PaymentHash(hash.0)) {
+                    Ok(()) | Err(NodeError::InvalidPaymentHash) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The node's public key.
+    pub fn node_id(&self) -> PublicKey {
+        self.inner.node_id
+    }
+
+    /// A new address of the node's on-chain wallet.
+    ///
+    /// # Errors
+    /// Temporary ones, and [`WalletError::Disk`].
+    pub async fn new_address(&self) -> Result<Address, WalletError> {
+        self.call(|node, _| Ok(node.onchain_payment().new_address()?)).await
+    }
+
+    /// Connects to a peer and remembers it; fine when it is connected.
+    ///
+    /// # Errors
+    /// [`WalletError::NoCapacity`] when the peer cannot be reached.
+    pub async fn connect(&self, peer: PublicKey, address: SocketAddr) -> Result<(), WalletError> {
+        self.call(move |node, _| Ok(node.connect(peer, address.into(), true)?)).await
+    }
+
+    /// Opens a private channel and gives the peer `push_sat` of it.
+    ///
+    /// # Errors
+    /// [`WalletError::NoCapacity`] when the wallet holds too little.
+    pub async fn open_channel(
+        &self,
+        peer: PublicKey,
+        address: SocketAddr,
+        capacity_sat: u64,
+        push_sat: u64,
+    ) -> Result<(), WalletError> {
+        self.call(move |node, _| {
+            node.open_channel(peer, address.into(), capacity_sat, Some(push_sat * 1000), None)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Brings the node to the source's tip.
+    ///
+    /// # Errors
+    /// [`WalletError::Busy`] when it is not there within `within`.
+    pub async fn sync(&self, within: Duration) -> Result<(), WalletError> {
+        let until = Instant::now() + within;
+        loop {
+            let there = |node: &Node, inner: &Inner| {
+                Ok(node.status().current_best_block.height == (inner.source_height)())
+            };
+            if self.call(there).await? {
+                return Ok(());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(WalletError::Busy);
+            }
+            // A poll that was under way may not have seen the newest block: go round again.
+            match self.call_within(left, |node, _| Ok(node.sync_wallets()?)).await {
+                Ok(()) | Err(WalletError::Busy) => {}
+                Err(error) => return Err(error),
+            }
+            sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// Runs `work` on one of the node's blocking threads.
+    pub(crate) async fn call<T, W>(&self, work: W) -> Result<T, WalletError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Node, &Inner) -> Result<T, WalletError> + Send + 'static,
+    {
+        self.call_within(NODE_CALL_WITHIN, work).await
+    }
+
+    async fn call_within<T, W>(&self, within: Duration, work: W) -> Result<T, WalletError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Node, &Inner) -> Result<T, WalletError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let node = inner.node().ok_or(WalletError::NotRunning)?;
+        let task = self.inner.runtime.handle().spawn_blocking(move || work(&node, &inner));
+        match timeout(within, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(WalletError::Bug(panicked.to_string())),
+            // The call goes on and its effect may still come: that is why every call may be repeated.
+            Err(_) => Err(WalletError::Busy),
+        }
+    }
+
+    /// The oldest event as LDK tells it; `None` once the node is stopping.
+    pub(crate) async fn next_ldk_event(&self) -> Option<ldk_node::Event> {
+        let node = self.inner.node()?;
+        let mut stopping = self.inner.stopping.subscribe();
+        tokio::select! {
+            event = node.next_event_async() => Some(event),
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        }
+    }
+
+    async fn stop_node(&self) -> Result<(), WalletError> {
+        self.inner.stopping.send_replace(true);
+        let Some(node) = self.inner.node.write().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        let inner = Arc::clone(&self.inner);
+        let task = self.inner.runtime.handle().spawn_blocking(move || {
+            let stopped = node.stop();
+            // Calls under way hold the node for a moment yet; its files are closed with the last of them.
+            let until = std::time::Instant::now() + NODE_CALL_WITHIN;
+            while Arc::strong_count(&node) > 1 && std::time::Instant::now() < until {
+                std::thread::sleep(POLL_EVERY);
+            }
+            drop(node);
+            match stopped {
+                // Every fail is in LDK's state now and need not be repeated.
+                Ok(()) => inner.holds().forget_cancelled(),
+                Err(NodeError::NotRunning) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        });
+        match timeout(STOP_WITHIN, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(WalletError::Bug(panicked.to_string())),
+            Err(_) => Err(WalletError::Busy),
+        }
+    }
+}
+
+impl Inner {
+    fn node(&self) -> Option<Arc<Node>> {
+        self.node.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Dropping a node stops it, which blocks; no async thread may do that.
+        if let Some(node) = self.node.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            let runtime = Arc::clone(&self.runtime);
+            std::thread::spawn(move || {
+                drop(node);
+                drop(runtime);
+            });
+        }
+    }
+}
+
+impl From<NodeError> for WalletError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::NotRunning => Self::NotRunning,
+            NodeError::PersistenceFailed => Self::Disk(error.to_string()),
+            NodeError::DuplicatePayment => Self::AlreadyPaid,
+            NodeError::InvalidInvoice => Self::BadInvoice("the node refuses it"),
+            NodeError::InvalidPaymentHash => Self::UnknownHash,
+            NodeError::InvalidPaymentPreimage => Self::WrongPreimage,
+            NodeError::InvalidAmount => Self::BadRequest("the amount is below what was asked"),
+            NodeError::PaymentSendingFailed | NodeError::InsufficientFunds | NodeError::ConnectionFailed => {
+                Self::NoCapacity
+            }
+            NodeError::TxSyncFailed
+            | NodeError::TxSyncTimeout
+            | NodeError::WalletOperationTimeout
+            | NodeError::FeerateEstimationUpdateFailed
+            | NodeError::FeerateEstimationUpdateTimeout => Self::Busy,
+            other => Self::Bug(other.to_string()),
+        }
+    }
+}
+
+/// Makes a directory that only its owner can enter.
+pub(crate) fn private_dir(dir: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

@@ -1,0 +1,166 @@
+//! The steps from an empty directory to a usable channel. Each may be killed at any moment and done again.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bitcoin::consensus::encode::deserialize;
+use bitcoin::{Amount, Block, OutPoint, TxOut};
+use ldk_node::ChannelDetails;
+use tokio::time::{Instant, sleep};
+
+use super::chain::Chain;
+use super::funding::Miner;
+use super::{SandboxError, miner, sync_within};
+use crate::limits::{
+    ANCHOR_RESERVE_SAT, POLL_EVERY, PREMINE_BLOCKS, READY_WITHIN, SANDBOX_BRIDGE_SAT, SANDBOX_CHANNEL_SAT,
+    SANDBOX_COIN_SAT, SANDBOX_COINS, SANDBOX_PUSH_SAT,
+};
+use crate::node::LdkNode;
+
+/// LDK wants a channel's funding this deep.
+const FUNDING_CONFIRMATIONS: u32 = 6;
+/// A funding transaction that is nowhere after this was lost with the process that made it.
+const FUNDING_LOST_AFTER: Duration = Duration::from_secs(3);
+
+/// Step: blocks, until the first coinbase is mature.
+pub(super) fn premine(chain: &Chain) -> Result<(), SandboxError> {
+    let missing = PREMINE_BLOCKS.saturating_sub(chain.height());
+    chain.mine(missing, miner::header_now())?;
+    Ok(())
+}
+
+/// Step: coins for both nodes, confirmed. After both nodes were built, because a node's wallet looks only at blocks
+/// after its birth. Done when the first coinbase is spent: it can be spent once.
+pub(super) async fn fund(
+    chain: &Chain,
+    miner: &Miner,
+    bridge: &LdkNode,
+    customer: &LdkNode,
+) -> Result<(), SandboxError> {
+    let bug = |what: &str| SandboxError::Bug(format!("the first block: {what}"));
+    let hash = chain.hash_at(1).ok_or_else(|| bug("missing"))?;
+    let block = chain.block(&hash).ok_or_else(|| bug("missing"))?;
+    let block: Block = deserialize(&block.raw).map_err(|_| bug("unreadable"))?;
+    let coinbase = block.txdata.first().ok_or_else(|| bug("empty"))?;
+    let coin = OutPoint { txid: coinbase.compute_txid(), vout: 0 };
+    if chain.coin(&coin).is_none() {
+        return Ok(());
+    }
+    let (to_bridge, to_customer) = tokio::join!(bridge.new_address(), customer.new_address());
+    let to_bridge = to_bridge.map_err(SandboxError::bridge)?.script_pubkey();
+    let to_customer = to_customer.map_err(SandboxError::customer)?.script_pubkey();
+    let output = |sat, script_pubkey| TxOut { value: Amount::from_sat(sat), script_pubkey };
+    let mut outputs = vec![output(SANDBOX_BRIDGE_SAT, to_bridge)];
+    outputs.extend(vec![output(SANDBOX_COIN_SAT, to_customer); SANDBOX_COINS]);
+    let tx = miner.spend(coin, coinbase.output[0].value, outputs)?;
+    // A mempool that already holds an earlier attempt keeps it; either pays both.
+    if chain.mempool().is_empty() {
+        chain.submit(tx, miner::now()).map_err(|reject| bug(&reject.to_string()))?;
+    }
+    chain.mine(1, miner::header_now())?;
+    Ok(())
+}
+
+/// Step: the channel, opened by the customer, confirmed, and usable on both sides.
+pub(super) async fn channel(
+    chain: &Chain,
+    bridge: &LdkNode,
+    customer: &LdkNode,
+    bridge_address: SocketAddr,
+) -> Result<(), SandboxError> {
+    let until = Instant::now() + READY_WITHIN;
+    let mut lost_since: Option<Instant> = None;
+    let mut state = "not looked at yet";
+    while Instant::now() < until {
+        let ours = channels(customer).await.map_err(SandboxError::customer)?;
+        let theirs = channels(bridge).await.map_err(SandboxError::bridge)?;
+        if let Some(usable) = ours.iter().find(|channel| channel.is_usable) {
+            if theirs.iter().any(|channel| channel.is_usable && channel.funding_txo == usable.funding_txo) {
+                sync(bridge, Some(customer), 0).await?;
+                return assert_anchors(bridge, &theirs).await;
+            }
+            state = "usable on the customer's side only";
+            sleep(POLL_EVERY).await;
+            continue;
+        }
+        if let Err(error) = customer.connect(bridge.node_id(), bridge_address).await {
+            tracing::debug!(%error, "sandbox: the nodes are not connected yet");
+            state = "the nodes do not connect";
+            sleep(POLL_EVERY).await;
+            continue;
+        }
+        let alive = ours.iter().find_map(|channel| Some((channel, funding(chain, channel)?)));
+        match alive {
+            Some((_, Funding::Waiting)) => {
+                state = "waiting for its funding";
+                chain.mine(FUNDING_CONFIRMATIONS, miner::header_now())?;
+                sync(bridge, Some(customer), FUNDING_CONFIRMATIONS).await?;
+            }
+            Some((_, Funding::Confirmed(depth))) if depth < FUNDING_CONFIRMATIONS => {
+                state = "waiting for confirmations";
+                chain.mine(FUNDING_CONFIRMATIONS - depth, miner::header_now())?;
+                sync(bridge, Some(customer), FUNDING_CONFIRMATIONS).await?;
+            }
+            Some((_, Funding::Confirmed(_))) => {
+                state = "confirmed, not usable yet";
+                sync(bridge, Some(customer), 0).await?;
+                sleep(POLL_EVERY).await;
+            }
+            None if ours.is_empty() || lost_since.is_some_and(|since| since.elapsed() > FUNDING_LOST_AFTER) => {
+                state = "opening";
+                // Both wallets must have seen their coins: the bridge accepts anchors only with a reserve.
+                sync(bridge, Some(customer), 0).await?;
+                customer
+                    .open_channel(bridge.node_id(), bridge_address, SANDBOX_CHANNEL_SAT, SANDBOX_PUSH_SAT)
+                    .await
+                    .map_err(SandboxError::customer)?;
+                lost_since = Some(Instant::now());
+            }
+            None => {
+                state = "its funding is on its way";
+                lost_since.get_or_insert_with(Instant::now);
+                sleep(POLL_EVERY).await;
+            }
+        }
+    }
+    Err(SandboxError::NotReady(state.into()))
+}
+
+enum Funding {
+    Waiting,
+    Confirmed(u32),
+}
+
+/// Where a channel's funding transaction is; `None` when it is in no block and not waiting for one.
+fn funding(chain: &Chain, channel: &ChannelDetails) -> Option<Funding> {
+    let outpoint = channel.funding_txo?;
+    match chain.coin(&outpoint) {
+        Some(coin) => Some(Funding::Confirmed(chain.height() + 1 - coin.height)),
+        None => chain.waiting(&outpoint.txid).map(|_| Funding::Waiting),
+    }
+}
+
+/// ldk-node does not tell a channel's type, but it sets a reserve aside for exactly the anchor channels.
+async fn assert_anchors(bridge: &LdkNode, channels: &[ChannelDetails]) -> Result<(), SandboxError> {
+    let reserve = bridge.call(|node, _| Ok(node.list_balances().total_anchor_channels_reserve_sats)).await;
+    let reserve = reserve.map_err(SandboxError::bridge)?;
+    if reserve < ANCHOR_RESERVE_SAT * channels.len() as u64 { Err(SandboxError::NotAnchors) } else { Ok(()) }
+}
+
+async fn channels(node: &LdkNode) -> Result<Vec<ChannelDetails>, crate::WalletError> {
+    node.call(|node, _| Ok(node.list_channels())).await
+}
+
+/// Both nodes at the tip.
+pub(super) async fn sync(bridge: &LdkNode, customer: Option<&LdkNode>, blocks: u32) -> Result<(), SandboxError> {
+    let within = sync_within(blocks);
+    let follow = async {
+        match customer {
+            Some(customer) => customer.sync(within).await,
+            None => Ok(()),
+        }
+    };
+    let (bridge, customer) = tokio::join!(bridge.sync(within), follow);
+    bridge.map_err(SandboxError::bridge)?;
+    customer.map_err(SandboxError::customer)
+}

@@ -1,0 +1,209 @@
+//! Two real LDK nodes, the bridge's and a customer's, over a chain of their own, in one process.
+//!
+//! ```text
+//!   Chain (durable regtest) ◀─ RPC ─ LdkNode "bridge"  ◀── anchor channel, 10 M sat ──▶  LdkNode "customer"
+//! ```
+//! Invoices, holds, settlements and refunds are real from the first minute; only the coins are worth nothing.
+//!
+//! The bootstrap is a list of steps, each of which looks at what is already there and may be killed and repeated:
+//! seeds, chain, first blocks, both nodes, coins for both, the channel, its confirmations. Whether a step is done is
+//! read from what it made (a file, the chain, a channel), so that no record can disagree with the world.
+
+mod bootstrap;
+pub mod chain;
+mod customer;
+mod funding;
+mod http;
+mod miner;
+mod ports;
+mod rpc;
+mod seeds;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcoin::Network;
+use thiserror::Error;
+
+use self::chain::{Chain, ChainError};
+pub use self::customer::{Customer, CustomerPayment};
+use self::miner::Server;
+use crate::node::{LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
+use crate::{HoldStatus, Wallet, WalletError};
+
+/// Why the sandbox does not start or do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// Its chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// One of its nodes.
+    #[error("the {who}'s node: {error}")]
+    Node {
+        /// `bridge` or `customer`.
+        who: &'static str,
+        /// What it said.
+        error: WalletError,
+    },
+    /// A seed file does not open under the key that was given.
+    #[error("{0} was not made under this bridge key; restore the key, or use a fresh directory")]
+    WrongKey(PathBuf),
+    /// The disk or the network of this machine.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The channel was not usable on both sides in time.
+    #[error("the sandbox channel is not ready: {0}")]
+    NotReady(String),
+    /// The channel came up as another type, on which small payments are not safe.
+    #[error("the sandbox channel is not an anchor channel")]
+    NotAnchors,
+    /// The customer's node was stopped.
+    #[error("the sandbox customer is not running")]
+    NoCustomer,
+    /// Ours.
+    #[error("sandbox: {0}")]
+    Bug(String),
+}
+
+impl SandboxError {
+    fn bridge(error: WalletError) -> Self {
+        Self::Node { who: "bridge", error }
+    }
+
+    fn customer(error: WalletError) -> Self {
+        Self::Node { who: "customer", error }
+    }
+}
+
+/// The running sandbox.
+pub struct Sandbox {
+    bridge: LdkNode,
+    customer: Customer,
+    chain: Arc<Chain>,
+    // Last, so that the chain answers until the nodes are gone.
+    _server: Server,
+}
+
+impl Sandbox {
+    /// Starts the sandbox kept in `dir`, making it on first use; ready when it returns: the channel is usable on both
+    /// sides. `at_rest_key` encrypts the seed files.
+    ///
+    /// # Errors
+    /// [`SandboxError::WrongKey`], [`ChainError::OtherGenesis`] for a directory of another network,
+    /// [`SandboxError::NotReady`] after a minute.
+    pub async fn start(dir: &Path, at_rest_key: &[u8; 32]) -> Result<Self, SandboxError> {
+        private_dir(dir)?;
+        let bridge_seed = seeds::load_or_make(dir, "bridge.seed", at_rest_key)?;
+        let customer_seed = seeds::load_or_make(dir, "customer.seed", at_rest_key)?;
+        let miner = funding::Miner::new(&*seeds::load_or_make(dir, "miner.seed", at_rest_key)?)?;
+        let chain = Arc::new(Chain::open(&dir.join("chain.log"), miner.script())?);
+        bootstrap::premine(&chain)?;
+        let server = Server::start(Arc::clone(&chain))?;
+        let ports = ports::load_or_pick(dir)?;
+
+        let counting = Arc::clone(&chain);
+        let source_height: SourceHeight = Arc::new(move || counting.height());
+        let config = |name: &str, seed, listen| NodeConfig {
+            dir: dir.join(name),
+            seed,
+            network: Network::Regtest,
+            chain: server.source(),
+            source_height: Arc::clone(&source_height),
+            listen: Some(listen),
+        };
+        let runtime = NodeRuntime::start()?;
+        let customer = Customer::new(config("customer", customer_seed, ports.customer), Arc::clone(&runtime));
+        let (bridge, customer_node) = tokio::join!(
+            LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime),
+            customer.build_node()
+        );
+        let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
+        bootstrap::fund(&chain, &miner, &bridge, &customer_node).await?;
+        let (started, customer_started) = tokio::join!(bridge.start(), customer_node.start());
+        started.map_err(SandboxError::bridge)?;
+        customer_started.map_err(SandboxError::customer)?;
+        bootstrap::channel(&chain, &bridge, &customer_node, ports.bridge).await?;
+        customer.adopt(customer_node, bridge.node_id(), ports.bridge);
+        server.begin_mining();
+        Ok(Self { bridge, customer, chain, _server: server })
+    }
+
+    /// The bridge's wallet: what the house uses.
+    pub fn wallet(&self) -> Arc<dyn Wallet> {
+        Arc::new(self.bridge.clone())
+    }
+
+    /// The bridge's node.
+    pub fn bridge(&self) -> &LdkNode {
+        &self.bridge
+    }
+
+    /// The customer: somebody with a wallet, to try payments with.
+    pub fn customer(&self) -> &Customer {
+        &self.customer
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Mines `blocks` now and waits until both nodes have seen them; the new height. The only fast-forward there is:
+    /// holds whose deadline it passes end.
+    ///
+    /// # Errors
+    /// [`ChainError::TooMany`]; [`SandboxError::Node`] when a node does not follow in time.
+    pub async fn mine(&self, blocks: u32) -> Result<u32, SandboxError> {
+        let chain = Arc::clone(&self.chain);
+        let mined = tokio::task::spawn_blocking(move || chain.mine(blocks, miner::header_now())).await;
+        let height = mined.map_err(|error| SandboxError::Bug(error.to_string()))??;
+        self.sync(blocks).await?;
+        Ok(height)
+    }
+
+    /// Brings both nodes to the chain's tip, `blocks` further.
+    ///
+    /// # Errors
+    /// [`SandboxError::Node`] when one is not there in time.
+    pub async fn sync(&self, blocks: u32) -> Result<(), SandboxError> {
+        bootstrap::sync(&self.bridge, self.customer.node().ok().as_ref(), blocks).await
+    }
+
+    /// Pays an invoice from the customer's wallet, and waits until the payment is locked at the bridge, arrived or
+    /// failed; ten seconds at most, after which it is [`CustomerPayment::Locked`] as far as the customer can tell.
+    ///
+    /// # Errors
+    /// [`SandboxError::Node`] with [`WalletError::BadInvoice`], [`WalletError::AlreadyPaid`] or
+    /// [`WalletError::NoCapacity`].
+    pub async fn pay(&self, bolt11: &str) -> Result<CustomerPayment, SandboxError> {
+        let hash = self.customer.pay(bolt11).await?;
+        let until = tokio::time::Instant::now() + crate::limits::CUSTOMER_PAY_WITHIN;
+        loop {
+            let state = self.customer.payment(hash).await?;
+            let held = matches!(
+                self.bridge.lookup(hash).await.map_err(SandboxError::bridge)?,
+                HoldStatus::Held { .. }
+            );
+            if !matches!(state, CustomerPayment::Locked) || held || tokio::time::Instant::now() >= until {
+                return Ok(state);
+            }
+            tokio::time::sleep(crate::limits::POLL_EVERY).await;
+        }
+    }
+
+    /// Stops both nodes, then the chain. Calls to the wallet answer [`WalletError::NotRunning`] from now on.
+    ///
+    /// # Errors
+    /// [`SandboxError::Node`] when one does not stop in time.
+    pub async fn stop(&self) -> Result<(), SandboxError> {
+        let (customer, bridge) = tokio::join!(self.customer.stop(), self.bridge.stop());
+        customer.and(bridge.map_err(SandboxError::bridge))
+    }
+}
+
+/// Longest wait for nodes to follow `blocks` blocks: a block takes 22 ms in a debug build, and the disk may be slow.
+fn sync_within(blocks: u32) -> Duration {
+    Duration::from_secs(30) + Duration::from_millis(100) * blocks
+}
