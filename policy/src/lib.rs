@@ -1,1 +1,43 @@
-//! policy
+//! The rules: who pays what, who is asked for it, when a hold ends, and what a user's act means.
+//!
+//! Stands: rules. Uses the words of [`lnmp`]; used by the house, and through it inside the store's
+//! transactions. Pure functions over plain values: no clock, no chance, no input or output.
+//!
+//! ```text
+//!   mail arrives     relation ──▶ price ──▶ ask ──▶ within_limits
+//!   payment arrives  window_min, hold_is_over
+//!   the user acts    meaning (with a gate), meaning_without_gate
+//! ```
+//!
+//! Names to know: [`relation()`] and [`Known`], [`price()`] and [`Asked`], [`ask()`] and [`AskEvidence`],
+//! [`within_limits`], [`window_min`], [`hold_is_over`], [`meaning()`].
+//!
+//! Promises. Every function is total: any input has an answer, none panics.
+//! Absent on purpose: who stores, who sends, who moves money.
+//!
+//! ```
+//! use lnmp::{Msat, Prices, Relation};
+//!
+//! let asked = policy::price(Relation::Stranger, &Prices::default(), 0);
+//! assert_eq!(asked.price, Msat(100_000));
+//! assert_eq!(policy::price(Relation::Friend, &Prices::default(), 0).price, Msat::ZERO);
+//! ```
+
+pub mod ask;
+pub mod fee;
+pub mod hold;
+pub mod limits;
+pub mod meaning;
+pub mod price;
+pub mod relation;
+
+pub use ask::{Ask, AskCounts, AskEvidence, DkimEvidence, Refusal, ask, within_limits};
+pub use fee::shares;
+pub use hold::{chain_is_fresh, hold_is_over, window_is_enough, window_min};
+pub use limits::{
+    FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, HOLD_MS_DEFAULT, MARGIN_BLOCKS,
+    QUOTE_MS_DEFAULT,
+};
+pub use meaning::{meaning, meaning_without_gate};
+pub use price::{Asked, price};
+pub use relation::{Known, relation};

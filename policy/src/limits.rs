@@ -1,0 +1,35 @@
+//! Every number of the rules, with its reason.
+
+/// Blocks between a payment's arrival and its expiry that our invoices ask for: the 24-hour promise. Of the
+/// 244, LDK takes 39 back ([`FAIL_BACK_BLOCKS`]) and we 6 ([`MARGIN_BLOCKS`]); the 199 that remain outlast
+/// 24 hours 999 times in 1000 even when blocks come a tenth faster than every 10 minutes.
+pub const FINAL_CLTV_DEFAULT: u16 = 244;
+/// The least we ask for: below it a hold is over in less than six hours on an unlucky day.
+pub const FINAL_CLTV_MIN: u16 = 105;
+/// The most: above it some wallets and most mints refuse the route.
+pub const FINAL_CLTV_MAX: u16 = 418;
+/// Blocks before its expiry at which LDK 0.2 fails a held HTLC back by itself (HTLC_FAIL_BACK_BUFFER).
+pub const FAIL_BACK_BLOCKS: u32 = 39;
+/// Blocks before that deadline at which we end a hold ourselves: an accept in the last moment must still
+/// get through.
+pub const MARGIN_BLOCKS: u32 = 6;
+/// How long a recipient has to answer, in milliseconds.
+pub const HOLD_MS_DEFAULT: i64 = 24 * 60 * 60 * 1000;
+/// How long an invoice can be paid, in milliseconds.
+pub const QUOTE_MS_DEFAULT: i64 = 60 * 60 * 1000;
+
+/// The chain counts as fresh when it was asked, successfully, within this time. Not "when a block came": ten
+/// minutes without a block happen more than a third of the time.
+pub const CHAIN_FRESH_MS: i64 = 60_000;
+
+/// Payment requests to one author for one account within a day.
+pub const ASKS_PER_AUTHOR_AND_ACCOUNT_DAY: u32 = 1;
+/// Payment requests to one author over the whole bridge within a day.
+pub const ASKS_PER_AUTHOR_DAY: u32 = 3;
+/// Payment requests to all authors of one domain within an hour.
+pub const ASKS_PER_DOMAIN_HOUR: u32 = 20;
+/// Payment requests for one DKIM signature, ever: a replayed mail asks nobody twice.
+pub const ASKS_PER_SIGNATURE: u32 = 1;
+
+const _: () = assert!(FINAL_CLTV_MIN <= FINAL_CLTV_DEFAULT && FINAL_CLTV_DEFAULT <= FINAL_CLTV_MAX);
+const _: () = assert!(FINAL_CLTV_MIN as u32 > FAIL_BACK_BLOCKS + MARGIN_BLOCKS, "every hold has blocks to last");
