@@ -1,1 +1,61 @@
-//! smtp
+//! Speaks SMTP: sessions in, deliveries out. Who lives here and what happens to mail it asks the house.
+//!
+//! Stands: a door. Uses no other crate of the project; asks [`Host`], which the house implements.
+//!
+//! ```text
+//!   peer ──TCP/TLS──▶ Server ──octets──▶ Session ──Action──▶ Host::{authenticate, mail, rcpt, message}
+//!                       │                                      250 only after the host has committed
+//!                       └──content──▶ Spool (memory, then a file under a key that is only in RAM)
+//!   house ──▶ Authenticator::verify (SPF, DKIM, DMARC, iprev) ──▶ Authentication
+//!   house ──▶ Resolver::mx ──▶ client::deliver ──▶ one Outcome per recipient
+//!   sandbox ──▶ Zone: DNS for names under .test
+//! ```
+//! Start at [`Server`] and [`Host`]; the dialogue itself is [`Session`], which knows no socket and no clock.
+//!
+//! Promises. Only CRLF.CRLF ends DATA. Nothing sent before TLS is believed after it. Every reply says why in words
+//! and in an enhanced status code. Every wait ends, every queue is bounded ([`limits`]). Mail content never lies on
+//! disk in the clear. A `250` follows the host's commit.
+//! Absent on purpose: prices, relations, mailboxes, retries and their schedule, trace headers.
+//!
+//! ```
+//! use smtp::{Action, Kind, Session, SessionConfig};
+//! use std::time::Instant;
+//!
+//! let config = SessionConfig::new(Kind::Mx, "mx.satchel.test");
+//! let (mut replies, mut content) = (Vec::new(), Vec::new());
+//! let mut session = Session::new(config.into(), "192.0.2.1:4242".parse().unwrap(), None, Instant::now(), &mut replies);
+//! let progress = session.handle_bytes(Instant::now(), b"QUIT\r\n", &mut content, &mut replies);
+//! assert!(matches!(progress.action, Action::Close));
+//! assert!(replies.ends_with(b"221 2.0.0 mx.satchel.test goodbye\r\n"));
+//! ```
+
+mod content;
+mod intake;
+pub mod limits;
+mod path;
+mod reply;
+mod session;
+
+pub use content::BareNewlines;
+pub use intake::{
+    Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
+};
+pub use path::{ReversePath, is_mailbox};
+pub use reply::Enhanced;
+pub use session::{Action, Progress, Session, SessionConfig};
+mod spool;
+pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
+mod connections;
+mod server;
+mod tls;
+pub use server::{Server, ServerConfig, TlsStart};
+mod cache;
+pub mod client;
+mod dns;
+mod zone;
+pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
+pub use zone::Zone;
+mod authenticate;
+mod sign;
+pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
+pub use sign::{DkimKey, SignError};

@@ -1,0 +1,268 @@
+//! Who a mail is really from: SPF, DKIM, DMARC and the reverse name of the host. RFC 7208, 6376, 9989, 8601.
+//!
+//! `mail-auth` verifies; here the answers are cached, bounded, and put into the words the house decides by.
+
+mod alignment;
+mod outcome;
+mod signatures;
+
+pub use outcome::{AuthResult, Authentication, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
+
+use crate::cache::Cache;
+use crate::limits::{AUTHENTICATION_TIMEOUT, DKIM_SIGNATURES_MAX, DNS_FAILURE_TTL, SPF_LOOKUPS_MAX};
+use crate::{Resolver, ReversePath};
+use mail_auth::common::verify::DomainKey;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::spf::verify::SpfParameters;
+use mail_auth::spf::{Macro, Mechanism, Qualifier, Spf};
+use mail_auth::{
+    AuthenticatedMessage, AuthenticationResults, DkimOutput, DmarcOutput, DnsError, Error, IprevOutput, IprevResult,
+    MX, MessageAuthenticator, Parameters, RecordSet, ResolverCache as _, SpfOutput, SpfResult, Txt,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+use tokio::time::timeout;
+
+/// Verifies mails; one for the whole process, so that its caches serve all.
+pub struct Authenticator {
+    authserv_id: String,
+    verifier: MessageAuthenticator,
+    txt: Cache<Box<str>, Txt>,
+    mx: Cache<Box<str>, RecordSet<MX>>,
+    ipv4: Cache<Box<str>, RecordSet<Ipv4Addr>>,
+    ipv6: Cache<Box<str>, RecordSet<Ipv6Addr>>,
+    ptr: Cache<IpAddr, RecordSet<Box<str>>>,
+    /// Addresses whose reverse zone has just failed.
+    ptr_failed: Cache<IpAddr, ()>,
+}
+
+type Asked<'x, P> = Parameters<
+    'x,
+    P,
+    Cache<Box<str>, Txt>,
+    Cache<Box<str>, RecordSet<MX>>,
+    Cache<Box<str>, RecordSet<Ipv4Addr>>,
+    Cache<Box<str>, RecordSet<Ipv6Addr>>,
+    Cache<IpAddr, RecordSet<Box<str>>>,
+>;
+
+/// The testing flag of a DKIM key record, `t=y`, as `mail-auth` keeps it.
+const KEY_FLAG_TESTING: u64 = 0x10;
+
+/// From this size on, hashing takes long enough to be kept off the threads that serve sockets.
+const LARGE_MESSAGE_BYTES: usize = 1024 * 1024;
+
+impl Authenticator {
+    /// `authserv_id` names us in Authentication-Results fields. RFC 8601 §2.5.
+    pub fn new(authserv_id: impl Into<String>, resolver: &Resolver) -> Self {
+        Self {
+            authserv_id: authserv_id.into(),
+            verifier: MessageAuthenticator(resolver.0.clone()),
+            txt: Cache::new(),
+            mx: Cache::new(),
+            ipv4: Cache::new(),
+            ipv6: Cache::new(),
+            ptr: Cache::new(),
+            ptr_failed: Cache::new(),
+        }
+    }
+
+    /// Verifies one mail that came from `ip`, which called itself `helo`. Never fails: what cannot be found out is a
+    /// result, too. Takes [`AUTHENTICATION_TIMEOUT`] twice at most.
+    pub async fn verify(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath, message: &[u8]) -> Authentication {
+        let ip = ip.to_canonical();
+        let message = signatures::without_surplus(message, DKIM_SIGNATURES_MAX);
+        let parsed = parse(&message);
+        let (spf, iprev, dkim) = tokio::join!(self.spf(ip, helo, mail_from), self.iprev(ip), self.dkim(&parsed));
+
+        // RFC 7489 §3.1.2: with a null reverse-path, the identity that SPF checked is the HELO name.
+        let spf_domain = mail_from.domain().unwrap_or(helo);
+        // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
+        let sound: Vec<DkimOutput<'_>> = dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
+        let dmarc = self.dmarc(&parsed, &sound, spf_domain, &spf).await;
+
+        let mut outcomes = Vec::with_capacity(dkim.len());
+        for output in &dkim {
+            let testing = match output.signature() {
+                Some(signature) => self.key_is_testing(&signature.s, &signature.d).await,
+                None => false,
+            };
+            outcomes.push(DkimOutcome::new(output, testing));
+        }
+        let is_plus_all = spf.result() == SpfResult::Pass && self.lets_anybody_in(spf_domain).await;
+        let author = alignment::author_domain(&parsed.from);
+        let record = dmarc.dmarc_record();
+        let aligned_spf = spf.result() == SpfResult::Pass
+            && author
+                .as_deref()
+                .is_some_and(|author| alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result())));
+        let aligned_dkim = author.as_deref().is_some_and(|author| {
+            let strict = record.is_some_and(|record| record.adkim == mail_auth::dmarc::Alignment::Strict);
+            outcomes
+                .iter()
+                .any(|outcome| outcome.may_align() && alignment::dkim_aligned(author, &outcome.domain, strict))
+                && record.is_none_or(|_| *dmarc.dkim_result() == mail_auth::DmarcResult::Pass)
+        });
+
+        let results = AuthenticationResults::new(&self.authserv_id)
+            .with_spf_mailfrom_result(&spf, ip, mail_from.as_str(), helo)
+            .with_dkim_results(&dkim, parsed.from())
+            .with_dmarc_result(&dmarc)
+            .with_iprev_result(&iprev, ip);
+        Authentication {
+            spf: SpfOutcome { result: spf.result().into(), domain: spf_domain.to_owned(), is_plus_all },
+            dmarc: DmarcOutcome::new(&dmarc),
+            dkim: outcomes,
+            host: confirmed_host(&iprev),
+            aligned_spf,
+            aligned_dkim,
+            header_value: results.to_string(),
+            received_count: parsed.received_headers_count,
+            from: parsed.from,
+        }
+    }
+
+    async fn spf(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath) -> SpfOutput {
+        let parameters = match mail_from {
+            ReversePath::Null => SpfParameters::verify_ehlo(ip, helo, &self.authserv_id),
+            ReversePath::Mailbox(mailbox) => SpfParameters::verify_mail_from(ip, helo, &self.authserv_id, mailbox),
+        };
+        let domain = mail_from.domain().unwrap_or(helo);
+        let output = timeout(AUTHENTICATION_TIMEOUT, self.verifier.check_host(self.asked(parameters))).await;
+        let output = output.unwrap_or_else(|_| SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError));
+        if output.result() == SpfResult::TempError {
+            self.remember_failure(domain);
+        }
+        output
+    }
+
+    async fn dkim<'x>(&'x self, message: &'x AuthenticatedMessage<'x>) -> Vec<DkimOutput<'x>> {
+        match timeout(AUTHENTICATION_TIMEOUT, self.verifier.verify_dkim(self.asked(message))).await {
+            Ok(outputs) => outputs,
+            Err(_) => message
+                .dkim_headers
+                .iter()
+                .map(|header| {
+                    let slow = Error::Dns(DnsError::Resolver("timed out".to_owned()));
+                    DkimOutput::temp_err(slow).with_signature(&header.header)
+                })
+                .collect(),
+        }
+    }
+
+    async fn dmarc<'x>(
+        &self,
+        message: &'x AuthenticatedMessage<'x>,
+        dkim_output: &'x [DkimOutput<'x>],
+        spf_domain: &'x str,
+        spf_output: &'x SpfOutput,
+    ) -> DmarcOutput {
+        let parameters = DmarcParameters {
+            message,
+            dkim_output,
+            dkim2_output: None,
+            rfc5321_mail_from_domain: spf_domain,
+            spf_output,
+        };
+        let output = timeout(AUTHENTICATION_TIMEOUT, self.verifier.verify_dmarc(self.asked(parameters))).await;
+        let output = output.unwrap_or_else(|_| DmarcOutput::new(message.from().to_owned()));
+        if matches!(output.spf_result(), mail_auth::DmarcResult::TempError(_)) {
+            self.remember_failure(&format!("_dmarc.{}", output.domain()));
+        }
+        output
+    }
+
+    async fn iprev(&self, ip: IpAddr) -> IprevOutput {
+        let failed = || {
+            let error = Error::Dns(DnsError::Resolver("the reverse zone does not answer".to_owned()));
+            IprevOutput { result: IprevResult::TempError(error), ptr: None }
+        };
+        if self.ptr_failed.get(&ip).is_some() {
+            return failed();
+        }
+        let output = timeout(AUTHENTICATION_TIMEOUT, self.verifier.verify_iprev(self.asked(ip))).await;
+        let output = output.unwrap_or_else(|_| failed());
+        if matches!(output.result, IprevResult::TempError(_)) {
+            self.ptr_failed.insert(ip, (), soon());
+        }
+        output
+    }
+
+    /// Whether the key record says `t=y`: the signer only practises. The record is cached, the signature has just been
+    /// checked with it.
+    async fn key_is_testing(&self, selector: &str, domain: &str) -> bool {
+        let name = format!("{selector}._domainkey.{domain}.");
+        match timeout(AUTHENTICATION_TIMEOUT, self.verifier.txt_lookup::<DomainKey>(name, Some(&self.txt))).await {
+            Ok(Ok(key)) => key.f & KEY_FLAG_TESTING != 0,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Whether the SPF record passes every sender (`+all`, or a network so wide that it comes to the same): such a
+    /// pass proves nothing. Looks into includes, as far as an SPF check would.
+    async fn lets_anybody_in(&self, domain: &str) -> bool {
+        let mut names = vec![domain.to_owned()];
+        for _ in 0..=SPF_LOOKUPS_MAX {
+            let Some(name) = names.pop() else { return false };
+            let found = timeout(AUTHENTICATION_TIMEOUT, self.verifier.txt_lookup::<Spf>(name, Some(&self.txt))).await;
+            let Ok(Ok(record)) = found else { continue };
+            let mut decided = false;
+            for directive in &record.directives {
+                let passes = directive.qualifier == Qualifier::Pass;
+                match &directive.mechanism {
+                    Mechanism::All if passes => return true,
+                    Mechanism::All => {
+                        decided = true;
+                        break;
+                    }
+                    Mechanism::Ip4 { mask, .. } if passes && mask.count_ones() < 4 => return true,
+                    Mechanism::Ip6 { mask, .. } if passes && mask.count_ones() < 8 => return true,
+                    Mechanism::Include { macro_string: Macro::Literal(name) } if passes => {
+                        names.extend(String::from_utf8(name.to_vec()));
+                    }
+                    _ => {}
+                }
+            }
+            if let (false, Some(Macro::Literal(name))) = (decided, &record.redirect) {
+                names.extend(String::from_utf8(name.to_vec()));
+            }
+        }
+        false
+    }
+
+    /// Spares a name whose servers fail, and the peer the wait.
+    fn remember_failure(&self, name: &str) {
+        let failure = Error::Dns(DnsError::Resolver("has just failed".to_owned()));
+        let name = format!("{}.", name.trim_end_matches('.').to_lowercase());
+        self.txt.insert(name.into(), Txt::Error(failure), soon());
+    }
+
+    fn asked<'x, P>(&'x self, parameters: P) -> Asked<'x, P> {
+        Parameters::new(parameters)
+            .with_txt_cache(&self.txt)
+            .with_mx_cache(&self.mx)
+            .with_ipv4_cache(&self.ipv4)
+            .with_ipv6_cache(&self.ipv6)
+            .with_ptr_cache(&self.ptr)
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + DNS_FAILURE_TTL
+}
+
+/// A message without header fields has neither author nor signatures.
+fn parse(message: &[u8]) -> AuthenticatedMessage<'_> {
+    let work = || AuthenticatedMessage::parse_with_opts(message, None, false).unwrap_or_default();
+    let may_block = tokio::runtime::Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+    if message.len() >= LARGE_MESSAGE_BYTES && may_block { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// The host's name, when its address has a name and the name that address.
+fn confirmed_host(iprev: &IprevOutput) -> Option<String> {
+    if iprev.result != IprevResult::Pass {
+        return None;
+    }
+    Some(iprev.ptr.as_ref()?.first()?.trim_end_matches('.').to_owned())
+}

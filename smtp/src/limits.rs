@@ -1,0 +1,119 @@
+//! Every bound of this door, each with its source and reason.
+
+use std::time::Duration;
+
+/// Octets in one message. RFC 5321 §4.5.3.1.7 asks for 64 KiB or more; 50 MiB is what the large providers take.
+pub const MESSAGE_BYTES_MAX: u64 = 50 * 1024 * 1024;
+
+/// Recipients of one message. RFC 5321 §4.5.3.1.8 asks for 100 or more; Postfix and mox take 1000.
+pub const RECIPIENTS_MAX: usize = 1000;
+
+/// Octets in one command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512, extensions add some hundred,
+/// and a PLAIN response is the longest that real clients send.
+pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
+
+/// Errors of the peer before we hang up; counted anew after every accepted message. Postfix's hard limit.
+pub const ERRORS_MAX: u32 = 20;
+
+/// Recipients refused in one session before we hang up: lists carry dead addresses, guessers carry many more.
+pub const RECIPIENTS_REFUSED_MAX: u32 = 100;
+
+/// Commands that move nothing (NOOP, RSET, VRFY, EHLO, ...) between two accepted messages. Postfix's junk limit.
+pub const IDLE_COMMANDS_MAX: u32 = 100;
+
+/// Failed logins in one session before we hang up.
+pub const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// Wait for the next command. RFC 5321 §4.5.3.2.7.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Wait for the next octets of a message. RFC 5321 §4.5.3.2.5 asks for 3 minutes or more.
+pub const DATA_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// A whole message, first octet to last: who trickles must not hold a slot for a day.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Wait for the peer to take our reply.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Wait for a TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// After a shutdown was asked for, how long a message that is under way may take.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+
+/// Open connections of one listener. Each costs its read buffer and, in DATA, at most [`SPOOL_MEMORY_BYTES`].
+pub const CONNECTIONS_MAX: usize = 2000;
+
+/// Open connections of one network (IPv4 /24, IPv6 /64); loopback is exempt. Postfix takes 50 of one address.
+pub const CONNECTIONS_PER_NETWORK_MAX: usize = 50;
+
+/// What a connection reads at a time: one TLS record.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+const _: () = assert!(READ_BUFFER_BYTES > COMMAND_LINE_BYTES_MAX, "a whole command line fits the buffer");
+
+/// Replies that are gathered before they are written although the peer has sent more: bounds a pipelining peer.
+pub const REPLY_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Content held in memory; the rest of a longer message goes to an encrypted file.
+pub const SPOOL_MEMORY_BYTES: usize = 256 * 1024;
+
+/// Plain octets in one encrypted chunk of a spool file.
+pub const SPOOL_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Octets that all spool files of one area may take together.
+pub const SPOOL_TOTAL_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Wait for one DNS answer, before another try.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// All look-ups for one message together. What is not answered by then counts as a temporary error.
+pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Entries of each DNS cache (TXT, MX, A, AAAA, PTR): some hundred octets each.
+pub const DNS_CACHE_ENTRIES: usize = 10_000;
+
+/// The longest that an answer is kept, whatever its TTL says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long a name whose servers fail is not asked for again.
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(10);
+
+/// DKIM signatures looked at per message; each costs a DNS answer, a body hash and a signature check.
+pub const DKIM_SIGNATURES_MAX: usize = 10;
+
+/// DNS answers that may be asked of one SPF record while looking whether it lets anybody in. RFC 7208 §4.6.4.
+pub const SPF_LOOKUPS_MAX: usize = 10;
+
+/// Mail exchangers tried for one domain. RFC 5321 §5.1 asks for two or more.
+pub const EXCHANGERS_MAX: usize = 10;
+
+/// Addresses tried for one message.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Wait for a connection to another server.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Wait for another server's greeting and for its replies. RFC 5321 §4.5.3.2.1 to 4.5.3.2.3.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Wait for the reply to a whole message. RFC 5321 §4.5.3.2.6.
+pub const FINAL_REPLY_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// A whole delivery to one server.
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Octets of one reply of another server, all its lines together.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024;
+
+/// RCPT commands sent before their replies are read: keeps commands and replies within the socket buffers.
+pub const RECIPIENTS_PER_FLIGHT: usize = 100;
+
+/// Octets of one DNS question over TCP that the zone reads.
+pub const ZONE_QUESTION_BYTES_MAX: usize = 4096;
+
+/// DNS connections over TCP that the zone serves at a time.
+pub const ZONE_CONNECTIONS_MAX: usize = 64;
+
+/// Wait for a question on a TCP connection to the zone.
+pub const ZONE_IDLE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,296 @@
+//! The commands, in the order RFC 5321 §4.1.1 has them, then those of extensions.
+
+use super::{Action, Content, Mail, Phase, Session};
+use crate::content::{Decoder, Framing};
+use crate::path::{is_helo_name, is_mailbox, path_of};
+use crate::reply::{plain_reply, reply};
+use crate::{Kind, Recipient, Refusal, ReversePath, limits};
+use smtp_proto::{
+    Error, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_REQUIRETLS, MAIL_SMTPUTF8, MailFrom, RcptTo, Request,
+};
+use std::borrow::Cow;
+use std::time::Instant;
+
+impl Session {
+    /// Takes one line with its line end. `more` tells that octets wait behind it.
+    pub(super) fn handle_line(&mut self, now: Instant, line: &[u8], more: bool, out: &mut Vec<u8>) -> Option<Action> {
+        if matches!(self.phase, Phase::Login(_)) {
+            return self.login_line(line, out);
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let Some(text) = std::str::from_utf8(text).ok().filter(|text| !text.contains(['\r', '\0'])) else {
+            return self.error(out, 500, (5, 5, 2), "a command is UTF-8 text without control octets");
+        };
+        match Request::parse(&mut line.iter()) {
+            Ok(Request::Ehlo { host }) => self.ehlo(&host, true, out),
+            Ok(Request::Helo { host }) => self.ehlo(&host, false, out),
+            Ok(Request::Mail { from }) => self.mail(text, &from, out),
+            Ok(Request::Rcpt { to }) => self.rcpt(text, &to, out),
+            Ok(Request::Data) => self.data(now, out),
+            Ok(Request::Bdat { chunk_size, is_last }) => self.bdat(now, chunk_size as u64, is_last, out),
+            Ok(Request::Rset) => self.rset(out),
+            Ok(Request::Vrfy { .. }) => {
+                self.idle(out, 252, (2, 5, 2), "cannot tell without a mail; send it, and RCPT will say")
+            }
+            Ok(Request::Expn { .. }) => self.error(out, 502, (5, 7, 0), "lists are not expanded here"),
+            Ok(Request::Help { .. }) => {
+                self.idle(out, 214, (2, 0, 0), "see RFC 5321; write to postmaster for a person")
+            }
+            Ok(Request::Noop { .. }) => self.idle(out, 250, (2, 0, 0), "nothing done"),
+            Ok(Request::Quit) => {
+                reply(out, 221, (2, 0, 0), &format!("{} goodbye", self.config.hostname));
+                self.phase = Phase::Closed;
+                Some(Action::Close)
+            }
+            Ok(Request::StartTls) => self.starttls(more, out),
+            Ok(Request::Auth { mechanism, initial_response }) => self.auth(mechanism, &initial_response, out),
+            Ok(Request::Lhlo { .. } | Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. })
+            | Err(Error::UnknownCommand) => self.error(out, 500, (5, 5, 1), "no such command here"),
+            Err(Error::InvalidSenderAddress) => self.error(out, 501, (5, 1, 7), "that is not a reverse-path"),
+            Err(Error::InvalidRecipientAddress) => self.error(out, 501, (5, 1, 3), "that is not a forward-path"),
+            Err(Error::UnsupportedParameter { .. }) => self.error(out, 555, (5, 5, 4), "a parameter is not known here"),
+            Err(Error::InvalidParameter { param }) => {
+                self.error(out, 501, (5, 5, 4), &format!("the value of {param} makes no sense"))
+            }
+            Err(Error::SyntaxError { syntax }) => self.error(out, 501, (5, 5, 2), &format!("the syntax is: {syntax}")),
+            Err(Error::NeedsMoreData { .. } | Error::ResponseTooLong | Error::InvalidResponse { .. }) => {
+                self.error(out, 500, (5, 5, 2), "that command cannot be read")
+            }
+        }
+    }
+
+    /// EHLO and HELO. RFC 5321 §4.1.1.1.
+    fn ehlo(&mut self, name: &str, esmtp: bool, out: &mut Vec<u8>) -> Option<Action> {
+        if !is_helo_name(name) {
+            return self.error(out, 501, (5, 5, 2), "that is not a host name");
+        }
+        if let Some(action) = self.count_idle(out) {
+            return Some(action);
+        }
+        self.mail = None;
+        name.clone_into(&mut self.peer.helo);
+        self.peer.esmtp = esmtp;
+        let greeting = format!("{} greets {name}", self.config.hostname);
+        if !esmtp {
+            plain_reply(out, 250, &[&greeting]);
+            return None;
+        }
+        let size = format!("SIZE {}", self.config.message_bytes_max);
+        let mut lines: Vec<&str> =
+            vec![&greeting, "PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING"];
+        if self.config.starttls && self.peer.tls.is_none() {
+            lines.push("STARTTLS");
+        }
+        if self.may_log_in() {
+            lines.push("AUTH PLAIN LOGIN");
+        }
+        plain_reply(out, 250, &lines);
+        None
+    }
+
+    /// MAIL. RFC 5321 §4.1.1.2.
+    fn mail(&mut self, text: &str, from: &MailFrom<Cow<'_, str>>, out: &mut Vec<u8>) -> Option<Action> {
+        if self.peer.helo.is_empty() {
+            return self.error(out, 503, (5, 5, 1), "say EHLO first");
+        }
+        if self.mail.is_some() {
+            return self.error(out, 503, (5, 5, 1), "a mail is under way already; RSET gives it up");
+        }
+        if self.config.kind == Kind::Submission && self.peer.authenticated.is_none() {
+            let text = if self.may_log_in() { "log in first" } else { "say STARTTLS and log in first" };
+            return self.error(out, 530, (5, 7, 0), text);
+        }
+        let reverse_path = match path_of(text) {
+            Some("") => ReversePath::Null,
+            Some(mailbox) if is_mailbox(mailbox) => ReversePath::Mailbox(mailbox.to_owned()),
+            _ => return self.error(out, 501, (5, 1, 7), "that is not a reverse-path"),
+        };
+        let smtputf8 = from.flags & MAIL_SMTPUTF8 != 0;
+        if !smtputf8 && !reverse_path.as_str().is_ascii() {
+            return self.error(out, 550, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8");
+        }
+        // Accepting these two would promise what is not done: RFC 3030 BINARYMIME, RFC 8689.
+        if from.flags & (MAIL_BODY_BINARYMIME | MAIL_REQUIRETLS) != 0 {
+            return self.error(out, 555, (5, 5, 4), "BINARYMIME and REQUIRETLS are not offered here");
+        }
+        if from.size as u64 > self.config.message_bytes_max {
+            return self.refuse(out, &too_large(self.config.message_bytes_max));
+        }
+        self.mail = Some(Mail {
+            reverse_path,
+            recipients: Vec::new(),
+            // Quirk, iOS: SMTPUTF8 without the BODY=8BITMIME that RFC 6531 §3.1 asks for.
+            eight_bit: smtputf8 || from.flags & MAIL_BODY_8BITMIME != 0,
+            smtputf8,
+            envelope_id: from.env_id.as_deref().map(str::to_owned),
+            content: None,
+        });
+        self.phase = Phase::Waiting;
+        Some(Action::Mail)
+    }
+
+    /// The host's answer to [`Action::Mail`].
+    pub fn answer_mail(&mut self, now: Instant, answer: Result<(), Refusal>, out: &mut Vec<u8>) -> Option<Action> {
+        self.resume(now);
+        match answer {
+            Ok(()) => {
+                reply(out, 250, (2, 1, 0), "sender ok");
+                None
+            }
+            Err(refusal) => {
+                self.mail = None;
+                self.refuse(out, &refusal)
+            }
+        }
+    }
+
+    /// RCPT. RFC 5321 §4.1.1.3.
+    fn rcpt(&mut self, text: &str, _to: &RcptTo<Cow<'_, str>>, out: &mut Vec<u8>) -> Option<Action> {
+        let Some(mail) = self.mail.as_ref().filter(|mail| mail.content.is_none()) else {
+            return self.error(out, 503, (5, 5, 1), "say MAIL first");
+        };
+        // RFC 5321 §4.5.3.1.10: 452 for too many; the sender brings the others in another mail.
+        if mail.recipients.len() >= self.config.recipients_max {
+            let text = format!("no more than {} recipients in one mail", self.config.recipients_max);
+            reply(out, 452, (4, 5, 3), &text);
+            return None;
+        }
+        let mailbox = match path_of(text) {
+            Some(mailbox) if is_mailbox(mailbox) => mailbox,
+            Some(word) if word.eq_ignore_ascii_case("postmaster") => "postmaster",
+            _ => return self.error(out, 501, (5, 1, 3), "that is not a forward-path"),
+        };
+        if !mail.smtputf8 && !mailbox.is_ascii() {
+            return self.error(out, 550, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8");
+        }
+        self.phase = Phase::Waiting;
+        Some(Action::Recipient { mailbox: mailbox.to_owned() })
+    }
+
+    /// The host's answer to [`Action::Recipient`].
+    pub fn answer_recipient(
+        &mut self,
+        now: Instant,
+        answer: Result<Recipient, Refusal>,
+        out: &mut Vec<u8>,
+    ) -> Option<Action> {
+        self.resume(now);
+        match answer {
+            Ok(recipient) => {
+                self.mail.as_mut()?.recipients.push(recipient);
+                reply(out, 250, (2, 1, 5), "recipient ok");
+                None
+            }
+            Err(refusal) => {
+                let action = self.refuse(out, &refusal);
+                if action.is_some() || !refusal.is_permanent() {
+                    return action;
+                }
+                self.recipients_refused += 1;
+                (self.recipients_refused >= limits::RECIPIENTS_REFUSED_MAX)
+                    .then(|| self.hang_up(out, (4, 7, 0), "too many recipients that are not here"))
+            }
+        }
+    }
+
+    /// DATA. RFC 5321 §4.1.1.4.
+    fn data(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Action> {
+        match &self.mail {
+            None => return self.error(out, 503, (5, 5, 1), "say MAIL and RCPT first"),
+            Some(mail) if mail.content.is_some() => {
+                return self.error(out, 503, (5, 5, 1), "what began with BDAT ends with BDAT");
+            }
+            // RFC 5321 §3.3 says 503 or 554; the latter tells a pipelining sender that every RCPT failed.
+            Some(mail) if mail.recipients.is_empty() => return self.error(out, 554, (5, 5, 1), "no valid recipients"),
+            Some(_) => {}
+        }
+        self.begin_content(now, Framing::Dots);
+        self.phase = Phase::Data;
+        plain_reply(out, 354, &["send the message, end it with a dot on a line of its own"]);
+        None
+    }
+
+    /// BDAT. RFC 3030 §2.
+    fn bdat(&mut self, now: Instant, size: u64, is_last: bool, out: &mut Vec<u8>) -> Option<Action> {
+        self.phase = Phase::Chunk { left: size, size, is_last };
+        if size > self.config.message_bytes_max.saturating_mul(2) {
+            self.refuse(out, &too_large(self.config.message_bytes_max));
+            return Some(self.hang_up(out, (4, 3, 4), "such a chunk is not waited for"));
+        }
+        let refused = match &self.mail {
+            None => Some((503, "say MAIL and RCPT first")),
+            Some(mail) if mail.recipients.is_empty() => Some((554, "no valid recipients")),
+            Some(_) => None,
+        };
+        if let Some((code, text)) = refused {
+            // The chunk still comes. Without a transaction its octets are thrown away.
+            self.mail = None;
+            if size == 0 {
+                self.phase = Phase::Command;
+            }
+            return self.error(out, code, (5, 5, 1), text);
+        }
+        if self.mail.as_ref().is_some_and(|mail| mail.content.is_none()) {
+            self.begin_content(now, Framing::Chunks);
+        }
+        let message_bytes_max = self.config.message_bytes_max;
+        if let Some(content) = self.mail.as_mut().and_then(|mail| mail.content.as_mut())
+            && content.bytes + size > message_bytes_max
+        {
+            content.refusal.get_or_insert_with(|| too_large(message_bytes_max));
+        }
+        None
+    }
+
+    fn begin_content(&mut self, now: Instant, framing: Framing) {
+        let decoder = Decoder::new(framing, self.config.bare_newlines);
+        if let Some(mail) = &mut self.mail {
+            mail.content = Some(Content { decoder, bytes: 0, since: now, refusal: None });
+        }
+    }
+
+    /// RSET. RFC 5321 §4.1.1.5.
+    fn rset(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+        self.mail = None;
+        self.idle(out, 250, (2, 0, 0), "forgotten")
+    }
+
+    /// STARTTLS. RFC 3207.
+    fn starttls(&mut self, more: bool, out: &mut Vec<u8>) -> Option<Action> {
+        if self.peer.tls.is_some() {
+            return self.error(out, 503, (5, 5, 1), "TLS is on already");
+        }
+        if !self.config.starttls {
+            return self.error(out, 502, (5, 5, 1), "TLS is not available here");
+        }
+        // Whatever stands behind STARTTLS in the clear may be another's. Nothing of it is ever obeyed, and a peer that
+        // sends such a thing is broken or attacked: end it here.
+        if more {
+            reply(out, 501, (5, 5, 1), "nothing may follow STARTTLS before TLS is on");
+            return Some(self.hang_up(out, (4, 7, 0), "closing the connection"));
+        }
+        reply(out, 220, (2, 0, 0), "go ahead with TLS");
+        self.phase = Phase::Waiting;
+        Some(Action::StartTls)
+    }
+
+    /// Answers a command that moves nothing.
+    fn idle(&mut self, out: &mut Vec<u8>, code: u16, enhanced: crate::Enhanced, text: &str) -> Option<Action> {
+        if let Some(action) = self.count_idle(out) {
+            return Some(action);
+        }
+        reply(out, code, enhanced, text);
+        None
+    }
+
+    fn count_idle(&mut self, out: &mut Vec<u8>) -> Option<Action> {
+        self.idle_commands += 1;
+        (self.idle_commands > limits::IDLE_COMMANDS_MAX)
+            .then(|| self.hang_up(out, (4, 7, 0), "too many commands and no mail"))
+    }
+}
+
+pub(super) fn too_large(message_bytes_max: u64) -> Refusal {
+    Refusal::new(552, (5, 3, 4), format!("a message may have {message_bytes_max} octets at most"))
+}

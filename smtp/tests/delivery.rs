@@ -1,0 +1,223 @@
+//! Deliveries to our own server and to peers that play a script.
+
+mod support;
+
+use smtp::client::{ClientError, Deadlines, Outcome, Outgoing, Target, Tls, deliver};
+use smtp::{BareNewlines, Kind, ReversePath, ServerConfig, TlsStart};
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::host::{start, tls};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+fn target(address: SocketAddr) -> Target {
+    Target { host: "mx.satchel.test".into(), addresses: vec![address] }
+}
+
+fn bob() -> ReversePath {
+    ReversePath::Mailbox("bob@shop.test".into())
+}
+
+async fn send(target: &Target, recipients: &[&str], message: &[u8]) -> Result<Vec<Outcome>, ClientError> {
+    let recipients: Vec<String> = recipients.iter().map(|r| (*r).to_owned()).collect();
+    let mail = Outgoing { helo: "out.test", reverse_path: &bob(), recipients: &recipients, message, smtputf8: false };
+    let second = Duration::from_secs(5);
+    let deadlines = Deadlines { connect: second, reply: second, final_reply: second, delivery: second * 4 };
+    deliver(target, &mail, Tls::Opportunistic, deadlines).await
+}
+
+/// A server that answers each line it gets with the next of these, whatever it was.
+async fn scripted(replies: &'static [&'static str]) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let (mut heard, mut data) = (Vec::new(), false);
+        let mut replies = replies.iter();
+        stream.write_all(replies.next().unwrap().as_bytes()).await.unwrap();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return heard;
+            }
+            let line = line.trim_end().to_owned();
+            data = data && line != ".";
+            if !data && line != "QUIT" {
+                let reply = replies.next().copied().unwrap_or("500 the script is over\r\n");
+                stream.write_all(reply.as_bytes()).await.unwrap();
+                data = reply.starts_with("354");
+            }
+            heard.push(line);
+        }
+    });
+    (address, task)
+}
+
+#[tokio::test]
+async fn every_recipient_gets_an_answer_of_its_own_over_tls() {
+    let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test").with_tls(tls(), TlsStart::StartTls)).await;
+    let recipients =
+        ["alice@satchel.test", "nobody@satchel.test", "later@satchel.test", "not an address", "alice+b@satchel.test"];
+    let outcomes = send(&target(server.address), &recipients, b"Subject: x\r\n\r\n.dot\r\nbare\nend").await.unwrap();
+    assert!(matches!(&outcomes[0], Outcome::Delivered(reply) if reply.text == "message accepted as q1"));
+    assert!(matches!(&outcomes[1], Outcome::Permanent(reply) if reply.enhanced == Some((5, 1, 1))));
+    assert!(matches!(&outcomes[2], Outcome::Temporary(reply) if reply.code == 452));
+    assert!(matches!(&outcomes[3], Outcome::Permanent(reply) if reply.code == 553));
+    assert!(matches!(&outcomes[4], Outcome::Delivered(_)));
+    let mails = server.host.mails.lock().unwrap();
+    assert_eq!(String::from_utf8_lossy(&mails[0].1), "Subject: x\r\n\r\n.dot\r\nbare\r\nend\r\n");
+    assert!(mails[0].0.peer.tls.is_some());
+    assert_eq!(mails[0].0.recipients.len(), 2);
+}
+
+#[tokio::test]
+async fn a_thousand_recipients_go_in_flights() {
+    let mut config = ServerConfig::new(Kind::Mx, "mx.satchel.test");
+    config.bare_newlines = BareNewlines::Refuse;
+    let server = start(config).await;
+    let recipients: Vec<String> = (0..1000).map(|n| format!("alice+{n}@satchel.test")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let outcomes = send(&target(server.address), &recipients, &b"line\r\n".repeat(50_000)).await.unwrap();
+    assert_eq!(outcomes.len(), 1000);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered(_))));
+}
+
+#[tokio::test]
+async fn a_plain_server_without_extensions_is_spoken_to_plainly() {
+    let (address, heard) = scripted(&[
+        "220 old.test\r\n",
+        "502 what\r\n",
+        "250 old.test\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "450 4.2.1 busy\r\n",
+        "354 go\r\n",
+        "250 taken\r\n",
+    ])
+    .await;
+    let outcomes = send(&target(address), &["a@x.test", "b@x.test"], "caf\u{e9}\r\n".as_bytes()).await.unwrap();
+    assert!(matches!(&outcomes[0], Outcome::Delivered(reply) if reply.text == "taken"));
+    assert!(matches!(&outcomes[1], Outcome::Temporary(reply) if reply.enhanced == Some((4, 2, 1))));
+    let heard = heard.await.unwrap();
+    assert_eq!(
+        heard,
+        [
+            "EHLO out.test",
+            "HELO out.test",
+            "MAIL FROM:<bob@shop.test>",
+            "RCPT TO:<a@x.test>",
+            "RCPT TO:<b@x.test>",
+            "DATA",
+            "caf\u{e9}",
+            ".",
+            "QUIT"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn extensions_that_are_offered_are_used() {
+    let (address, heard) = scripted(&[
+        "220 new.test\r\n",
+        "250-new.test\r\n250-SIZE 100\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "250 taken\r\n",
+    ])
+    .await;
+    send(&target(address), &["j\u{f6}rg@x.test"], "caf\u{e9}\r\n".as_bytes()).await.unwrap();
+    assert_eq!(heard.await.unwrap()[1], "MAIL FROM:<bob@shop.test> SIZE=7 BODY=8BITMIME SMTPUTF8");
+}
+
+#[tokio::test]
+async fn what_a_server_cannot_take_is_refused_before_it_is_sent() {
+    let (address, _) = scripted(&["220 x\r\n", "250-x\r\n250 SIZE 3\r\n"]).await;
+    let error = send(&target(address), &["a@x.test"], b"hello\r\n").await.unwrap_err();
+    assert!(error.is_permanent() && error.reply().enhanced == Some((5, 3, 4)));
+    let (address, _) = scripted(&["220 x\r\n", "250 x\r\n"]).await;
+    let error = send(&target(address), &["j\u{f6}rg@x.test"], b"hello\r\n").await.unwrap_err();
+    assert!(error.is_permanent() && error.reply().enhanced == Some((5, 6, 7)));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_mail_tells_whether_to_try_again() {
+    for (reply, permanent) in [("550 5.7.1 not you\r\n", true), ("451 4.7.1 grey\r\n", false)] {
+        let replies: &'static [&'static str] = Vec::leak(vec!["220 x\r\n", "250 x\r\n", reply]);
+        let (address, _) = scripted(replies).await;
+        let error = send(&target(address), &["a@x.test"], b"hello\r\n").await.unwrap_err();
+        assert_eq!(error.is_permanent(), permanent, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_final_reply_decides_for_all_who_were_taken() {
+    let (address, _) = scripted(&[
+        "220 x\r\n",
+        "250 x\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "550 no\r\n",
+        "354 go\r\n",
+        "554 5.6.0 bad\r\n",
+    ])
+    .await;
+    let outcomes = send(&target(address), &["a@x.test", "b@x.test"], b"hello\r\n").await.unwrap();
+    assert!(matches!(&outcomes[0], Outcome::Permanent(reply) if reply.enhanced == Some((5, 6, 0))));
+    assert!(matches!(&outcomes[1], Outcome::Permanent(reply) if reply.text == "no"));
+}
+
+#[tokio::test]
+async fn a_broken_starttls_falls_back_to_the_clear() {
+    // The first connection answers the handshake with garbage; the second one is our server, in the clear.
+    let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = server.address;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut lines = BufReader::new(&mut stream);
+        lines.write_all(b"220 x\r\n").await.unwrap();
+        let mut line = String::new();
+        lines.read_line(&mut line).await.unwrap();
+        lines.write_all(b"250-x\r\n250 STARTTLS\r\n").await.unwrap();
+        lines.read_line(&mut line).await.unwrap();
+        lines.write_all(b"220 go\r\nthis is not TLS\r\n").await.unwrap();
+        drop(stream);
+        let (mut inbound, _) = listener.accept().await.unwrap();
+        let mut outbound = tokio::net::TcpStream::connect(backend).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await;
+    });
+    let outcomes = send(&target(address), &["alice@satchel.test"], b"hello\r\n").await.unwrap();
+    assert!(matches!(outcomes[0], Outcome::Delivered(_)));
+}
+
+#[tokio::test]
+async fn the_next_address_is_tried_when_one_is_dead_or_unwilling() {
+    let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test")).await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (unwilling, _) = scripted(&["554 go away\r\n"]).await;
+    let mut target = target(dead);
+    target.addresses.extend([unwilling, server.address]);
+    assert!(send(&target, &["alice@satchel.test"], b"hello\r\n").await.is_ok());
+
+    target.addresses.pop();
+    let (unwilling, _) = scripted(&["554 go away\r\n"]).await;
+    target.addresses[1] = unwilling;
+    let error = send(&target, &["alice@satchel.test"], b"hello\r\n").await.unwrap_err();
+    assert!(matches!(error, ClientError::NotReady(_)) && !error.is_permanent(), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_talks_nonsense_or_too_much_is_left() {
+    for reply in ["hello\r\n", "220-a\r\n250 b\r\n"] {
+        let replies: &'static [&'static str] = Vec::leak(vec![reply]);
+        let (address, _) = scripted(replies).await;
+        let error = send(&target(address), &["a@x.test"], b"hello\r\n").await.unwrap_err();
+        assert!(matches!(error, ClientError::Garbled(_)), "{error}");
+    }
+    let endless: &'static str = String::leak("220-x\r\n".repeat(5000));
+    let (address, _) = scripted(Vec::leak(vec![endless])).await;
+    assert!(matches!(send(&target(address), &["a@x.test"], b"x\r\n").await, Err(ClientError::Garbled(_))));
+}
