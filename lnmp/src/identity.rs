@@ -220,6 +220,13 @@ impl Identity {
         Ok(identity)
     }
 
+    /// An identity as it was stored: its key, and the entropy the key was once derived from, or nothing.
+    pub(crate) fn from_stored(key: &[u8; 32], entropy: &[u8]) -> Result<Self, IdentityError> {
+        let mut identity = Self::from_secret_bytes(key)?;
+        identity.entropy = (!entropy.is_empty()).then(|| Zeroizing::new(entropy.to_vec()));
+        Ok(identity)
+    }
+
     fn from_keypair(keypair: Keypair) -> Self {
         let public = PublicKey(keypair.x_only_public_key().0.serialize());
         Self { keypair, public, entropy: None }

@@ -9,7 +9,7 @@
 //! digest    1 ‖ 3 ‖ …
 //! ```
 //!
-//! The secret half of an ephemeral key exists only while [`Epoch::begin`] runs.
+//! The secret half of an ephemeral key exists only while an epoch begins.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

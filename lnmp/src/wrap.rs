@@ -213,19 +213,12 @@ impl MailboxKey {
         Self::unwrap_under::<1>(&key.subkey("custody"), WrapKind::Bridge, account, wrap)
     }
 
-    /// Seals the entropy of an identity's phrase, or its bare key, under this key.
+    /// Seals an identity under this key: its secret key, and behind it the phrase's entropy where there is one,
+    /// so that opening it costs no PBKDF2.
     pub fn seal_identity<R: RngCore + CryptoRng>(&self, rng: &mut R, account: &str, identity: &Identity) -> Vec<u8> {
-        let mut plain = Zeroizing::new(Vec::with_capacity(33));
-        match identity.seed_entropy() {
-            Some(entropy) => {
-                plain.push(1);
-                plain.extend_from_slice(entropy);
-            }
-            None => {
-                plain.push(2);
-                plain.extend_from_slice(identity.secret_bytes().reveal());
-            }
-        }
+        let mut plain = Zeroizing::new(Vec::with_capacity(64));
+        plain.extend_from_slice(identity.secret_bytes().reveal());
+        plain.extend_from_slice(identity.seed_entropy().unwrap_or_default());
         seal_secret(rng, &self.subkey("identity"), account.as_bytes(), &plain)
     }
 
@@ -235,14 +228,8 @@ impl MailboxKey {
     /// As for [`open_secret`].
     pub fn open_identity(&self, account: &str, sealed: &[u8]) -> Result<Identity, WrapError> {
         let plain = Zeroizing::new(open_secret(&self.subkey("identity"), account.as_bytes(), sealed)?);
-        match plain.split_first() {
-            Some((1, entropy)) => Identity::from_entropy(entropy).map_err(|_| WrapError::Malformed),
-            Some((2, key)) => {
-                let key = Zeroizing::new(<[u8; 32]>::try_from(key).map_err(|_| WrapError::Malformed)?);
-                Identity::from_secret_bytes(&key).map_err(|_| WrapError::Malformed)
-            }
-            _ => Err(WrapError::Malformed),
-        }
+        let (key, entropy) = plain.split_first_chunk::<32>().ok_or(WrapError::Malformed)?;
+        Identity::from_stored(key, entropy).map_err(|_| WrapError::Malformed)
     }
 
     fn wrap_under<R: RngCore + CryptoRng>(
