@@ -61,6 +61,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     }
 }
 
+/// `mail-auth` hands no time in: this cache owns its clock.
 fn now() -> Instant {
     Instant::now()
 }

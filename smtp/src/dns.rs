@@ -2,7 +2,7 @@
 
 use crate::limits::{ADDRESSES_MAX, DNS_TIMEOUT, EXCHANGERS_MAX};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answer, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -98,7 +98,10 @@ impl Resolver {
                 for connection in &mut server.connections {
                     connection.port = address.port();
                 }
-                (ResolverConfig::from_name_servers(vec![server]), ResolverOpts::default())
+                // Whoever names a resolver wants its answers, not those of this machine's hosts file.
+                let mut options = ResolverOpts::default();
+                options.use_hosts_file = ResolveHosts::Never;
+                (ResolverConfig::from_name_servers(vec![server]), options)
             }
         };
         options.timeout = config.timeout;

@@ -29,33 +29,33 @@
 //! assert!(replies.ends_with(b"221 2.0.0 mx.satchel.test goodbye\r\n"));
 //! ```
 
+mod authenticate;
+mod cache;
+pub mod client;
+mod connections;
 mod content;
+mod dns;
 mod intake;
 pub mod limits;
 mod path;
 mod reply;
+mod server;
 mod session;
+mod sign;
+mod spool;
+mod tls;
+mod zone;
 
+pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
 pub use content::BareNewlines;
+pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
 pub use intake::{
     Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
 };
 pub use path::{ReversePath, is_mailbox};
 pub use reply::Enhanced;
-pub use session::{Action, Progress, Session, SessionConfig};
-mod spool;
-pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
-mod connections;
-mod server;
-mod tls;
 pub use server::{Server, ServerConfig, TlsStart};
-mod cache;
-pub mod client;
-mod dns;
-mod zone;
-pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
-pub use zone::Zone;
-mod authenticate;
-mod sign;
-pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
+pub use session::{Action, Progress, Session, SessionConfig};
 pub use sign::{DkimKey, SignError};
+pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
+pub use zone::Zone;

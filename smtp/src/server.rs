@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use zeroize::Zeroize as _;
 
 /// When TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl Server {
     }
 }
 
-async fn asked_to_stop(shutdown: &mut watch::Receiver<bool>) {
+pub(crate) async fn asked_to_stop(shutdown: &mut watch::Receiver<bool>) {
     // An error means the sender is gone: whoever could have asked is not there any more.
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
@@ -266,6 +267,8 @@ async fn serve(
                 }
                 Action::Authenticate { user, password } => {
                     let answer = shared.host.authenticate(session.peer(), &user, &password).await;
+                    // The password came through here.
+                    input[..from].zeroize();
                     next = session.answer_login(Instant::now(), answer, &mut replies);
                 }
                 Action::Mail => {
@@ -331,7 +334,7 @@ async fn read(
 ) -> io::Result<Woken> {
     let octets = timeout_at(session.next_timeout().into(), stream.read(buffer));
     if session.is_collecting() {
-        return Ok(octets.await.map_or(Ok(Woken::Deadline), |read| read.map(Woken::Octets))?);
+        return octets.await.map_or(Ok(Woken::Deadline), |read| read.map(Woken::Octets));
     }
     tokio::select! {
         biased;

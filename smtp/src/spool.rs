@@ -78,7 +78,7 @@ pub struct SpoolWriter {
     area: SpoolArea,
     /// The whole content, or when there is a file the chunk that is not full yet.
     memory: Vec<u8>,
-    file: Option<SealedFile>,
+    file: Option<Box<SealedFile>>,
     bytes: u64,
 }
 
@@ -129,7 +129,7 @@ pub struct Spool(Kept);
 
 enum Kept {
     Memory(Vec<u8>),
-    File { file: SealedFile, bytes: u64 },
+    File { file: Box<SealedFile>, bytes: u64 },
 }
 
 impl Spool {
@@ -221,7 +221,7 @@ struct SealedFile {
 }
 
 impl SealedFile {
-    fn create(area: &SpoolArea) -> Result<Self, SpoolError> {
+    fn create(area: &SpoolArea) -> Result<Box<Self>, SpoolError> {
         let mut secret = Zeroizing::new([0u8; 32]);
         rand::rngs::OsRng.fill_bytes(&mut *secret);
         let key = UnboundKey::new(&AES_256_GCM, &*secret).expect("32 octets are an AES-256 key");
@@ -234,7 +234,8 @@ impl SealedFile {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path)?;
         std::fs::remove_file(&path)?;
-        Ok(Self { file, key: LessSafeKey::new(key), chunks: 0, read: 0, disk_bytes: 0, area: area.clone() })
+        let key = LessSafeKey::new(key);
+        Ok(Box::new(Self { file, key, chunks: 0, read: 0, disk_bytes: 0, area: area.clone() }))
     }
 
     fn push(&mut self, plain: &[u8]) -> Result<(), SpoolError> {

@@ -9,6 +9,7 @@
 //! Mail from this machine as `bob@shop.test` so authenticates by the code that real mail goes through.
 
 use crate::limits::{ZONE_CONNECTIONS_MAX, ZONE_IDLE_TIMEOUT, ZONE_QUESTION_BYTES_MAX};
+use crate::server::asked_to_stop;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, MX, PTR, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
@@ -31,6 +32,7 @@ const UDP_BYTES_MAX: usize = 512;
 
 /// A bound server on UDP and TCP of one port.
 pub struct Zone {
+    address: SocketAddr,
     udp: UdpSocket,
     tcp: TcpListener,
     records: Arc<Records>,
@@ -48,8 +50,9 @@ impl Zone {
         // The port that UDP got may be taken for TCP; with port 0 another one will do.
         for _ in 0..16 {
             let udp = UdpSocket::bind(address).await?;
-            match TcpListener::bind(udp.local_addr()?).await {
-                Ok(tcp) => return Ok(Self { udp, tcp, records: Arc::default() }),
+            let bound = udp.local_addr()?;
+            match TcpListener::bind(bound).await {
+                Ok(tcp) => return Ok(Self { address: bound, udp, tcp, records: Arc::default() }),
                 Err(error) if address.port() != 0 => return Err(error),
                 Err(_) => {}
             }
@@ -66,8 +69,8 @@ impl Zone {
     }
 
     /// Where it answers.
-    pub fn addr(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
+    pub fn addr(&self) -> SocketAddr {
+        self.address
     }
 
     /// Answers until `shutdown` says `true` or its sender is gone.
@@ -76,7 +79,7 @@ impl Zone {
         let mut question = vec![0; ZONE_QUESTION_BYTES_MAX];
         loop {
             tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => break,
+                () = asked_to_stop(&mut shutdown) => break,
                 Some(_) = connections.join_next() => {}
                 received = self.udp.recv_from(&mut question) => match received {
                     Ok((octets, peer)) => {

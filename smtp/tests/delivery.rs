@@ -1,4 +1,5 @@
 //! Deliveries to our own server and to peers that play a script.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod support;
 

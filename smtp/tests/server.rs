@@ -1,4 +1,5 @@
 //! The server over real sockets: TLS, limits, spool, shutdown.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The SMTP dialogue as text. `C:` is sent with CRLF, `S:` is what must come back, in order and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod support;
 
