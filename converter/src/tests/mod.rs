@@ -1,0 +1,8 @@
+//! Tests that need several modules at once.
+
+mod corpus;
+mod hostile;
+mod random;
+mod render;
+mod sections;
+mod support;
