@@ -1,1 +1,33 @@
-//! web
+//! The web door: the page a mail is paid on, the sandbox's catch-all, and a front page.
+//!
+//! Stands: a door. Speaks HTTP/1.1 and knows nothing of gates, nodes or keys: the house implements
+//! [`Host`], and everything shown comes from there.
+//!
+//! ```text
+//!   GET  /                      what this server is, how to set up a mail client
+//!   GET  /pay/{token}           the open mails of one author to one account; makes invoices
+//!   GET  /pay/{token}?watch     the same, makes nothing: what an open page reloads
+//!   GET  /pay/{token}/state     JSON, polled
+//!   POST /pay/{token}/sandbox   gate=ID: pays with the sandbox wallet, 303 back
+//!   GET  /sandbox, /sandbox/{n}.eml   mail the sandbox caught
+//! ```
+//! Start at [`serve`] (sockets), [`Host`] (what is asked), then `routes.rs` and `page/`.
+//!
+//! Promises. Every text that came from outside is escaped where it is written. No cookie, no external
+//! resource, no inline script; pages work without JavaScript. A page shows neither subject nor relation,
+//! and once a gate is over, only how it ended. Connections, headers, bodies and waits are bounded, see
+//! [`limits`].
+//! Absent on purpose: TLS (a proxy's job until certificates are fetched by the server itself), sessions,
+//! clocks (every time shown is the host's).
+
+mod headers;
+mod host;
+mod html;
+pub mod limits;
+mod page;
+mod qr;
+mod routes;
+mod serve;
+
+pub use host::{CaughtView, Host, PayGate, PayPage, Ports, SiteInfo};
+pub use serve::serve;

@@ -1,0 +1,108 @@
+//! What the web door asks of the house.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use lnmp::{GateId, GateState, Msat};
+
+/// The house, as seen from the web door. Every call is bounded by [`crate::limits::REQUEST`].
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// What the page of `token` shows, for a person who opens it: makes an invoice for each waiting gate
+    /// that has none. `token` is 32 lower-case hex digits. `None` when there is no such page.
+    async fn pay_page(&self, token: &str) -> Option<PayPage>;
+
+    /// The same without making anything. An open page asks this every second, and a tab left open over
+    /// night must not make an invoice an hour.
+    async fn pay_state(&self, token: &str) -> Option<PayPage>;
+
+    /// Pays the live invoice of `gate` with the sandbox's customer wallet. The gate must be on the page of
+    /// `token`. The error is a sentence for the page, without secrets or addresses.
+    async fn sandbox_pay(&self, token: &str, gate: GateId) -> Result<(), String>;
+
+    /// Mail the sandbox caught, in any order. `None` outside the sandbox.
+    async fn caught_mail(&self) -> Option<Vec<CaughtView>>;
+
+    /// Names and ports for the front page.
+    fn info(&self) -> SiteInfo;
+}
+
+/// The mails of one author to one account that a page lists.
+#[derive(Debug, Clone)]
+pub struct PayPage {
+    /// To whom the mails went, as addressed.
+    pub recipient: String,
+    /// One per mail, in the order they came. The page shows the open ones first.
+    pub gates: Vec<PayGate>,
+}
+
+/// One mail that wants, has or had a payment.
+#[derive(Debug, Clone)]
+pub struct PayGate {
+    /// Its name; stands in the form of the sandbox button.
+    pub gate: GateId,
+    /// Where it is.
+    pub state: GateState,
+    /// An earlier payment went back because nobody answered in time.
+    pub refunded: bool,
+    /// When the mail came.
+    pub received_at: DateTime<Utc>,
+    /// What letting it through costs.
+    pub price: Msat,
+    /// What puts it into INBOX at once.
+    pub priority_price: Msat,
+    /// What the live invoice asks, or what is locked; the price where neither is.
+    pub amount: Msat,
+    /// The live invoice; shown only while the gate waits.
+    pub bolt11: Option<String>,
+    /// Why there is none, when one was wanted: "no payment slot free, try again later".
+    pub why_no_invoice: Option<String>,
+    /// Until when the invoice may be paid.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// While held: when the money goes back by itself.
+    pub hold_until: Option<DateTime<Utc>>,
+    /// Whether the sandbox wallet can pay this invoice.
+    pub can_pay_in_sandbox: bool,
+}
+
+/// A mail in the sandbox's catch-all.
+#[derive(Debug, Clone)]
+pub struct CaughtView {
+    /// Its number; part of its address, `/sandbox/{n}.eml`.
+    pub n: u64,
+    /// Reverse-path; empty for the null one.
+    pub from: String,
+    /// Forward-path.
+    pub to: String,
+    /// When it was caught.
+    pub at: DateTime<Utc>,
+    /// The message.
+    pub raw: Vec<u8>,
+}
+
+/// What the front page says of this server.
+#[derive(Debug, Clone)]
+pub struct SiteInfo {
+    /// The server's name, as in its banners: `satchel.test`.
+    pub name: String,
+    /// What a mail client connects to: the name, or the loopback address in a sandbox.
+    pub connect_to: String,
+    /// The bound ports.
+    pub ports: Ports,
+    /// Whether the money is the sandbox's.
+    pub sandbox: bool,
+}
+
+/// Bound ports; `None` where this process does not run the service.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// MX.
+    pub smtp: Option<u16>,
+    /// Submission with STARTTLS.
+    pub submission: Option<u16>,
+    /// Submission with TLS from the start.
+    pub submissions: Option<u16>,
+    /// IMAP with STARTTLS.
+    pub imap: Option<u16>,
+    /// IMAP with TLS from the start.
+    pub imaps: Option<u16>,
+}

@@ -1,0 +1,6 @@
+//! The pages, one file each: a function from what the house says to HTML.
+
+pub(crate) mod landing;
+pub(crate) mod oops;
+pub(crate) mod pay;
+pub(crate) mod sandbox;
