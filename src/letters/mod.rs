@@ -1,0 +1,30 @@
+//! The mails the bridge writes itself: from what happened to RFC 5322 octets.
+//!
+//! Pure: no clock, no chance, no I/O; `now` and the Message-ID are given. Every letter is CRLF, 7-bit on the
+//! wire (other text is encoded), carries `Auto-Submitted` (RFC 3834 §5) and says nothing of the original's
+//! content. The null reverse-path is the envelope's job, not the letter's.
+//!
+//! ```text
+//!   PaymentRequest  to the author:  what to lock, invoice, QR picture, page
+//!   Notice          to the owner:   paid mail waits
+//!   Lost            to both:        an accepted payment was gone before its claim
+//!   Bounce          to a sender:    RFC 3464, with the original's header
+//!   Welcome         to the owner:   the first mail of a fresh INBOX
+//!   Digest          to the owner:   what lies in Unpaid
+//! ```
+
+mod bounce;
+mod compose;
+mod digest;
+mod lost;
+mod notice;
+mod payment_request;
+mod qr;
+mod welcome;
+
+pub use bounce::Bounce;
+pub use digest::{Digest, DigestLine};
+pub use lost::Lost;
+pub use notice::Notice;
+pub use payment_request::PaymentRequest;
+pub use welcome::{Try, Welcome};

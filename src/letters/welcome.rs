@@ -1,0 +1,120 @@
+//! The first mail of a fresh INBOX: what this is, and how to see it work.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use store::UnixMs;
+
+use super::compose::{Automatic, Head, finish, text_part, wrap};
+
+/// Greets a new owner.
+#[derive(Debug, Clone, Copy)]
+pub struct Welcome<'a> {
+    /// The bridge's own address.
+    pub from: &'a str,
+    /// The owner.
+    pub to: &'a str,
+    /// Every form of the owner's address, the one with the checksum too.
+    pub addresses: &'a [&'a str],
+    /// How to send a test mail; `None` outside the sandbox.
+    pub sandbox: Option<Try<'a>>,
+    /// Of this letter, without brackets.
+    pub message_id: &'a str,
+    /// Its date.
+    pub now: UnixMs,
+}
+
+/// Where a sandbox can be tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Try<'a> {
+    /// The MX listener.
+    pub smtp: SocketAddr,
+    /// The web pages: `http://127.0.0.1:8080`.
+    pub public_url: &'a str,
+}
+
+impl Welcome<'_> {
+    /// The letter.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = String::from("Welcome to Satchel.\n\n");
+        match self.addresses {
+            [] => {}
+            [one] => {
+                let _ = write!(text, "Your address is {one}.\n\n");
+            }
+            many => {
+                text.push_str("Your addresses, all of them this mailbox:\n\n");
+                for address in many {
+                    let _ = writeln!(text, "  {address}");
+                }
+                text.push('\n');
+            }
+        }
+        text.push_str(&wrap(
+            "How it works. People you have written to reach this INBOX for free. A stranger's mail goes to the folder \
+             Unpaid, and its author is asked to lock a small payment. Once it is locked, the mail moves to Requests. There \
+             you decide with what you do anyway:",
+        ));
+        text.push_str(
+            "\n\n  move it to INBOX, or reply      accepts it: the payment is yours\n  \
+             move it to Junk or Trash        declines it: the payment goes back\n  \
+             do nothing                      after a day the payment goes back\n\n",
+        );
+        text.push_str(&wrap(
+            "Is something you want in Unpaid, a mail from your bank for instance? Move it to INBOX: that is free, and its \
+             author will not be asked again.",
+        ));
+        if let Some(Try { smtp, public_url }) = self.sandbox {
+            let _ = write!(
+                text,
+                "\n\nTry it. This is a sandbox: its coins are worth nothing, the rest is real.\nSend yourself a mail as a stranger:\n\n  \
+                 swaks --server {smtp} --from bob@shop.test --to {to} \\\n        --header 'Subject: Hello'\n\n\
+                 It appears in Unpaid. The payment request for bob is caught at\n\n  {public_url}/sandbox\n\n\
+                 Follow its link, pay with the sandbox wallet, and look at Requests.",
+                to = self.to
+            );
+        }
+        text.push_str("\n\n-- \nSatchel\n");
+        let head = Head {
+            from: self.from,
+            to: self.to,
+            subject: "Welcome to Satchel".into(),
+            message_id: self.message_id,
+            now: self.now,
+            automatic: Automatic::Generated,
+        };
+        finish(head.begin(), text_part("text/plain", &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_parser::MessageParser;
+
+    fn welcome(sandbox: Option<Try<'_>>) -> String {
+        let octets = Welcome {
+            from: "postmaster@satchel.test",
+            to: "alice@satchel.test",
+            addresses: &["alice@satchel.test", "alice#a3f2b9@satchel.test"],
+            sandbox,
+            message_id: "1@satchel.test",
+            now: 1_795_234_200_000,
+        }
+        .render();
+        assert!(octets.is_ascii());
+        MessageParser::default().parse(&octets).unwrap().body_text(0).unwrap().into_owned()
+    }
+
+    #[test]
+    fn it_names_the_addresses_the_folders_and_in_a_sandbox_how_to_try() {
+        let text = welcome(Some(Try { smtp: "127.0.0.1:2525".parse().unwrap(), public_url: "http://127.0.0.1:8080" }));
+        for part in
+            ["alice#a3f2b9@satchel.test", "Unpaid", "Requests", "Junk", "swaks --server 127.0.0.1:2525", "8080/sandbox"]
+        {
+            assert!(text.contains(part), "{part}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 78));
+        assert!(!welcome(None).contains("swaks"));
+    }
+}
