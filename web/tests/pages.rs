@@ -1,5 +1,7 @@
 //! Each address of the door, over a real socket, against a house in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../examples/preview/memory.rs"]
 mod memory;
 
