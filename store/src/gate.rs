@@ -1,7 +1,8 @@
 //! Gates, quotes, jobs: the part of the store where money is near.
 
 use lnmp::{
-    Act, CancelReason, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, Relation, Verdict,
+    Act, CancelReason, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, Relation,
+    Verdict,
 };
 use serde::{Deserialize, Serialize};
 

@@ -17,20 +17,25 @@
 //! Absent on purpose: clocks (`now` is always an argument), prices, sockets.
 
 mod account;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod error;
 mod gate;
 mod ledger;
+pub mod limits;
 mod mailbox;
 mod message;
 mod queue;
-pub mod limits;
+pub mod sqlite;
 
 pub use account::{
     Account, AccountId, AccountSettings, Alias, AliasId, Contact, Credential, CredentialId, CredentialKind, NewAccount,
     NewAlias, NewCredential, Resolution, Standing, StandingQuery,
 };
 pub use error::StoreError;
-pub use gate::{AskCounts, Decided, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page, Quote, Rules};
+pub use gate::{
+    AskCounts, Decided, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page, Quote, Rules,
+};
 pub use ledger::{Balances, LedgerLine, Posting, Side};
 pub use mailbox::{
     Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, Mailbox, MailboxId, MailboxStatus, ModSeq, Uid,
@@ -38,6 +43,7 @@ pub use mailbox::{
 };
 pub use message::{Append, Appended, Author, Batch, Delivered, Delivery, MessageId, SealedParts, SentRecord};
 pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
+pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -136,22 +142,49 @@ pub trait Store: Send + Sync + 'static {
     async fn open(&self, account: AccountId, id: MailboxId, claim_recent: bool) -> Result<View>;
     /// What changed after `since`: entries new or changed, UIDs gone.
     async fn changes(&self, account: AccountId, id: MailboxId, since: ModSeq) -> Result<Changes>;
+    /// Notes that every message of the mailbox has been `\Recent` to some session: of those that arrive while a
+    /// session has it selected, that session is told at once, and this follows when it leaves.
+    async fn claim_recent(&self, account: AccountId, id: MailboxId) -> Result<()> {
+        self.open(account, id, true).await.map(drop)
+    }
     /// Sealed summaries, in the order asked; a message gone meanwhile is left out.
     async fn summaries(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>>;
     /// One sealed content.
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>>;
-    /// Sealed contents in the order asked, until `bytes_max` octets are reached (at least one is given); a
-    /// message gone meanwhile is left out. Ask again for the rest.
-    async fn contents(&self, account: AccountId, ids: &[MessageId], bytes_max: usize) -> Result<Vec<(MessageId, Bytes)>>;
+    /// Sealed contents, in the order asked; a message gone meanwhile is left out. The caller bounds how much it asks
+    /// for at once. An engine overrides this to answer in one read.
+    async fn contents(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for &id in ids {
+            if let Some(content) = self.content(account, id).await? {
+                found.push((id, content));
+            }
+        }
+        Ok(found)
+    }
     /// APPEND; may be an accept ([`Act::AppendedAgain`]) when `content_digest` matches an armed decline.
     async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
     /// STORE. Returns the entries as they are now (server keywords untouched), in UID order; vanished
     /// UIDs are looked up among the tombstones for decision keywords and otherwise skipped.
     async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<Vec<Entry>>;
     /// COPY. UIDs gone by a server-made move are followed through their tombstone.
-    async fn copy(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now: UnixMs) -> Result<Copied>;
+    async fn copy(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied>;
     /// MOVE: as COPY, and the source entries vanish in the same transaction.
-    async fn move_entries(&self, account: AccountId, from: MailboxId, uids: &[Uid], to: MailboxId, now: UnixMs) -> Result<Copied>;
+    async fn move_entries(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied>;
     /// EXPUNGE of `\Deleted` entries, or of those among `uids`. Returns UIDs removed; content whose last
     /// entry goes is deleted, its CIDs are queued as [`JobKind::Unpin`].
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>>;
@@ -169,8 +202,15 @@ pub trait Store: Send + Sync + 'static {
     async fn page(&self, token: &str) -> Result<Option<Page>>;
     /// Begins a quote: stores hash and preimage before any invoice exists. `None` when the gate takes no
     /// payment now (over, held, or a live quote of the same amount is there).
-    async fn begin_quote(&self, gate: GateId, amount: Msat, kind: HoldKind, preimage: &Preimage, expires_at: UnixMs, now: UnixMs)
-    -> Result<Option<QuoteId>>;
+    async fn begin_quote(
+        &self,
+        gate: GateId,
+        amount: Msat,
+        kind: HoldKind,
+        preimage: &Preimage,
+        expires_at: UnixMs,
+        now: UnixMs,
+    ) -> Result<Option<QuoteId>>;
     /// Publishes the invoice of a begun quote.
     async fn publish_quote(&self, quote: QuoteId, bolt11: &str) -> Result<()>;
     /// Quotes whose payment may still arrive or be locked: live, held, cancelled since `cancelled_since`.

@@ -22,3 +22,33 @@ pub const NOTICE_HOURS: i64 = 6;
 pub const GRACE_MINUTES: i64 = 10;
 /// Mails in the sandbox's catch-all; the oldest go first.
 pub const CAUGHT_MAX: usize = 1000;
+/// Expunged UIDs remembered for one mailbox; a watcher that slept past them compares whole UID lists.
+pub const VANISHED_MAX: u64 = 100_000;
+/// Days a payment request counts as made: longer than any DKIM signature is worth replaying.
+pub const ASKED_DAYS: i64 = 400;
+/// Minutes since a session looked at Requests during which no notice is due (design section 3).
+pub const NOTICE_QUIET_MINUTES: i64 = 60;
+/// Seconds between two notes that Requests was looked at: a client polls more often than that matters.
+pub const REQUESTS_SEEN_SECONDS: i64 = 60;
+/// Keys of past runs kept at hand, about 600 octets each; more are derived again.
+pub const VAULT_RUNS_MAX: usize = 1024;
+/// Read connections: reads are short, and a core each plus some that wait for the disk is all that helps.
+pub const READERS: usize = 6;
+/// Octets of page cache of each read connection.
+pub const READER_CACHE_BYTES: i64 = 16 << 20;
+/// Octets of page cache of the writer: the inner pages of every index, and the group at hand.
+pub const WRITER_CACHE_BYTES: i64 = 64 << 20;
+/// Prepared statements kept by a connection: all of ours.
+pub const STATEMENTS: usize = 256;
+/// Octets of WAL after which it is copied into the database beside the running writes.
+pub const WAL_COPY_BYTES: u64 = 16 << 20;
+/// Octets of WAL after which the writer itself stops to start it anew: bounds disk use and reading time.
+pub const WAL_RESTART_BYTES: u64 = 128 << 20;
+/// Milliseconds to wait for another connection's lock: only recovery and a restart of the WAL hold one.
+pub const LOCK_WAIT_MS: u64 = 5_000;
+/// Octets of a sealed content that are read on the caller's own thread; larger ones go to a blocking one.
+pub const INLINE_READ_BYTES: i64 = 256 << 10;
+/// Messages whose summaries are read on the caller's own thread, for the same reason.
+pub const INLINE_READ_ROWS: usize = 16;
+/// CIDs named in one unpin job: a job stays small.
+pub const UNPIN_CIDS: usize = 500;

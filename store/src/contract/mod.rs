@@ -1,0 +1,355 @@
+//! What every engine behind [`Store`] must do, as tests.
+//!
+//! An engine calls [`store_contract!`] with a path to a function that makes an empty store (and whatever keeps
+//! it alive) under [`rules::TableRules`]:
+//!
+//! ```ignore
+//! store::store_contract!(super::fresh_store); // async fn fresh_store() -> (Arc<dyn Store>, impl Drop)
+//! ```
+//! Every case is a function of its own, named as a sentence; time is always [`NOW`] and what is added to it.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "these are tests, shared by engines")]
+
+pub mod accounts;
+pub mod decisions;
+pub mod mailboxes;
+pub mod outbox;
+pub mod payments;
+pub mod rules;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lnmp::{CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
+
+use crate::{
+    AccountId, AccountSettings, Append, Author, Batch, CredentialKind, Delivered, Delivery, Entry, FlagChange,
+    FlagMode, Flags, Gate, HeldOutcome, Incoming, Job, JobKind, Mailbox, NewAccount, NewCredential, NewGate,
+    SealedParts, Store, Uid, UnixMs,
+};
+
+/// When every case begins.
+pub const NOW: UnixMs = 1_800_000_000_000;
+/// A minute.
+pub const MINUTE: i64 = 60_000;
+/// An hour.
+pub const HOUR: i64 = 60 * MINUTE;
+/// A day.
+pub const DAY: i64 = 24 * HOUR;
+/// The height every chain here has.
+pub const HEIGHT: u32 = 1000;
+
+/// Makes every case a test: give it the path of an `async fn` that makes an empty store and its keeper.
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract!($make, accounts: [
+            an_address_belongs_to_one_account_or_alias,
+            an_alias_ends_by_time_and_by_use,
+            an_account_is_born_with_eight_subscribed_folders_of_distinct_uidvalidity,
+            credentials_are_added_replaced_and_never_all_removed,
+            relations_are_found_by_author_reply_and_evidence,
+            a_removed_account_leaves_no_mail_and_no_open_money,
+            small_values_are_kept,
+        ]);
+        $crate::store_contract!($make, mailboxes: [
+            a_delivery_takes_the_next_uid_and_tells_watchers,
+            mailboxes_are_created_renamed_and_deleted,
+            a_name_made_again_gets_a_larger_uidvalidity,
+            flags_and_counts_agree,
+            keywords_compare_without_case_and_the_servers_are_not_the_clients,
+            a_store_that_changes_nothing_leaves_modseq_alone,
+            copy_and_move_keep_flags_and_name_their_uids,
+            expunge_removes_only_what_is_deleted_and_is_told_to_the_others,
+            recent_is_claimed_once,
+            an_attachment_is_unpinned_with_its_last_reference,
+            one_accounts_mail_is_nothing_to_another,
+            a_failed_write_takes_nobody_with_it,
+            an_appended_mail_is_there,
+        ]);
+        $crate::store_contract!($make, decisions: [
+            an_unpaid_mail_shows_it_and_asks_its_author,
+            moving_out_of_unpaid_lets_in_free_and_voids_the_invoice,
+            an_unaligned_author_gets_a_pass_instead_of_a_relation,
+            moving_a_paid_mail_to_inbox_accepts_it,
+            copying_a_paid_mail_to_an_own_folder_accepts_it_on_every_copy,
+            a_reply_accepts_and_befriends,
+            the_accepted_and_declined_keywords_decide,
+            moving_a_paid_mail_to_junk_declines_it_at_once,
+            the_first_decision_wins,
+            an_expunged_paid_mail_is_declined_when_the_grace_ends,
+            an_append_of_the_same_content_within_the_grace_accepts,
+            an_append_before_the_expunge_accepts_too,
+            an_append_after_the_decline_is_a_free_let_in,
+            a_declined_mail_taken_out_of_trash_makes_a_friend,
+            junk_demotes_after_ten_minutes_and_taking_it_out_restores,
+            an_expunged_unpaid_mail_ends_with_its_grace,
+            an_offline_users_old_uid_still_decides,
+            a_tombstone_ends_after_sixty_days,
+            reading_accepts_only_where_the_owner_chose_so,
+        ]);
+        $crate::store_contract!($make, payments: [
+            a_payment_raises_the_mail_from_unpaid_to_requests,
+            a_priority_payment_goes_to_inbox_flagged,
+            a_repeated_event_changes_nothing,
+            a_payment_that_cannot_be_held_is_refused_with_its_reason,
+            a_hold_that_ends_returns_the_mail_to_unpaid_and_may_be_paid_again,
+            a_hold_ends_by_height_too,
+            an_unanswered_priority_mail_stays_in_inbox,
+            a_settled_payment_is_booked_once_and_split,
+            money_wins_over_every_state,
+            a_lost_claim_is_told_and_a_late_payment_still_settles,
+            a_payment_gone_by_itself_ends_the_hold,
+            a_gate_takes_one_quote_of_an_amount_at_a_time,
+            a_page_lists_the_open_mails_of_one_author,
+            parties_are_erased_after_the_end,
+            one_notice_in_six_hours_and_none_while_somebody_looks,
+            delivery_can_be_the_accept,
+            the_ledger_balances_or_refuses,
+        ]);
+        $crate::store_contract!($make, outbox: [
+            a_leased_job_comes_back_and_a_finished_one_does_not,
+            a_jobs_causes_are_committed_once,
+            asks_are_counted_by_author_domain_and_signature,
+            queued_mail_is_leased_retried_and_ended,
+            what_the_user_sends_befriends_and_makes_replies_free,
+            a_batch_is_committed_whole_or_not_at_all,
+            the_catch_all_keeps_the_newest,
+        ]);
+    };
+    ($make:path, $module:ident: [$($case:ident),* $(,)?]) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let (store, _keeper) = $make().await;
+                    $crate::contract::$module::$case(store.clone()).await;
+                    store.close().await;
+                }
+            )*
+        }
+    };
+}
+
+/// The store a case works on.
+pub type Subject = Arc<dyn Store>;
+
+/// A new account at `local@satchel.test`.
+pub async fn account(store: &Subject, local: &str) -> AccountId {
+    account_with(store, local, AccountSettings::default()).await
+}
+
+/// A new account with settings of its own.
+pub async fn account_with(store: &Subject, local: &str, settings: AccountSettings) -> AccountId {
+    let new = NewAccount {
+        local: local.into(),
+        domain: "satchel.test".into(),
+        identity: [2; 32],
+        sealed_seed: vec![1; 48],
+        credentials: vec![credential(CredentialKind::AppPassword, "aaaa")],
+        settings,
+    };
+    store.create_account(new, NOW).await.unwrap()
+}
+
+/// A wrap.
+pub fn credential(kind: CredentialKind, wrap_id: &str) -> NewCredential {
+    NewCredential { kind, wrap_id: wrap_id.into(), label: "laptop".into(), wrap: vec![9; 60] }
+}
+
+/// Sealed parts that differ from all others.
+pub fn sealed() -> SealedParts {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    SealedParts {
+        content: format!("content {number}").into_bytes(),
+        summary: format!("summary {number}").into_bytes(),
+        size: 1000 + number,
+        attachments: Vec::new(),
+    }
+}
+
+/// An ordinary mail of an aligned author.
+pub fn mail(account: AccountId, place: Place, author: &str) -> Delivery {
+    Delivery {
+        account,
+        place,
+        sealed: sealed(),
+        internal_date: NOW,
+        flags: Flags::NONE,
+        keywords: Vec::new(),
+        author: Some(Author { address: author.into(), aligned: true, evidence: None }),
+        message_id: None,
+        content_digest: None,
+        gate: None,
+        alias: None,
+    }
+}
+
+/// A priced mail of an aligned stranger: 100 sat, priority 1000.
+pub fn priced(account: AccountId, author: &str) -> Delivery {
+    Delivery {
+        message_id: Some(format!("<1.{author}>")),
+        content_digest: Some([7; 32]),
+        gate: Some(NewGate {
+            relation: Relation::Stranger,
+            price: Msat(100_000),
+            priority_price: Msat(1_000_000),
+            recipient: "alice@satchel.test".into(),
+            ask: Some(author.into()),
+            dkim_signature: Some(vec![3; 32]),
+            message_id: Some(format!("<1.{author}>")),
+        }),
+        ..mail(account, Place::Unpaid, author)
+    }
+}
+
+/// Commits one delivery.
+pub async fn deliver(store: &Subject, delivery: Delivery) -> Delivered {
+    let batch = Batch { deliveries: vec![delivery], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap().pop().unwrap()
+}
+
+/// The folder an account was born with, or the one of its own.
+pub async fn folder(store: &Subject, account: AccountId, place: Place) -> Mailbox {
+    store.mailboxes(account).await.unwrap().into_iter().find(|mailbox| mailbox.place == place).unwrap()
+}
+
+/// Its entries.
+pub async fn entries(store: &Subject, account: AccountId, place: Place) -> Vec<Entry> {
+    let id = folder(store, account, place).await.id;
+    store.open(account, id, false).await.unwrap().entries
+}
+
+/// The only entry there, with its keywords sorted.
+pub async fn only(store: &Subject, account: AccountId, place: Place) -> Entry {
+    let mut entries = entries(store, account, place).await;
+    assert_eq!(entries.len(), 1, "{place:?}: {entries:?}");
+    let mut entry = entries.pop().unwrap();
+    entry.keywords.sort();
+    entry
+}
+
+/// The gate of a delivery.
+pub async fn gate(store: &Subject, id: GateId) -> Gate {
+    store.gate(id).await.unwrap().unwrap()
+}
+
+/// Begins and publishes a quote; its name and hash. `chance` makes the preimage.
+pub async fn quote(store: &Subject, gate: GateId, sat: u64, chance: u8, now: UnixMs) -> (QuoteId, PaymentHash) {
+    let preimage = Preimage::new([chance; 32]);
+    let amount = Msat(sat * 1000);
+    let id = store.begin_quote(gate, amount, HoldKind::Htlc, &preimage, now + HOUR, now).await.unwrap().unwrap();
+    store.publish_quote(id, &format!("lnbcrt{chance}")).await.unwrap();
+    assert_eq!(store.preimage(id).await.unwrap().unwrap().hash(), preimage.hash());
+    (id, preimage.hash())
+}
+
+/// A payment as the node reports it: 244 blocks to go, a day to decide.
+pub fn incoming(hash: PaymentHash, sat: u64) -> Incoming {
+    Incoming {
+        hash,
+        amount: Msat(sat * 1000),
+        deadline_height: HEIGHT + 244,
+        height: HEIGHT,
+        window_min: 144,
+        hold_ms: DAY,
+    }
+}
+
+/// A delivered priced mail that was paid `sat`: its gate, its account, its payment's hash.
+pub struct Paid {
+    pub account: AccountId,
+    pub gate: GateId,
+    pub quote: QuoteId,
+    pub hash: PaymentHash,
+}
+
+/// Delivers a priced mail of `bob@shop.test` and pays it.
+pub async fn paid(store: &Subject, account: AccountId, sat: u64) -> Paid {
+    let gate = deliver(store, priced(account, "bob@shop.test")).await.gate.unwrap();
+    let (quote, hash) = quote(store, gate, 100, 1, NOW).await;
+    let held = store.payment_held(incoming(hash, sat), NOW).await.unwrap();
+    assert_eq!(held, HeldOutcome::Held { gate, account });
+    Paid { account, gate, quote, hash }
+}
+
+/// Moves the only mail of one place to another.
+pub async fn move_only(store: &Subject, account: AccountId, from: Place, to: Place, now: UnixMs) {
+    let (uid, from) = (only(store, account, from).await.uid, folder(store, account, from).await.id);
+    let to = folder(store, account, to).await.id;
+    let moved = store.move_entries(account, from, &[uid], to, now).await.unwrap();
+    assert_eq!((moved.pairs.len(), &moved.vanished[..]), (1, &[uid][..]));
+}
+
+/// Marks the only mail of a place `\Deleted` and expunges it.
+pub async fn expunge_only(store: &Subject, account: AccountId, place: Place, now: UnixMs) {
+    let (uid, id) = (only(store, account, place).await.uid, folder(store, account, place).await.id);
+    set(store, account, place, &[uid], FlagMode::Add, Flags::DELETED, &[], now).await;
+    assert_eq!(store.expunge(account, id, None, now).await.unwrap(), [uid]);
+}
+
+/// STORE.
+#[expect(clippy::too_many_arguments, reason = "as many as STORE has")]
+pub async fn set(
+    store: &Subject,
+    account: AccountId,
+    place: Place,
+    uids: &[Uid],
+    mode: FlagMode,
+    flags: Flags,
+    keywords: &[&str],
+    now: UnixMs,
+) -> Vec<Entry> {
+    let change = FlagChange {
+        mailbox: folder(store, account, place).await.id,
+        uids: uids.to_vec(),
+        mode,
+        flags,
+        keywords: keywords.iter().map(|&word| word.to_owned()).collect(),
+        unchanged_since: None,
+    };
+    store.set_flags(account, change, now).await.unwrap()
+}
+
+/// An APPEND whose content has this digest.
+pub async fn append(store: &Subject, account: AccountId, place: Place, digest: u8, now: UnixMs) -> crate::Appended {
+    let append = Append {
+        account,
+        mailbox: folder(store, account, place).await.id,
+        sealed: sealed(),
+        internal_date: NOW,
+        flags: Flags::SEEN,
+        keywords: vec!["$Paid".into(), "Mine".into()],
+        message_id: None,
+        content_digest: [digest; 32],
+    };
+    store.append(append, now).await.unwrap()
+}
+
+/// Everything due, leased for a minute and ended.
+pub async fn jobs(store: &Subject, now: UnixMs) -> Vec<JobKind> {
+    let mut out = Vec::new();
+    for Job { id, kind, .. } in store.lease_jobs(now, MINUTE, 100).await.unwrap() {
+        store.finish_job(id, Batch::default(), now).await.unwrap();
+        out.push(kind);
+    }
+    out
+}
+
+/// The relation stored for an author.
+pub async fn relation(store: &Subject, account: AccountId, author: &str) -> Option<Relation> {
+    let query = crate::StandingQuery { author: Some(author.into()), ..Default::default() };
+    store.standing(account, query).await.unwrap().relation
+}
+
+/// Asserts where a gate is.
+pub async fn assert_state(store: &Subject, id: GateId, state: GateState) {
+    assert_eq!(gate(store, id).await.state, state);
+}
+
+/// Asserts that a quote was cancelled for this reason.
+pub async fn assert_cancelled(store: &Subject, hash: &PaymentHash, reason: CancelReason) {
+    let quote = store.quote(hash).await.unwrap().unwrap();
+    assert_eq!(quote.state, lnmp::QuoteState::Cancelled(reason));
+}

@@ -1,0 +1,148 @@
+use super::*;
+use crate::{CaughtMail, NewOutgoing, QueueOutcome, QueueState, SentRecord, StandingQuery, StoreError};
+
+fn outgoing(recipients: &[&str]) -> NewOutgoing {
+    NewOutgoing {
+        reverse_path: "alice@satchel.test".into(),
+        recipients: recipients.iter().map(|&to| to.to_owned()).collect(),
+        message: b"Subject: hi\r\n\r\nhello\r\n".to_vec(),
+        account: None,
+        expires_at: NOW + DAY,
+    }
+}
+
+pub async fn a_leased_job_comes_back_and_a_finished_one_does_not(store: Subject) {
+    let alice = account(&store, "alice").await;
+    assert_eq!(store.next_due().await.unwrap(), None);
+    deliver(&store, priced(alice, "bob@shop.test")).await;
+    assert_eq!(store.next_due().await.unwrap(), Some(NOW));
+    let job = store.lease_jobs(NOW, MINUTE, 10).await.unwrap().pop().unwrap();
+    assert_eq!(job.attempts, 0);
+    assert!(store.lease_jobs(NOW + MINUTE - 1, MINUTE, 10).await.unwrap().is_empty());
+    let again = store.lease_jobs(NOW + MINUTE, MINUTE, 10).await.unwrap().pop().unwrap();
+    assert_eq!((again.id, again.attempts), (job.id, 1));
+    store.retry_job(job.id, NOW + HOUR).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(NOW + HOUR));
+    store.finish_job(job.id, Batch::default(), NOW).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), None);
+}
+
+pub async fn a_jobs_causes_are_committed_once(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let gate = deliver(&store, priced(alice, "bob@shop.test")).await.gate.unwrap();
+    let job = store.lease_jobs(NOW, MINUTE, 10).await.unwrap().pop().unwrap();
+    let causes = Batch { outgoing: vec![outgoing(&["bob@shop.test"])], asked: vec![gate], ..Batch::default() };
+    store.finish_job(job.id, causes.clone(), NOW).await.unwrap();
+    assert!(matches!(store.finish_job(job.id, causes, NOW).await, Err(StoreError::NoSuch(_))));
+    assert_eq!(store.queue().await.unwrap().len(), 1);
+    assert_eq!(store.ask_counts(gate, NOW).await.unwrap().author_day, 1);
+}
+
+pub async fn asks_are_counted_by_author_domain_and_signature(store: Subject) {
+    let (alice, eve) = (account(&store, "alice").await, account(&store, "eve").await);
+    let mut gates = Vec::new();
+    for (account, author, signature) in
+        [(alice, "bob@shop.test", 1), (eve, "bob@shop.test", 2), (alice, "carol@shop.test", 3)]
+    {
+        let mut delivery = priced(account, author);
+        delivery.gate.as_mut().unwrap().dkim_signature = Some(vec![signature; 32]);
+        gates.push(deliver(&store, delivery).await.gate.unwrap());
+    }
+    store.commit(Batch { asked: gates.clone(), ..Batch::default() }, NOW).await.unwrap();
+    let counts = |gate, now| {
+        let store = store.clone();
+        async move {
+            let counts = store.ask_counts(gate, now).await.unwrap();
+            [counts.author_account_day, counts.author_day, counts.domain_hour, counts.dkim_signature]
+        }
+    };
+    assert_eq!(counts(gates[0], NOW).await, [1, 2, 3, 1]);
+    assert_eq!(counts(gates[2], NOW).await, [1, 1, 3, 1]);
+    assert_eq!(counts(gates[0], NOW + HOUR).await, [1, 2, 0, 1]);
+    assert_eq!(counts(gates[0], NOW + DAY).await, [0, 0, 0, 1]);
+}
+
+pub async fn queued_mail_is_leased_retried_and_ended(store: Subject) {
+    let batch = Batch { outgoing: vec![outgoing(&["bob@shop.test", "carol@shop.test"])], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap();
+    let leased = store.lease_queue(NOW, MINUTE, 10).await.unwrap();
+    assert_eq!(
+        leased.iter().map(|item| item.recipient.as_str()).collect::<Vec<_>>(),
+        ["bob@shop.test", "carol@shop.test"]
+    );
+    assert_eq!((leased[0].mail, leased[0].attempts), (leased[1].mail, 0));
+    assert_eq!(leased[0].message.as_slice(), b"Subject: hi\r\n\r\nhello\r\n");
+    assert!(store.lease_queue(NOW, MINUTE, 10).await.unwrap().is_empty());
+    assert_eq!(store.retry_queue(None, NOW).await.unwrap(), 0);
+    let retry = QueueOutcome::Retry { id: leased[1].id, due_at: NOW + HOUR, error: "451 later".into() };
+    let dsn = Batch { outgoing: vec![outgoing(&["alice@satchel.test"])], ..Batch::default() };
+    let done = QueueOutcome::Done(leased[0].id);
+    store.finish_queue(vec![done.clone(), retry], dsn.clone(), NOW).await.unwrap();
+    let waiting = store.queue().await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    assert_eq!((waiting[0].state, waiting[0].attempts, waiting[0].due_at), (QueueState::Waiting, 1, NOW + HOUR));
+    assert_eq!(
+        (waiting[0].last_error.as_deref(), waiting[0].message.len(), waiting[0].size),
+        (Some("451 later"), 0, 22)
+    );
+    // Somebody else ended it: the DSN is not sent twice.
+    store.finish_queue(vec![done], dsn, NOW).await.unwrap();
+    assert_eq!(store.queue().await.unwrap().len(), 2);
+    assert_eq!(store.retry_queue(Some(waiting[0].id), NOW).await.unwrap(), 1);
+    assert_eq!(store.lease_queue(NOW, MINUTE, 10).await.unwrap().len(), 2);
+    assert!(store.remove_queue(waiting[0].id).await.unwrap());
+    assert!(!store.remove_queue(waiting[0].id).await.unwrap());
+    assert_eq!(store.lease_queue(NOW + MINUTE, MINUTE, 10).await.unwrap().len(), 1);
+}
+
+pub async fn what_the_user_sends_befriends_and_makes_replies_free(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let batch = Batch {
+        friends: vec![(alice, "bob@shop.test".into())],
+        sent: vec![SentRecord {
+            account: alice,
+            message_id: "<m1@satchel.test>".into(),
+            recipients: vec!["carol@shop.test".into()],
+        }],
+        ..Batch::default()
+    };
+    store.commit(batch, NOW).await.unwrap();
+    assert_eq!(relation(&store, alice, "bob@shop.test").await, Some(Relation::Friend));
+    let replies = |author: &'static str, id: &'static str| {
+        let store = store.clone();
+        async move {
+            let query = StandingQuery { author: Some(author.into()), reply_to_ids: vec![id.into()], evidence: None };
+            store.standing(alice, query).await.unwrap().replies
+        }
+    };
+    assert!(replies("carol@shop.test", "<m1@satchel.test>").await);
+    assert!(!replies("mallory@shop.test", "<m1@satchel.test>").await);
+    assert!(!replies("carol@shop.test", "<m2@satchel.test>").await);
+}
+
+pub async fn a_batch_is_committed_whole_or_not_at_all(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let batch = Batch {
+        deliveries: vec![
+            mail(alice, Place::Inbox, "bob@shop.test"),
+            mail(AccountId(999), Place::Inbox, "bob@shop.test"),
+        ],
+        outgoing: vec![outgoing(&["bob@shop.test"])],
+        ..Batch::default()
+    };
+    assert!(store.commit(batch, NOW).await.is_err());
+    assert!(entries(&store, alice, Place::Inbox).await.is_empty());
+    assert!(store.queue().await.unwrap().is_empty());
+    assert_eq!(deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await.uid.get(), 1);
+}
+
+pub async fn the_catch_all_keeps_the_newest(store: Subject) {
+    for number in 0..3 {
+        let caught =
+            CaughtMail { from: "a@b.test".into(), to: "c@d.test".into(), message: vec![b'x'; number], at: NOW };
+        store.catch_mail(caught).await.unwrap();
+    }
+    let caught = store.caught_mail().await.unwrap();
+    assert_eq!(caught.iter().map(|mail| mail.message.len()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!((caught[0].from.as_str(), caught[0].to.as_str()), ("a@b.test", "c@d.test"));
+}

@@ -1,0 +1,396 @@
+//! The boundary, method by method: what reads, what writes, and on which thread.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
+use tokio::sync::broadcast;
+
+use super::db::Db;
+use super::{
+    Sqlite, accounts, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue, vault, verdicts,
+};
+use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
+use crate::{
+    Account, AccountId, AccountSettings, Alias, AliasId, Append, Appended, AskCounts, Balances, Batch, CaughtMail,
+    Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, Entry, FlagChange, Gate,
+    GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus, MessageId, ModSeq,
+    NewAccount, NewAlias, NewCredential, Page, Posting, QueueId, QueueItem, QueueOutcome, Quote, Resolution, Result,
+    Standing, StandingQuery, Store, Uid, UnixMs, View,
+};
+
+/// Whether anything is due: workers ask often, and an idle store should not fsync for it.
+fn due(db: Db<'_>, table: &str, now: UnixMs) -> Result<bool> {
+    db.exists(&format!("SELECT 1 FROM {table} WHERE due_at <= ?1"), [now])
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn create_account(&self, new: NewAccount, now: UnixMs) -> Result<AccountId> {
+        self.writer.write(move |tx| accounts::create(tx, &new, now)).await
+    }
+
+    async fn account(&self, id: AccountId) -> Result<Option<Account>> {
+        self.readers.quick(|db| accounts::get(db, id)).await
+    }
+
+    async fn account_by_address(&self, local: &str, domain: &str) -> Result<Option<Account>> {
+        self.readers.quick(|db| accounts::by_address(db, local, domain)).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        self.readers.long(accounts::list).await
+    }
+
+    async fn update_settings(&self, id: AccountId, settings: AccountSettings) -> Result<()> {
+        self.writer.write(move |tx| accounts::update_settings(tx, id, &settings)).await
+    }
+
+    async fn remove_account(&self, id: AccountId, now: UnixMs) -> Result<Vec<String>> {
+        self.writer.write(move |tx| accounts::remove(tx, id, now)).await
+    }
+
+    async fn credentials(&self, account: AccountId) -> Result<Vec<Credential>> {
+        self.readers.quick(|db| accounts::credentials(db, account)).await
+    }
+
+    async fn add_credential(&self, account: AccountId, new: NewCredential, now: UnixMs) -> Result<CredentialId> {
+        self.writer.write(move |tx| accounts::add_credential(tx, account, &new, now)).await
+    }
+
+    async fn replace_credential(&self, account: AccountId, new: NewCredential, now: UnixMs) -> Result<CredentialId> {
+        self.writer.write(move |tx| accounts::replace_credential(tx, account, &new, now)).await
+    }
+
+    async fn remove_credential(&self, account: AccountId, id: CredentialId) -> Result<bool> {
+        self.writer.write(move |tx| accounts::remove_credential(tx, account, id)).await
+    }
+
+    async fn resolve(&self, local: &str, domain: &str, now: UnixMs) -> Result<Resolution> {
+        self.readers.quick(|db| accounts::resolve(db, local, domain, now)).await
+    }
+
+    async fn add_alias(&self, new: NewAlias, _now: UnixMs) -> Result<AliasId> {
+        self.writer.write(move |tx| accounts::add_alias(tx, &new)).await
+    }
+
+    async fn aliases(&self, account: Option<AccountId>) -> Result<Vec<Alias>> {
+        self.readers.long(move |db| accounts::aliases(db, account)).await
+    }
+
+    async fn remove_alias(&self, local: &str, domain: &str) -> Result<bool> {
+        let (local, domain) = (local.to_owned(), domain.to_owned());
+        self.writer.write(move |tx| accounts::remove_alias(tx, &local, &domain)).await
+    }
+
+    async fn standing(&self, account: AccountId, query: StandingQuery) -> Result<Standing> {
+        self.readers.quick(|db| contacts::standing(db, account, &query)).await
+    }
+
+    async fn set_relation(&self, account: AccountId, author: &str, relation: Relation, now: UnixMs) -> Result<()> {
+        let author = author.to_owned();
+        self.writer.write(move |tx| contacts::set(tx, account, &author, relation, now)).await
+    }
+
+    async fn contacts(&self, account: AccountId) -> Result<Vec<Contact>> {
+        self.readers.long(move |db| contacts::list(db, account)).await
+    }
+
+    async fn commit(&self, batch: Batch, now: UnixMs) -> Result<Vec<Delivered>> {
+        let bodies = queue::seal_bodies(&self.vault, &batch);
+        self.writer.write(move |tx| messages::commit(tx, &batch, &bodies, now)).await
+    }
+
+    async fn lease_queue(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<QueueItem>> {
+        if !self.readers.quick(|db| due(db, "queue", now)).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |tx| queue::lease(tx, now, lease_ms, max)).await
+    }
+
+    async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()> {
+        let bodies = queue::seal_bodies(&self.vault, &causes);
+        self.writer.write(move |tx| queue::finish(tx, &outcomes, &causes, &bodies, now)).await
+    }
+
+    async fn queue(&self) -> Result<Vec<QueueItem>> {
+        self.readers.long(queue::list).await
+    }
+
+    async fn retry_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize> {
+        self.writer.write(move |tx| queue::retry(tx, id, now)).await
+    }
+
+    async fn remove_queue(&self, id: QueueId) -> Result<bool> {
+        self.writer.write(move |tx| queue::delete(tx, id)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<UnixMs>> {
+        self.readers.quick(jobs::next_due).await
+    }
+
+    async fn catch_mail(&self, mail: CaughtMail) -> Result<()> {
+        let sealed = queue::seal_caught(&self.vault, &mail);
+        self.writer.write(move |tx| queue::catch(tx, &sealed)).await
+    }
+
+    async fn caught_mail(&self) -> Result<Vec<CaughtMail>> {
+        self.readers.long(queue::caught).await
+    }
+
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>> {
+        self.readers.quick(|db| mailboxes::list(db, account)).await
+    }
+
+    async fn create_mailbox(&self, account: AccountId, name: &str, now: UnixMs) -> Result<Mailbox> {
+        let name = name.to_owned();
+        let id = self.writer.write(move |tx| mailboxes::create(tx, account, &name, Place::Own, now)).await?;
+        self.readers.quick(|db| mailboxes::get(db, account, id)).await
+    }
+
+    async fn delete_mailbox(&self, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>> {
+        self.writer.write(move |tx| mailboxes::delete(tx, account, id, now)).await
+    }
+
+    async fn rename_mailbox(&self, account: AccountId, id: MailboxId, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.writer.write(move |tx| mailboxes::rename(tx, account, id, &name)).await
+    }
+
+    async fn subscribe(&self, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
+        let name = name.to_owned();
+        self.writer.write(move |tx| mailboxes::subscribe(tx, account, &name, subscribed)).await
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
+        self.readers.quick(|db| mailboxes::subscriptions(db, account)).await
+    }
+
+    async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>> {
+        self.readers.quick(|db| mailboxes::status(db, account, ids)).await
+    }
+
+    async fn open(&self, account: AccountId, id: MailboxId, claim_recent: bool) -> Result<View> {
+        let mut recent = self.readers.quick(|db| entries::recent_from(&db, account, id)).await?;
+        if claim_recent && recent.is_some() {
+            recent = self.writer.write(move |tx| entries::claim_recent(tx, account, id)).await?;
+        }
+        self.readers.long(move |db| entries::view(db, account, id, recent)).await
+    }
+
+    async fn changes(&self, account: AccountId, id: MailboxId, since: ModSeq) -> Result<Changes> {
+        self.readers.quick(|db| entries::changes(db, account, id, since)).await
+    }
+
+    async fn claim_recent(&self, account: AccountId, id: MailboxId) -> Result<()> {
+        if self.readers.quick(|db| entries::recent_from(&db, account, id)).await?.is_some() {
+            self.writer.write(move |tx| entries::claim_recent(tx, account, id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn summaries(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+        if ids.len() <= INLINE_READ_ROWS {
+            return self.readers.quick(|db| messages::summaries(db, account, ids)).await;
+        }
+        let ids = ids.to_vec();
+        self.readers.long(move |db| messages::summaries(db, account, &ids)).await
+    }
+
+    async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>> {
+        let small = self
+            .readers
+            .quick(|db| match messages::content_length(db, account, id)? {
+                Some(length) if length > INLINE_READ_BYTES => Ok(None),
+                Some(_) => messages::content(db, account, id).map(Some),
+                None => Ok(Some(None)),
+            })
+            .await?;
+        match small {
+            Some(content) => Ok(content),
+            None => self.readers.long(move |db| messages::content(db, account, id)).await,
+        }
+    }
+
+    async fn contents(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+        let ids = ids.to_vec();
+        self.readers.long(move |db| messages::contents(db, account, &ids)).await
+    }
+
+    async fn append(&self, append: Append, now: UnixMs) -> Result<Appended> {
+        self.writer.write(move |tx| messages::append(tx, &append, now)).await
+    }
+
+    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<Vec<Entry>> {
+        self.writer.write(move |tx| entries::set_flags(tx, account, &change, now)).await
+    }
+
+    async fn copy(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied> {
+        let uids = uids.to_vec();
+        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, false, now)).await
+    }
+
+    async fn move_entries(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied> {
+        let uids = uids.to_vec();
+        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, true, now)).await
+    }
+
+    async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>> {
+        let uids = uids.map(<[Uid]>::to_vec);
+        self.writer.write(move |tx| entries::expunge(tx, account, id, uids.as_deref(), now)).await
+    }
+
+    async fn requests_seen(&self, account: AccountId, now: UnixMs) -> Result<()> {
+        if self.readers.quick(|db| accounts::requests_seen_is_old(db, account, now)).await? {
+            self.writer.write(move |tx| accounts::requests_seen(tx, account, now)).await?;
+        }
+        Ok(())
+    }
+
+    async fn gate(&self, id: GateId) -> Result<Option<Gate>> {
+        self.readers.quick(|db| gates::get(db, id)).await
+    }
+
+    async fn gates(&self, filter: GateFilter) -> Result<Vec<Gate>> {
+        self.readers.long(move |db| gates::filter(db, filter)).await
+    }
+
+    async fn page(&self, token: &str) -> Result<Option<Page>> {
+        self.readers.quick(|db| gates::page(db, token)).await
+    }
+
+    async fn begin_quote(
+        &self,
+        gate: GateId,
+        amount: Msat,
+        kind: HoldKind,
+        preimage: &Preimage,
+        expires_at: UnixMs,
+        now: UnixMs,
+    ) -> Result<Option<QuoteId>> {
+        let preimage = preimage.clone();
+        self.writer.write(move |tx| payments::begin(tx, gate, amount, kind, &preimage, expires_at, now)).await
+    }
+
+    async fn publish_quote(&self, quote: QuoteId, bolt11: &str) -> Result<()> {
+        let bolt11 = bolt11.to_owned();
+        self.writer.write(move |tx| payments::publish(tx, quote, &bolt11)).await
+    }
+
+    async fn open_quotes(&self, cancelled_since: UnixMs) -> Result<Vec<Quote>> {
+        self.readers.long(move |db| payments::open_quotes(db, cancelled_since)).await
+    }
+
+    async fn quote(&self, hash: &PaymentHash) -> Result<Option<Quote>> {
+        self.readers.quick(|db| payments::quote(db, hash)).await
+    }
+
+    async fn preimage(&self, quote: QuoteId) -> Result<Option<Preimage>> {
+        self.readers.quick(|db| payments::preimage(db, quote)).await
+    }
+
+    async fn payment_held(&self, incoming: Incoming, now: UnixMs) -> Result<HeldOutcome> {
+        self.writer.write(move |tx| payments::held(tx, incoming, now)).await
+    }
+
+    async fn payment_settled(&self, hash: &PaymentHash, amount: Msat, now: UnixMs) -> Result<bool> {
+        let hash = *hash;
+        self.writer.write(move |tx| payments::settled(tx, &hash, amount, now)).await
+    }
+
+    async fn payment_lost(&self, quote: QuoteId, now: UnixMs) -> Result<bool> {
+        self.writer.write(move |tx| payments::lost(tx, quote, now)).await
+    }
+
+    async fn payment_gone(&self, hash: &PaymentHash, reason: CancelReason, now: UnixMs) -> Result<bool> {
+        let hash = *hash;
+        self.writer.write(move |tx| payments::gone(tx, &hash, reason, now)).await
+    }
+
+    async fn decide(&self, gate: GateId, act: Act, now: UnixMs) -> Result<Decided> {
+        self.writer.write(move |tx| verdicts::decide(tx, gate, act, now)).await
+    }
+
+    async fn demote(&self, account: AccountId, message: MessageId, now: UnixMs) -> Result<bool> {
+        self.writer.write(move |tx| verdicts::demote(tx, account, message, now)).await
+    }
+
+    async fn end_holds(&self, now: UnixMs, height: u32, margin_blocks: u32) -> Result<Vec<GateId>> {
+        if !self.readers.quick(|db| payments::anything_over(db, now, height, margin_blocks)).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |tx| payments::end_holds(tx, now, height, margin_blocks)).await
+    }
+
+    async fn erase_authors(&self, before: UnixMs) -> Result<usize> {
+        self.writer.write(move |tx| gates::erase(tx, before)).await
+    }
+
+    async fn lease_jobs(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<Job>> {
+        if !self.readers.quick(|db| due(db, "job", now)).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |tx| jobs::lease(tx, now, lease_ms, max)).await
+    }
+
+    async fn finish_job(&self, id: JobId, causes: Batch, now: UnixMs) -> Result<()> {
+        let bodies = queue::seal_bodies(&self.vault, &causes);
+        self.writer.write(move |tx| jobs::finish(tx, id, &causes, &bodies, now)).await
+    }
+
+    async fn retry_job(&self, id: JobId, due: UnixMs) -> Result<()> {
+        self.writer.write(move |tx| jobs::retry(tx, id, due)).await
+    }
+
+    async fn ask_counts(&self, gate: GateId, now: UnixMs) -> Result<AskCounts> {
+        self.readers.quick(|db| jobs::ask_counts(db, gate, now)).await
+    }
+
+    async fn post(&self, posting: Posting, now: UnixMs) -> Result<()> {
+        self.writer.write(move |tx| ledger::post(tx, &posting, now)).await
+    }
+
+    async fn balances(&self) -> Result<Balances> {
+        self.readers.long(ledger::balances).await
+    }
+
+    async fn ledger(&self, account: Option<AccountId>) -> Result<Vec<LedgerLine>> {
+        self.readers.long(move |db| ledger::lines(db, account)).await
+    }
+
+    async fn get_meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.readers.quick(|db| accounts::get_meta(db, key)).await
+    }
+
+    async fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
+        let (key, sealed) = (key.to_owned(), self.vault.seal(vault::Of::Meta, value));
+        self.writer.write(move |tx| accounts::set_meta(tx, &key, &sealed)).await
+    }
+
+    async fn cids(&self) -> Result<Vec<String>> {
+        self.readers.long(messages::cids).await
+    }
+
+    async fn close(&self) {
+        // Readers first: the last connection to close is the one that can remove the WAL.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    fn watch(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+}

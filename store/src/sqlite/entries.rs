@@ -1,0 +1,391 @@
+//! Entries: a message in a mailbox, with its UID, flags and MODSEQ.
+//!
+//! [`insert`], [`remove`], [`set`] and [`touch`] are the only places that write the table: they keep the
+//! mailbox's counters true.
+
+use lnmp::{Act, GateId, GateState};
+use rusqlite::Row;
+
+use super::db::{Db, unknown};
+use super::mailboxes::{self, uid_of};
+use super::verdicts::{self, Mail};
+use super::writer::Tx;
+use super::{gates, keywords};
+use crate::{
+    AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, MailboxId, MessageId, ModSeq, Result, StoreError,
+    Uid, UnixMs, View,
+};
+
+const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
+     g.priority FROM entry e LEFT JOIN gate g ON g.id = e.gate";
+
+fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
+    let mut shown = Vec::new();
+    if let Some(state) = row.get_ref(7)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+        let state = GateState::parse(state).ok_or_else(|| unknown("gate state"))?;
+        shown = keywords::of_gate(state, row.get(8)?, row.get(9)?);
+    }
+    if let Some(sealed) = row.get_ref(3)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+        shown.extend(keywords::open(db, sealed)?);
+    }
+    Ok(Entry {
+        uid: uid_of(row.get(0)?)?,
+        message: MessageId(row.get(1)?),
+        flags: Flags(row.get(2)?),
+        keywords: shown,
+        modseq: ModSeq(row.get::<_, i64>(4)? as u64),
+        internal_date: row.get(5)?,
+        size: row.get::<_, i64>(6)? as u64,
+    })
+}
+
+fn select(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>> {
+    let mut statement = db.conn.prepare_cached(&format!("SELECT {COLUMNS} {condition}"))?;
+    let mut rows = statement.query(params)?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        out.push(read(db, row)?);
+    }
+    Ok(out)
+}
+
+/// A snapshot of a mailbox, in UID order.
+pub(super) fn view(db: Db<'_>, account: AccountId, id: MailboxId, recent_from: Option<Uid>) -> Result<View> {
+    let mailbox = mailboxes::get(db, account, id)?;
+    let entries = select(&db, "WHERE e.mailbox = ?1 ORDER BY e.uid", [id.0])?;
+    Ok(View { mailbox, entries, recent_from })
+}
+
+/// From which UID on nobody has seen mails as `\Recent`.
+pub(super) fn recent_from(db: &Db<'_>, account: AccountId, id: MailboxId) -> Result<Option<Uid>> {
+    let (recent_from, recent) = db
+        .one("SELECT recent_from, recent FROM mailbox WHERE id = ?1 AND account = ?2", (id.0, account.0), |row| {
+            Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?))
+        })?
+        .ok_or(StoreError::NoSuch("mailbox"))?;
+    Ok(if recent > 0 { Uid::new(recent_from) } else { None })
+}
+
+/// Claims `\Recent` for one session: from which UID on.
+pub(super) fn claim_recent(tx: &mut Tx<'_>, account: AccountId, id: MailboxId) -> Result<Option<Uid>> {
+    let from = recent_from(tx, account, id)?;
+    tx.run("UPDATE mailbox SET recent_from = uid_next, recent = 0 WHERE id = ?1", [id.0])?;
+    Ok(from)
+}
+
+/// What changed after `since`.
+pub(super) fn changes(db: Db<'_>, account: AccountId, id: MailboxId, since: ModSeq) -> Result<Changes> {
+    let mailbox = mailboxes::get(db, account, id)?;
+    let floor: i64 =
+        db.value("SELECT vanished_floor FROM mailbox WHERE id = ?1", [id.0])?.ok_or(StoreError::NoSuch("mailbox"))?;
+    let since = i64::try_from(since.0).unwrap_or(i64::MAX);
+    let changed = select(&db, "WHERE e.mailbox = ?1 AND e.modseq > ?2 ORDER BY e.uid", (id.0, since))?;
+    let vanished = if since >= floor {
+        db.all("SELECT uid FROM vanished WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid", (id.0, since), |row| {
+            row.get::<_, u32>(0)
+        })?
+    } else {
+        // Older removals were forgotten: every UID that is not there is gone (RFC 7162 §3.2.6 allows telling too much).
+        let live =
+            db.all("SELECT uid FROM entry WHERE mailbox = ?1 ORDER BY uid", [id.0], |row| row.get::<_, u32>(0))?;
+        let mut live = live.into_iter().peekable();
+        (1..mailbox.uid_next.get()).filter(|uid| live.next_if_eq(uid).is_none()).collect()
+    };
+    Ok(Changes {
+        changed,
+        vanished: vanished.into_iter().filter_map(Uid::new).collect(),
+        uid_next: mailbox.uid_next,
+        highest_modseq: mailbox.highest_modseq,
+    })
+}
+
+/// Drops all but the newest `keep` rows of vanished UIDs; how many went.
+pub(super) fn forget_vanished(db: &Db<'_>, id: MailboxId, keep: i64) -> Result<i64> {
+    let floor: Option<i64> = db.value(
+        "SELECT modseq FROM vanished WHERE mailbox = ?1 ORDER BY modseq DESC, uid DESC LIMIT 1 OFFSET ?2",
+        (id.0, keep),
+    )?;
+    let Some(floor) = floor else { return Ok(0) };
+    let gone = db.run("DELETE FROM vanished WHERE mailbox = ?1 AND modseq <= ?2", (id.0, floor))?;
+    db.run("UPDATE mailbox SET vanished_floor = ?2 WHERE id = ?1", (id.0, floor))?;
+    Ok(gone as i64)
+}
+
+/// An entry's row.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) mailbox: MailboxId,
+    pub(super) uid: i64,
+    pub(super) message: MessageId,
+    pub(super) gate: Option<GateId>,
+    pub(super) modseq: i64,
+    pub(super) flags: Flags,
+    pub(super) internal_date: UnixMs,
+    pub(super) size: i64,
+    /// Sealed.
+    pub(super) keywords: Option<Vec<u8>>,
+}
+
+const STORED: &str = "SELECT mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords FROM entry";
+
+impl Stored {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            mailbox: MailboxId(row.get(0)?),
+            uid: row.get(1)?,
+            message: MessageId(row.get(2)?),
+            gate: row.get::<_, Option<i64>>(3)?.map(GateId),
+            modseq: row.get(4)?,
+            flags: Flags(row.get(5)?),
+            internal_date: row.get(6)?,
+            size: row.get(7)?,
+            keywords: row.get(8)?,
+        })
+    }
+
+    /// The mail it shows.
+    pub(super) fn mail(&self) -> Mail {
+        Mail { message: self.message, gate: self.gate }
+    }
+}
+
+/// One entry.
+pub(super) fn get(db: &Db<'_>, mailbox: MailboxId, uid: i64) -> Result<Option<Stored>> {
+    db.one(&format!("{STORED} WHERE mailbox = ?1 AND uid = ?2"), (mailbox.0, uid), Stored::read)
+}
+
+/// Every copy of a gated mail, APPENDed ones too.
+pub(super) fn of_gate(db: &Db<'_>, gate: GateId) -> Result<Vec<Stored>> {
+    db.all(&format!("{STORED} WHERE gate = ?1 ORDER BY mailbox, uid"), [gate.0], Stored::read)
+}
+
+/// Every copy of a message.
+pub(super) fn of_message(db: &Db<'_>, message: MessageId) -> Result<Vec<Stored>> {
+    db.all(&format!("{STORED} WHERE message = ?1 ORDER BY mailbox, uid"), [message.0], Stored::read)
+}
+
+/// Adds `entry` to `to` under the next UID; its `mailbox`, `uid` and `modseq` are not looked at.
+pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored) -> Result<i64> {
+    let mailbox = tx.touch(to)?;
+    let uid = mailbox.take_uid()?;
+    mailbox.messages += 1;
+    mailbox.unseen += i64::from(!entry.flags.contains(Flags::SEEN));
+    mailbox.deleted += i64::from(entry.flags.contains(Flags::DELETED));
+    mailbox.size += entry.size;
+    let modseq = mailbox.modseq;
+    tx.run(
+        "INSERT INTO entry(mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        (
+            to.0,
+            uid,
+            entry.message.0,
+            entry.gate.map(|gate| gate.0),
+            modseq,
+            entry.flags.0,
+            entry.internal_date,
+            entry.size,
+            &entry.keywords,
+        ),
+    )?;
+    Ok(uid)
+}
+
+/// Takes an entry out; its UID is remembered as vanished.
+pub(super) fn remove(tx: &mut Tx<'_>, entry: &Stored) -> Result<()> {
+    tx.run("DELETE FROM entry WHERE mailbox = ?1 AND uid = ?2", (entry.mailbox.0, entry.uid))?;
+    let mailbox = tx.touch(entry.mailbox)?;
+    mailbox.lost(entry.uid);
+    mailbox.messages -= 1;
+    mailbox.unseen -= i64::from(!entry.flags.contains(Flags::SEEN));
+    mailbox.deleted -= i64::from(entry.flags.contains(Flags::DELETED));
+    mailbox.size -= entry.size;
+    let modseq = mailbox.modseq;
+    tx.run("INSERT INTO vanished(mailbox, modseq, uid) VALUES (?1, ?2, ?3)", (entry.mailbox.0, modseq, entry.uid))?;
+    Ok(())
+}
+
+/// Writes flags and keywords.
+pub(super) fn set(tx: &mut Tx<'_>, entry: &Stored, flags: Flags, keywords: Option<&[u8]>) -> Result<()> {
+    let mailbox = tx.touch(entry.mailbox)?;
+    mailbox.mark();
+    mailbox.unseen += i64::from(!flags.contains(Flags::SEEN)) - i64::from(!entry.flags.contains(Flags::SEEN));
+    mailbox.deleted += i64::from(flags.contains(Flags::DELETED)) - i64::from(entry.flags.contains(Flags::DELETED));
+    let modseq = mailbox.modseq;
+    tx.run(
+        "UPDATE entry SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2",
+        (entry.mailbox.0, entry.uid, flags.0, keywords, modseq),
+    )?;
+    Ok(())
+}
+
+/// Something shown of it changed that lies elsewhere: the gate's keywords.
+pub(super) fn touch(tx: &mut Tx<'_>, mailbox: MailboxId, uid: i64) -> Result<()> {
+    let touched = tx.touch(mailbox)?;
+    touched.mark();
+    let modseq = touched.modseq;
+    tx.run("UPDATE entry SET modseq = ?3 WHERE mailbox = ?1 AND uid = ?2", (mailbox.0, uid, modseq))?;
+    Ok(())
+}
+
+/// STORE.
+pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange, now: UnixMs) -> Result<Vec<Entry>> {
+    tx.touch_own(account, change.mailbox)?;
+    let wanted = keywords::split(&change.keywords)?;
+    let decides = change.mode != FlagMode::Remove;
+    for uid in &change.uids {
+        let Some(entry) = get(tx, change.mailbox, i64::from(uid.get()))? else {
+            // An offline client decides about a mail that the server has moved since.
+            if decides
+                && (wanted.accepted || wanted.declined)
+                && let Some(gate) = tombstone(tx, change.mailbox, *uid, now)?
+            {
+                mark(tx, account, gates::load(tx, gate)?.mail(), &wanted, now)?;
+            }
+            continue;
+        };
+        if change.unchanged_since.is_some_and(|since| entry.modseq as u64 > since.0) {
+            continue;
+        }
+        let flags = match change.mode {
+            FlagMode::Add => entry.flags.with(change.flags),
+            FlagMode::Remove => entry.flags.without(change.flags),
+            FlagMode::Replace => change.flags,
+        };
+        let had = entry.keywords.as_deref().map_or_else(|| Ok(Vec::new()), |sealed| keywords::open(tx, sealed))?;
+        let has = keywords::combine(&had, &wanted.own, change.mode)?;
+        if flags != entry.flags || has != had {
+            let sealed = if has == had { entry.keywords.clone() } else { keywords::seal(tx, &has) };
+            set(tx, &entry, flags, sealed.as_deref())?;
+        }
+        if decides {
+            mark(tx, account, entry.mail(), &wanted, now)?;
+        }
+        if flags.contains(Flags::SEEN) && !entry.flags.contains(Flags::SEEN) && entry.gate.is_some() {
+            verdicts::act(tx, account, entry.mail(), Act::Read, now)?;
+        }
+    }
+    let mut uids: Vec<u32> = change.uids.iter().map(|uid| uid.get()).collect();
+    uids.sort_unstable();
+    uids.dedup();
+    let mut out = Vec::with_capacity(uids.len());
+    for uid in uids {
+        out.extend(select(tx, "WHERE e.mailbox = ?1 AND e.uid = ?2", (change.mailbox.0, uid))?);
+    }
+    Ok(out)
+}
+
+fn mark(tx: &mut Tx<'_>, account: AccountId, mail: Mail, wanted: &keywords::Wanted, now: UnixMs) -> Result<()> {
+    if mail.gate.is_some() && wanted.accepted {
+        verdicts::act(tx, account, mail, Act::MarkedAccepted, now)?;
+    }
+    if mail.gate.is_some() && wanted.declined {
+        verdicts::act(tx, account, mail, Act::MarkedDeclined, now)?;
+    }
+    Ok(())
+}
+
+/// Which mail lay under this UID before the server moved it.
+fn tombstone(db: &Db<'_>, mailbox: MailboxId, uid: Uid, now: UnixMs) -> Result<Option<GateId>> {
+    let gate = db.value(
+        "SELECT gate FROM tombstone WHERE mailbox = ?1 AND uid = ?2 AND until > ?3",
+        (mailbox.0, uid.get(), now),
+    )?;
+    Ok(gate.map(GateId))
+}
+
+/// COPY (`take` false) and MOVE.
+pub(super) fn transfer(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    from: MailboxId,
+    uids: &[Uid],
+    to: MailboxId,
+    take: bool,
+    now: UnixMs,
+) -> Result<Copied> {
+    let from_place = tx.touch_own(account, from)?.place;
+    let target = tx.touch_own(account, to)?;
+    let to_place = target.place;
+    let mut copied = Copied { uid_validity: target.uid_validity, pairs: Vec::new(), vanished: Vec::new() };
+    for &uid in uids {
+        let (entry, followed) = match get(tx, from, i64::from(uid.get()))? {
+            Some(entry) => (entry, false),
+            None => {
+                let Some(gate) = tombstone(tx, from, uid, now)? else { continue };
+                let Some(entry) = where_it_lies(tx, gate)? else { continue };
+                (entry, true)
+            }
+        };
+        if followed && entry.mailbox == to {
+            // The server put it already where the user wants it; what the user meant by it still counts.
+            copied.pairs.push((uid, uid_of(entry.uid as u32)?));
+        } else {
+            let new = insert(tx, to, &entry)?;
+            copied.pairs.push((uid, uid_of(new as u32)?));
+            if take {
+                remove(tx, &entry)?;
+            }
+            if take && !followed {
+                copied.vanished.push(uid);
+            }
+        }
+        if from != to {
+            verdicts::act(tx, account, entry.mail(), Act::Moved { from: from_place, to: to_place }, now)?;
+        }
+    }
+    Ok(copied)
+}
+
+/// The entry of a gated mail that stands for it: where the server puts mails first, then anywhere.
+pub(super) fn where_it_lies(tx: &mut Tx<'_>, gate: GateId) -> Result<Option<Stored>> {
+    use lnmp::Place::{Archive, Drafts, Inbox, Junk, Own, Requests, Sent, Trash, Unpaid};
+    let mut best: Option<(u8, Stored)> = None;
+    for entry in of_gate(tx, gate)? {
+        let rank = match tx.touch(entry.mailbox)?.place {
+            Requests => 0,
+            Unpaid => 1,
+            Inbox => 2,
+            Archive | Own | Sent | Drafts => 3,
+            Junk | Trash => 4,
+        };
+        if best.as_ref().is_none_or(|(least, _)| rank < *least) {
+            best = Some((rank, entry));
+        }
+    }
+    Ok(best.map(|(_, entry)| entry))
+}
+
+/// EXPUNGE: entries marked `\Deleted`, or those of `uids` that are.
+pub(super) fn expunge(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    id: MailboxId,
+    uids: Option<&[Uid]>,
+    now: UnixMs,
+) -> Result<Vec<Uid>> {
+    tx.touch_own(account, id)?;
+    let mut marked = tx.all("SELECT uid FROM entry WHERE mailbox = ?1 AND flags & 8 ORDER BY uid", [id.0], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    if let Some(uids) = uids {
+        let named: std::collections::HashSet<i64> = uids.iter().map(|uid| i64::from(uid.get())).collect();
+        marked.retain(|uid| named.contains(uid));
+    }
+    expunge_uids(tx, id, &marked, now)?;
+    marked.into_iter().map(|uid| uid_of(uid as u32)).collect()
+}
+
+/// Removes entries for good, with what that says to their gates.
+pub(super) fn expunge_uids(tx: &mut Tx<'_>, id: MailboxId, uids: &[i64], now: UnixMs) -> Result<()> {
+    let mailbox = tx.touch(id)?;
+    let (account, place) = (mailbox.account, mailbox.place);
+    for &uid in uids {
+        let Some(entry) = get(tx, id, uid)? else { continue };
+        remove(tx, &entry)?;
+        let seen = entry.flags.contains(Flags::SEEN);
+        verdicts::act(tx, account, entry.mail(), Act::Expunged { from: place, seen }, now)?;
+        verdicts::entry_gone(tx, entry.mail(), now)?;
+    }
+    Ok(())
+}

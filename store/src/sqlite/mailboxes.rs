@@ -1,0 +1,346 @@
+//! Mailboxes: names, counters, subscriptions.
+
+use lnmp::Place;
+use rusqlite::Row;
+
+use super::db::{Db, unknown};
+use super::vault::{Hash, Of};
+use super::writer::Tx;
+use super::{entries, messages};
+use crate::limits::{MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, VANISHED_MAX};
+use crate::{
+    AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, StoreError, Uid, UidValidity, UnixMs,
+};
+
+/// A mailbox's row while one write works on it.
+pub(super) struct Touched {
+    pub(super) account: AccountId,
+    pub(super) place: Place,
+    pub(super) uid_validity: UidValidity,
+    /// What entries changed by this write bear.
+    pub(super) modseq: i64,
+    uid_next: i64,
+    recent_from: i64,
+    pub(super) messages: i64,
+    pub(super) recent: i64,
+    pub(super) unseen: i64,
+    pub(super) deleted: i64,
+    pub(super) size: i64,
+    vanished: i64,
+    changed: bool,
+}
+
+impl Touched {
+    /// Takes the next UID.
+    pub(super) fn take_uid(&mut self) -> Result<i64> {
+        let uid = self.uid_next;
+        if uid > i64::from(u32::MAX) {
+            return Err(StoreError::Limit("UIDs of this mailbox are spent"));
+        }
+        self.uid_next += 1;
+        self.recent += 1;
+        self.mark();
+        Ok(uid)
+    }
+
+    /// Something of it changed: its MODSEQ will be one higher.
+    pub(super) fn mark(&mut self) {
+        self.changed = true;
+    }
+
+    /// An entry went.
+    pub(super) fn lost(&mut self, uid: i64) {
+        self.vanished += 1;
+        if uid >= self.recent_from {
+            self.recent -= 1;
+        }
+        self.mark();
+    }
+
+    pub(super) fn write_back(mut self, db: &Db<'_>, id: MailboxId) -> Result<Option<Change>> {
+        if !self.changed {
+            return Ok(None);
+        }
+        let max = VANISHED_MAX as i64;
+        if self.vanished > max + max / 10 {
+            self.vanished -= entries::forget_vanished(db, id, max)?;
+        }
+        db.run(
+            "UPDATE mailbox SET modseq = ?2, uid_next = ?3, messages = ?4, recent = ?5, unseen = ?6, deleted = ?7,
+             size = ?8, vanished = ?9 WHERE id = ?1",
+            (
+                id.0,
+                self.modseq,
+                self.uid_next,
+                self.messages,
+                self.recent,
+                self.unseen,
+                self.deleted,
+                self.size,
+                self.vanished,
+            ),
+        )?;
+        Ok(Some(Change { account: self.account, mailbox: Some(id), modseq: ModSeq(self.modseq as u64) }))
+    }
+}
+
+impl Tx<'_> {
+    /// The mailbox, to be changed; written back when this write ends.
+    pub(super) fn touch(&mut self, id: MailboxId) -> Result<&mut Touched> {
+        if !self.touched.contains_key(&id) {
+            let touched = self
+                .one(
+                    "SELECT account, place, uid_validity, modseq, uid_next, recent_from, messages, recent, unseen, deleted,
+                     size, vanished FROM mailbox WHERE id = ?1",
+                    [id.0],
+                    |row| {
+                        Ok((
+                            row.get::<_, u8>(1)?,
+                            row.get::<_, u32>(2)?,
+                            Touched {
+                                account: AccountId(row.get(0)?),
+                                place: Place::Own,
+                                uid_validity: UidValidity(std::num::NonZeroU32::MIN),
+                                modseq: row.get::<_, i64>(3)? + 1,
+                                uid_next: row.get(4)?,
+                                recent_from: row.get(5)?,
+                                messages: row.get(6)?,
+                                recent: row.get(7)?,
+                                unseen: row.get(8)?,
+                                deleted: row.get(9)?,
+                                size: row.get(10)?,
+                                vanished: row.get(11)?,
+                                changed: false,
+                            },
+                        ))
+                    },
+                )?
+                .ok_or(StoreError::NoSuch("mailbox"))?;
+            let (place, validity, touched) = touched;
+            let touched = Touched { place: place_of(place)?, uid_validity: validity_of(validity)?, ..touched };
+            self.touched.insert(id, touched);
+        }
+        self.touched.get_mut(&id).ok_or(StoreError::NoSuch("mailbox"))
+    }
+
+    /// As [`Tx::touch`], for a mailbox a client named: it must be this account's.
+    pub(super) fn touch_own(&mut self, account: AccountId, id: MailboxId) -> Result<&mut Touched> {
+        let touched = self.touch(id)?;
+        if touched.account == account { Ok(touched) } else { Err(StoreError::NoSuch("mailbox")) }
+    }
+}
+
+const COLUMNS: &str = "m.id, m.place, m.uid_validity, m.uid_next, m.modseq, m.name, \
+     EXISTS(SELECT 1 FROM subscription s WHERE s.account = m.account AND s.name_hash = m.name_hash)";
+
+struct Raw {
+    id: i64,
+    place: u8,
+    uid_validity: u32,
+    uid_next: u32,
+    modseq: i64,
+    name: Vec<u8>,
+    subscribed: bool,
+}
+
+impl Raw {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            place: row.get(1)?,
+            uid_validity: row.get(2)?,
+            uid_next: row.get::<_, i64>(3)?.min(i64::from(u32::MAX)) as u32,
+            modseq: row.get(4)?,
+            name: row.get(5)?,
+            subscribed: row.get(6)?,
+        })
+    }
+
+    fn open(self, db: &Db<'_>) -> Result<Mailbox> {
+        Ok(Mailbox {
+            id: MailboxId(self.id),
+            name: db.vault.open_text(Of::Mailbox, &self.name)?,
+            place: place_of(self.place)?,
+            uid_validity: validity_of(self.uid_validity)?,
+            uid_next: uid_of(self.uid_next)?,
+            highest_modseq: ModSeq(self.modseq as u64),
+            subscribed: self.subscribed,
+        })
+    }
+}
+
+pub(super) fn place_of(code: u8) -> Result<Place> {
+    Place::from_code(code).ok_or_else(|| unknown("place"))
+}
+
+fn validity_of(value: u32) -> Result<UidValidity> {
+    std::num::NonZeroU32::new(value).map(UidValidity).ok_or_else(|| unknown("UIDVALIDITY"))
+}
+
+pub(super) fn uid_of(value: u32) -> Result<Uid> {
+    Uid::new(value).ok_or_else(|| unknown("UID"))
+}
+
+/// All, INBOX first, then by name.
+pub(super) fn list(db: Db<'_>, account: AccountId) -> Result<Vec<Mailbox>> {
+    let raw = db.all(&format!("SELECT {COLUMNS} FROM mailbox m WHERE m.account = ?1"), [account.0], Raw::read)?;
+    let mut all = raw.into_iter().map(|raw| raw.open(&db)).collect::<Result<Vec<_>>>()?;
+    all.sort_by(|a, b| (a.place != Place::Inbox, &a.name).cmp(&(b.place != Place::Inbox, &b.name)));
+    Ok(all)
+}
+
+/// One of the account's.
+pub(super) fn get(db: Db<'_>, account: AccountId, id: MailboxId) -> Result<Mailbox> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM mailbox m WHERE m.id = ?1 AND m.account = ?2"),
+        (id.0, account.0),
+        Raw::read,
+    )?
+    .ok_or(StoreError::NoSuch("mailbox"))?
+    .open(&db)
+}
+
+/// The folder an account was born with.
+pub(super) fn born(db: &Db<'_>, account: AccountId, place: Place) -> Result<MailboxId> {
+    db.value("SELECT id FROM mailbox WHERE account = ?1 AND place = ?2", (account.0, place.code()))?
+        .map(MailboxId)
+        .ok_or(StoreError::NoSuch("account"))
+}
+
+/// Counts, one for each asked mailbox that exists, in order.
+pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>> {
+    let mut out = Vec::with_capacity(ids.len());
+    for &id in ids {
+        let found = db.one(
+            "SELECT messages, recent, unseen, deleted, size, uid_next, uid_validity, modseq
+             FROM mailbox WHERE id = ?1 AND account = ?2",
+            (id.0, account.0),
+            |row| {
+                Ok((
+                    [row.get::<_, u32>(0)?, row.get(1)?, row.get(2)?, row.get(3)?],
+                    row.get::<_, i64>(4)?,
+                    row.get::<_, i64>(5)?.min(i64::from(u32::MAX)) as u32,
+                    row.get::<_, u32>(6)?,
+                    row.get::<_, i64>(7)?,
+                ))
+            },
+        )?;
+        let Some(([messages, recent, unseen, deleted], size, uid_next, validity, modseq)) = found else { continue };
+        out.push(MailboxStatus {
+            id,
+            messages,
+            recent,
+            unseen,
+            deleted,
+            size: size as u64,
+            uid_next: uid_of(uid_next)?,
+            uid_validity: validity_of(validity)?,
+            highest_modseq: ModSeq(modseq as u64),
+        });
+    }
+    Ok(out)
+}
+
+/// Makes a mailbox with a UIDVALIDITY that no other mailbox of the account ever had.
+pub(super) fn create(tx: &mut Tx<'_>, account: AccountId, name: &str, place: Place, now: UnixMs) -> Result<MailboxId> {
+    let name_hash = name_hash(tx, account, name)?;
+    if tx.exists("SELECT 1 FROM mailbox WHERE account = ?1 AND name_hash = ?2", (account.0, name_hash))? {
+        return Err(StoreError::Exists("mailbox"));
+    }
+    let count: usize =
+        tx.value("SELECT COUNT(*) FROM mailbox WHERE account = ?1", [account.0])?.ok_or_else(|| unknown("count"))?;
+    if count >= MAILBOXES_MAX {
+        return Err(StoreError::Limit("mailboxes of this account"));
+    }
+    // Seconds of the clock, so that an account made anew under the same address starts above the old one.
+    let validity: i64 = tx
+        .value(
+            "UPDATE account SET uid_validity_next = MAX(uid_validity_next, ?2) + 1 WHERE id = ?1
+             RETURNING uid_validity_next - 1",
+            (account.0, (now / 1000).clamp(1, i64::from(u32::MAX) / 2)),
+        )?
+        .ok_or(StoreError::NoSuch("account"))?;
+    let id = tx.insert(
+        "INSERT INTO mailbox(account, place, uid_validity, name_hash, name) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (account.0, place.code(), validity, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
+    )?;
+    tx.announce_list(account);
+    Ok(MailboxId(id))
+}
+
+/// Deletes one of the user's own. Its entries are expunged, with all that means.
+pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>> {
+    if tx.touch_own(account, id)?.place != Place::Own {
+        return Err(StoreError::Cannot("this mailbox cannot be deleted"));
+    }
+    let uids = tx.all("SELECT uid FROM entry WHERE mailbox = ?1", [id.0], |row| row.get::<_, i64>(0))?;
+    entries::expunge_uids(tx, id, &uids, now)?;
+    let freed = messages::unpin(tx)?;
+    tx.touched.remove(&id);
+    tx.run("DELETE FROM vanished WHERE mailbox = ?1", [id.0])?;
+    tx.run("DELETE FROM tombstone WHERE mailbox = ?1", [id.0])?;
+    tx.run("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
+    tx.announce_list(account);
+    Ok(freed)
+}
+
+/// A new name; the subscription goes with it.
+pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, name: &str) -> Result<()> {
+    let mailbox = get(**tx, account, id)?;
+    if matches!(mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid) {
+        return Err(StoreError::Cannot("this mailbox cannot be renamed"));
+    }
+    let name_hash = name_hash(tx, account, name)?;
+    if tx.exists(
+        "SELECT 1 FROM mailbox WHERE account = ?1 AND name_hash = ?2 AND id <> ?3",
+        (account.0, name_hash, id.0),
+    )? {
+        return Err(StoreError::Exists("mailbox"));
+    }
+    tx.run(
+        "UPDATE mailbox SET name_hash = ?2, name = ?3 WHERE id = ?1",
+        (id.0, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
+    )?;
+    if mailbox.subscribed {
+        subscribe(tx, account, &mailbox.name, false)?;
+        subscribe(tx, account, name, true)?;
+    }
+    tx.announce_list(account);
+    Ok(())
+}
+
+/// Sets or clears a subscription by name.
+pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
+    let name_hash = name_hash(tx, account, name)?;
+    if subscribed {
+        let count: usize = tx
+            .value("SELECT COUNT(*) FROM subscription WHERE account = ?1", [account.0])?
+            .ok_or_else(|| unknown("count"))?;
+        if count >= MAILBOXES_MAX {
+            return Err(StoreError::Limit("subscriptions of this account"));
+        }
+        tx.run(
+            "INSERT OR IGNORE INTO subscription(account, name_hash, name) VALUES (?1, ?2, ?3)",
+            (account.0, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
+        )?;
+    } else {
+        tx.run("DELETE FROM subscription WHERE account = ?1 AND name_hash = ?2", (account.0, name_hash))?;
+    }
+    Ok(())
+}
+
+/// Subscribed names, sorted.
+pub(super) fn subscriptions(db: Db<'_>, account: AccountId) -> Result<Vec<String>> {
+    let sealed =
+        db.all("SELECT name FROM subscription WHERE account = ?1", [account.0], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut names = sealed.iter().map(|name| db.vault.open_text(Of::Mailbox, name)).collect::<Result<Vec<String>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn name_hash(db: &Db<'_>, account: AccountId, name: &str) -> Result<Hash> {
+    if name.is_empty() || name.len() > MAILBOX_NAME_BYTES_MAX {
+        return Err(StoreError::Limit("a mailbox name has 1 to 1024 octets"));
+    }
+    Ok(db.vault.hash(Of::Mailbox, &[&account.0.to_be_bytes(), name.as_bytes()]))
+}

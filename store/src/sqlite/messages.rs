@@ -1,0 +1,245 @@
+//! Messages: delivered, appended, deleted with their attachments' references.
+
+use bytes::Bytes;
+use lnmp::{Act, GateId, Place};
+
+use super::db::Db;
+use super::entries::{self, Stored};
+use super::keywords;
+use super::vault::Of;
+use super::verdicts::{self, Mail};
+use super::writer::Tx;
+use super::{accounts, contacts, gates, jobs, mailboxes, queue};
+use crate::limits::UNPIN_CIDS;
+use crate::{
+    AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, Result,
+    SealedParts, UnixMs,
+};
+
+/// Commits what one SMTP transaction, one submission or one job caused.
+pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: UnixMs) -> Result<Vec<Delivered>> {
+    let delivered = batch.deliveries.iter().map(|delivery| deliver(tx, delivery, now)).collect::<Result<Vec<_>>>()?;
+    for (outgoing, body) in batch.outgoing.iter().zip(bodies) {
+        queue::enqueue(tx, outgoing, body, now)?;
+    }
+    for (account, author) in &batch.friends {
+        contacts::raise(tx, *account, author, lnmp::Relation::Friend, now)?;
+    }
+    for sent in &batch.sent {
+        contacts::sent(tx, sent.account, &sent.message_id, &sent.recipients)?;
+    }
+    for (account, ids) in &batch.replied {
+        for id in ids {
+            replied(tx, *account, id, now)?;
+        }
+    }
+    for gate in &batch.asked {
+        jobs::note_asked(tx, *gate, now)?;
+    }
+    Ok(delivered)
+}
+
+fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
+    let mailbox = mailboxes::born(tx, delivery.account, delivery.place)?;
+    let gate = match &delivery.gate {
+        Some(gate) => Some(gates::create(
+            tx,
+            delivery.account,
+            gate,
+            delivery.author.as_ref(),
+            delivery.message_id.as_deref(),
+            delivery.content_digest.as_ref(),
+            now,
+        )?),
+        None => None,
+    };
+    // A gate has its author among its parties.
+    let author = delivery.author.as_ref().filter(|_| gate.is_none());
+    let message = insert(tx, delivery.account, &delivery.sealed, gate, author)?;
+    if let (Some(id), Some(gate)) = (gate, &delivery.gate) {
+        gates::set_message(tx, id, message)?;
+        if gate.ask.is_some() && delivery.place == Place::Unpaid {
+            jobs::push(tx, now, &JobKind::Ask(id))?;
+        }
+    }
+    if let Some(alias) = delivery.alias {
+        accounts::count_use(tx, alias)?;
+    }
+    let entry = Stored {
+        mailbox,
+        uid: 0,
+        message,
+        gate,
+        modseq: 0,
+        flags: delivery.flags,
+        internal_date: delivery.internal_date,
+        size: size(&delivery.sealed)?,
+        keywords: keywords::seal(tx, &keywords::split(&delivery.keywords)?.own),
+    };
+    let uid = entries::insert(tx, mailbox, &entry)?;
+    Ok(Delivered { message, mailbox, uid: mailboxes::uid_of(uid as u32)?, gate })
+}
+
+fn size(sealed: &SealedParts) -> Result<i64> {
+    i64::try_from(sealed.size).map_err(|_| crate::StoreError::Limit("the size of a mail"))
+}
+
+fn insert(
+    tx: &Tx<'_>,
+    account: AccountId,
+    sealed: &SealedParts,
+    gate: Option<GateId>,
+    author: Option<&Author>,
+) -> Result<MessageId> {
+    let id = tx.insert(
+        "INSERT INTO message(account, gate, author, summary) VALUES (?1, ?2, ?3, ?4)",
+        (
+            account.0,
+            gate.map(|gate| gate.0),
+            author.map(|author| tx.vault.seal_json(Of::Author, author)),
+            &sealed.summary,
+        ),
+    )?;
+    tx.run("INSERT INTO content(message, body) VALUES (?1, ?2)", (id, &sealed.content))?;
+    for (cid, size) in &sealed.attachments {
+        // The same attachment twice in one mail is one reference.
+        tx.run(
+            "INSERT OR IGNORE INTO attachment(message, cid, size) VALUES (?1, ?2, ?3)",
+            (id, cid, i64::try_from(*size).unwrap_or(i64::MAX)),
+        )?;
+    }
+    Ok(MessageId(id))
+}
+
+/// The user replied to what bears this Message-ID.
+fn replied(tx: &mut Tx<'_>, account: AccountId, id: &str, now: UnixMs) -> Result<()> {
+    let found = tx.all(
+        "SELECT id, message FROM gate WHERE account = ?1 AND message_id_hash = ?2",
+        (account.0, contacts::message_id_hash(tx, account, id)),
+        |row| Ok(Mail { gate: Some(GateId(row.get(0)?)), message: MessageId(row.get(1)?) }),
+    )?;
+    found.into_iter().try_for_each(|mail| verdicts::act(tx, account, mail, Act::Replied, now))
+}
+
+/// APPEND. Content of a gated mail that comes back is a copy of that mail.
+pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Appended> {
+    let mailbox = tx.touch_own(append.account, append.mailbox)?;
+    let (to, uid_validity) = (mailbox.place, mailbox.uid_validity);
+    let digest = tx.vault.hash(Of::Digest, &[&append.account.0.to_be_bytes(), &append.content_digest]);
+    let gate: Option<i64> = tx.value(
+        "SELECT id FROM gate WHERE account = ?1 AND digest_hash = ?2 ORDER BY id DESC LIMIT 1",
+        (append.account.0, digest),
+    )?;
+    let gate = gate.map(GateId);
+    let message = insert(tx, append.account, &append.sealed, gate, None)?;
+    let entry = Stored {
+        mailbox: append.mailbox,
+        uid: 0,
+        message,
+        gate,
+        modseq: 0,
+        flags: append.flags,
+        internal_date: append.internal_date,
+        size: size(&append.sealed)?,
+        keywords: keywords::seal(tx, &keywords::split(&append.keywords)?.own),
+    };
+    let uid = entries::insert(tx, append.mailbox, &entry)?;
+    if gate.is_some() {
+        verdicts::act(tx, append.account, entry.mail(), Act::AppendedAgain { to }, now)?;
+    }
+    Ok(Appended { uid_validity, uid: mailboxes::uid_of(uid as u32)?, message })
+}
+
+/// Deletes a message that no entry shows any more.
+pub(super) fn delete(tx: &mut Tx<'_>, id: MessageId) -> Result<()> {
+    let cids = tx.all("SELECT cid FROM attachment WHERE message = ?1", [id.0], |row| row.get(0))?;
+    tx.freed.extend(cids);
+    tx.run("DELETE FROM message WHERE id = ?1", [id.0])?;
+    Ok(())
+}
+
+/// Queues the unpinning of what lost its last reference in this write, and names it.
+pub(super) fn unpin(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+    let mut freed = std::mem::take(&mut tx.freed);
+    freed.sort();
+    freed.dedup();
+    let mut gone = Vec::with_capacity(freed.len());
+    for cid in freed {
+        if !tx.exists("SELECT 1 FROM attachment WHERE cid = ?1", [&cid])? {
+            gone.push(cid);
+        }
+    }
+    for some in gone.chunks(UNPIN_CIDS) {
+        // Due at once, whatever the clock says.
+        jobs::push(tx, 0, &JobKind::Unpin(some.to_vec()))?;
+    }
+    Ok(gone)
+}
+
+/// Sealed summaries, in the order asked.
+pub(super) fn summaries(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+    let mut out = Vec::with_capacity(ids.len());
+    for &id in ids {
+        let summary: Option<Vec<u8>> =
+            db.value("SELECT summary FROM message WHERE id = ?1 AND account = ?2", (id.0, account.0))?;
+        out.extend(summary.map(|summary| (id, Bytes::from(summary))));
+    }
+    Ok(out)
+}
+
+/// Octets of one sealed content.
+pub(super) fn content_length(db: Db<'_>, account: AccountId, id: MessageId) -> Result<Option<i64>> {
+    db.value(
+        "SELECT length(c.body) FROM content c JOIN message m ON m.id = c.message WHERE m.id = ?1 AND m.account = ?2",
+        (id.0, account.0),
+    )
+}
+
+/// One sealed content.
+pub(super) fn content(db: Db<'_>, account: AccountId, id: MessageId) -> Result<Option<Bytes>> {
+    let body: Option<Vec<u8>> = db.value(
+        "SELECT c.body FROM content c JOIN message m ON m.id = c.message WHERE m.id = ?1 AND m.account = ?2",
+        (id.0, account.0),
+    )?;
+    Ok(body.map(Bytes::from))
+}
+
+/// Sealed contents, in the order asked.
+pub(super) fn contents(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+    let mut out = Vec::with_capacity(ids.len());
+    for &id in ids {
+        out.extend(content(db, account, id)?.map(|body| (id, body)));
+    }
+    Ok(out)
+}
+
+/// Every CID some message references.
+pub(super) fn cids(db: Db<'_>) -> Result<Vec<String>> {
+    db.all("SELECT DISTINCT cid FROM attachment", (), |row| row.get(0))
+}
+
+/// Server-made move of every copy of a gated mail in `from`: the old UIDs can still be followed.
+pub(super) fn server_move(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    gate: GateId,
+    from: Place,
+    to: Place,
+    flags: Flags,
+    now: UnixMs,
+) -> Result<()> {
+    let source = mailboxes::born(tx, account, from)?;
+    let target: MailboxId = mailboxes::born(tx, account, to)?;
+    for entry in entries::of_gate(tx, gate)? {
+        if entry.mailbox != source {
+            continue;
+        }
+        entries::insert(tx, target, &Stored { flags: entry.flags.with(flags), ..entry.clone() })?;
+        entries::remove(tx, &entry)?;
+        tx.run(
+            "INSERT INTO tombstone(mailbox, uid, gate, until) VALUES (?1, ?2, ?3, ?4)",
+            (source.0, entry.uid, gate.0, now + crate::limits::TOMBSTONE_DAYS * 86_400_000),
+        )?;
+    }
+    Ok(())
+}

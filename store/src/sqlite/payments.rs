@@ -1,0 +1,329 @@
+//! Quotes and what money does to gates. Every step is a compare-and-swap that may be repeated.
+
+use lnmp::{
+    AcceptOn, Act, CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, QuoteState,
+    Relation, Verdict,
+};
+
+use super::db::Db;
+use super::gates::{self, GateRow};
+use super::vault::Of;
+use super::writer::Tx;
+use super::{jobs, ledger, messages, verdicts};
+use crate::limits::{NOTICE_HOURS, NOTICE_QUIET_MINUTES};
+use crate::{AccountId, Flags, HeldOutcome, Incoming, JobKind, Posting, Quote, Result, Side, StoreError, UnixMs};
+
+fn find(db: &Db<'_>, hash: &PaymentHash) -> Result<Option<Quote>> {
+    Ok(gates::quotes(db, "q.hash = ?1", [hash.0])?.pop())
+}
+
+/// The quote of a hash.
+pub(super) fn quote(db: Db<'_>, hash: &PaymentHash) -> Result<Option<Quote>> {
+    find(&db, hash)
+}
+
+/// Quotes whose payment may still arrive or be locked.
+pub(super) fn open_quotes(db: Db<'_>, cancelled_since: UnixMs) -> Result<Vec<Quote>> {
+    gates::quotes(
+        &db,
+        "q.state IN ('live', 'held') OR (q.state IN ('cancelled', 'expired') AND q.changed_at >= ?1) ORDER BY q.id",
+        [cancelled_since],
+    )
+}
+
+/// A preimage, for the claim.
+pub(super) fn preimage(db: Db<'_>, quote: QuoteId) -> Result<Option<Preimage>> {
+    let sealed: Option<Vec<u8>> = db.value("SELECT preimage FROM quote WHERE id = ?1", [quote.0])?;
+    let Some(sealed) = sealed else { return Ok(None) };
+    let mut clear = db.vault.open(Of::Preimage, &sealed)?;
+    let bytes =
+        <[u8; 32]>::try_from(clear.as_slice()).map_err(|_| StoreError::Damaged("a preimage has 32 octets".into()));
+    zeroize::Zeroize::zeroize(&mut clear);
+    bytes.map(|bytes| Some(Preimage::new(bytes)))
+}
+
+/// Whether the mail lies where a payment would raise it from.
+fn lies_in_unpaid(tx: &Tx<'_>, gate: &GateRow) -> Result<bool> {
+    tx.exists(
+        "SELECT 1 FROM entry e JOIN mailbox m ON m.id = e.mailbox WHERE e.gate = ?1 AND m.place = ?2",
+        (gate.id.0, Place::Unpaid.code()),
+    )
+}
+
+/// Stores hash and preimage before any invoice exists.
+pub(super) fn begin(
+    tx: &Tx<'_>,
+    gate: GateId,
+    amount: Msat,
+    kind: HoldKind,
+    preimage: &Preimage,
+    expires_at: UnixMs,
+    now: UnixMs,
+) -> Result<Option<QuoteId>> {
+    let row = gates::load(tx, gate)?;
+    let taken = tx.exists(
+        "SELECT 1 FROM quote WHERE gate = ?1 AND state = 'live' AND amount = ?2 AND expires_at > ?3",
+        (gate.0, gates::amount(amount)?, now),
+    )?;
+    if taken || row.state != GateState::Waiting || !lies_in_unpaid(tx, &row)? {
+        return Ok(None);
+    }
+    let id = tx.insert(
+        "INSERT INTO quote(gate, hash, amount, kind, state, expires_at, changed_at, preimage)
+         VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)",
+        (
+            gate.0,
+            preimage.hash().0,
+            gates::amount(amount)?,
+            gates::kind_name(kind),
+            expires_at,
+            now,
+            tx.vault.seal(Of::Preimage, preimage.reveal()),
+        ),
+    )?;
+    Ok(Some(QuoteId(id)))
+}
+
+/// Publishes a begun quote's invoice.
+pub(super) fn publish(tx: &Tx<'_>, quote: QuoteId, bolt11: &str) -> Result<()> {
+    let sealed = tx.vault.seal(Of::Bolt11, bolt11.as_bytes());
+    match tx.run("UPDATE quote SET bolt11 = ?2 WHERE id = ?1", (quote.0, sealed))? {
+        0 => Err(StoreError::NoSuch("quote")),
+        _ => Ok(()),
+    }
+}
+
+/// Compare-and-swap of a quote: `false` when it is not in `from`.
+fn swap(tx: &Tx<'_>, quote: QuoteId, from: &str, to: &str, reason: Option<CancelReason>, now: UnixMs) -> Result<bool> {
+    let moved = tx.run(
+        "UPDATE quote SET state = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1 AND state = ?2",
+        (quote.0, from, to, reason.map(CancelReason::name), now),
+    )?;
+    Ok(moved > 0)
+}
+
+fn cancel(tx: &Tx<'_>, quote: QuoteId, hash: PaymentHash, from: &str, reason: CancelReason, now: UnixMs) -> Result<()> {
+    if swap(tx, quote, from, "cancelled", Some(reason), now)? {
+        jobs::push(tx, now, &JobKind::Cancel(quote, hash))?;
+    }
+    Ok(())
+}
+
+fn in_state(tx: &Tx<'_>, gate: GateId, state: &str) -> Result<Vec<(QuoteId, PaymentHash)>> {
+    tx.all("SELECT id, hash FROM quote WHERE gate = ?1 AND state = ?2", (gate.0, state), |row| {
+        Ok((QuoteId(row.get(0)?), PaymentHash(row.get(1)?)))
+    })
+}
+
+/// The held payment is to be claimed: the decision is committed.
+pub(super) fn claim_held(tx: &Tx<'_>, gate: GateId, now: UnixMs) -> Result<()> {
+    for (quote, hash) in in_state(tx, gate, "held")? {
+        jobs::push(tx, now, &JobKind::Claim(quote, hash))?;
+    }
+    Ok(())
+}
+
+/// The held payment goes back.
+pub(super) fn cancel_held(tx: &Tx<'_>, gate: GateId, reason: CancelReason, now: UnixMs) -> Result<()> {
+    for (quote, hash) in in_state(tx, gate, "held")? {
+        cancel(tx, quote, hash, "held", reason, now)?;
+    }
+    Ok(())
+}
+
+/// Invoices that are out become void.
+pub(super) fn cancel_live(tx: &Tx<'_>, gate: GateId, reason: CancelReason, now: UnixMs) -> Result<()> {
+    for (quote, hash) in in_state(tx, gate, "live")? {
+        cancel(tx, quote, hash, "live", reason, now)?;
+    }
+    Ok(())
+}
+
+/// Requests to Unpaid; a priority mail stays where it is.
+pub(super) fn back_to_unpaid(tx: &mut Tx<'_>, gate: GateId, now: UnixMs) -> Result<()> {
+    let row = gates::load(tx, gate)?;
+    messages::server_move(tx, row.account, gate, Place::Requests, Place::Unpaid, Flags::NONE, now)
+}
+
+/// A payment is locked at the node.
+pub(super) fn held(tx: &mut Tx<'_>, incoming: Incoming, now: UnixMs) -> Result<HeldOutcome> {
+    let Some(quote) = find(tx, &incoming.hash)? else { return Ok(HeldOutcome::Unknown) };
+    let refusal = match quote.state {
+        QuoteState::Held | QuoteState::Settled => return Ok(HeldOutcome::Already),
+        QuoteState::Cancelled(reason) => Some(reason),
+        QuoteState::Expired => Some(CancelReason::Late),
+        QuoteState::Live => None,
+    };
+    let mut gate = gates::load(tx, quote.gate)?;
+    let refusal = match refusal {
+        Some(reason) => Some(reason),
+        None => refuse(tx, &gate, &quote, incoming, now)?,
+    };
+    if let Some(reason) = refusal {
+        swap(tx, quote.id, "live", "cancelled", Some(reason), now)?;
+        // Also for a quote cancelled long ago: an HTLC that came again must be failed again.
+        jobs::push(tx, now, &JobKind::Cancel(quote.id, quote.hash))?;
+        return Ok(HeldOutcome::Refuse(reason));
+    }
+    let at_once = gates::accept_on(tx, gate.account)? == AcceptOn::Delivery;
+    let priority = gate.priority_price > Msat::ZERO && incoming.amount >= gate.priority_price;
+    tx.run(
+        "UPDATE gate SET priority = ?2, hold_until = ?3, deadline_height = ?4 WHERE id = ?1",
+        (gate.id.0, priority, now.saturating_add(incoming.hold_ms), incoming.deadline_height),
+    )?;
+    tx.run(
+        "UPDATE quote SET received = ?2, deadline_height = ?3 WHERE id = ?1",
+        (quote.id.0, gates::amount(incoming.amount)?, incoming.deadline_height),
+    )?;
+    swap(tx, quote.id, "live", "held", None, now)?;
+    gate.priority = priority;
+    let (to, flags) = match (priority, at_once) {
+        (true, _) => (Place::Inbox, Flags::FLAGGED),
+        (false, true) => (Place::Inbox, Flags::NONE),
+        (false, false) => (Place::Requests, Flags::NONE),
+    };
+    gates::become_state(tx, &mut gate, GateState::Held, now)?;
+    messages::server_move(tx, gate.account, gate.id, Place::Unpaid, to, flags, now)?;
+    if at_once {
+        // The owner chose once for all. No single act of theirs speaks of this author, so no relation rises.
+        let mail = gate.mail();
+        verdicts::carry_out(tx, &mut gate, mail, Verdict::Accept { raise: Relation::Stranger }, now)?;
+    } else if !priority {
+        notice(tx, gate.account, now)?;
+    }
+    Ok(HeldOutcome::Held { gate: gate.id, account: gate.account })
+}
+
+/// Why this payment cannot be held for the owner, if so.
+fn refuse(tx: &Tx<'_>, gate: &GateRow, quote: &Quote, incoming: Incoming, now: UnixMs) -> Result<Option<CancelReason>> {
+    let by_state = match gate.state {
+        GateState::Waiting => None,
+        GateState::Declined => Some(CancelReason::Declined),
+        GateState::Held | GateState::Settling | GateState::Settled | GateState::Lost | GateState::Waived => {
+            Some(CancelReason::NotNeeded)
+        }
+    };
+    if by_state.is_some() {
+        return Ok(by_state);
+    }
+    if now > quote.expires_at {
+        return Ok(Some(CancelReason::Late));
+    }
+    if incoming.amount < quote.amount {
+        return Ok(Some(CancelReason::Short));
+    }
+    if incoming.deadline_height < incoming.height.saturating_add(incoming.window_min) {
+        return Ok(Some(CancelReason::ShortWindow));
+    }
+    // In Junk, in Trash or expunged: the owner does not want it raised, and keeps no money for it.
+    Ok((!lies_in_unpaid(tx, gate)?).then_some(CancelReason::Gone))
+}
+
+/// Tells the owner, unless a session just looked or a notice was sent lately.
+fn notice(tx: &Tx<'_>, account: AccountId, now: UnixMs) -> Result<()> {
+    let due = tx.run(
+        "UPDATE account SET notice_at = ?2 WHERE id = ?1 AND requests_seen_at <= ?3 AND notice_at <= ?4",
+        (account.0, now, now - NOTICE_QUIET_MINUTES * 60_000, now - NOTICE_HOURS * 3_600_000),
+    )?;
+    if due > 0 { jobs::push(tx, now, &JobKind::Notice(account)) } else { Ok(()) }
+}
+
+/// The money arrived. It is booked whatever the gate had become meanwhile: money wins, once.
+pub(super) fn settled(tx: &mut Tx<'_>, hash: &PaymentHash, amount: Msat, now: UnixMs) -> Result<bool> {
+    let quote = find(tx, hash)?.ok_or(StoreError::NoSuch("quote"))?;
+    if quote.state == QuoteState::Settled {
+        return Ok(false);
+    }
+    let mut gate = gates::load(tx, quote.gate)?;
+    tx.run(
+        "UPDATE quote SET state = 'settled', reason = NULL, received = ?2, changed_at = ?3 WHERE id = ?1",
+        (quote.id.0, gates::amount(amount)?, now),
+    )?;
+    let (fees, rest) = amount.split();
+    let posting = Posting {
+        key: format!("settle:{hash}"),
+        gate: Some(gate.id),
+        debits: vec![(Side::Node, amount)],
+        credits: vec![(Side::Fees, fees), (Side::User(gate.account), rest)],
+    };
+    ledger::post(tx, &posting, now)?;
+    // A payment that arrived without a decision of ours is one that cannot go back any more.
+    gates::become_state(tx, &mut gate, GateState::Settling, now)?;
+    if !gates::become_state(tx, &mut gate, GateState::Settled, now)? {
+        tracing::warn!(gate = gate.id.0, state = gate.state.name(), "a payment arrived for a gate that needed none");
+    }
+    Ok(true)
+}
+
+/// The claim came too late.
+pub(super) fn lost(tx: &mut Tx<'_>, quote: QuoteId, now: UnixMs) -> Result<bool> {
+    let gate: i64 = tx.value("SELECT gate FROM quote WHERE id = ?1", [quote.0])?.ok_or(StoreError::NoSuch("quote"))?;
+    let mut gate = gates::load(tx, GateId(gate))?;
+    if gate.state != GateState::Settling || !swap(tx, quote, "held", "cancelled", Some(CancelReason::Timeout), now)? {
+        return Ok(false);
+    }
+    gates::become_state(tx, &mut gate, GateState::Lost, now)?;
+    jobs::push(tx, now, &JobKind::TellLost(gate.id))?;
+    Ok(true)
+}
+
+/// The node failed a payment by itself, or it is to be failed for another reason.
+pub(super) fn gone(tx: &mut Tx<'_>, hash: &PaymentHash, reason: CancelReason, now: UnixMs) -> Result<bool> {
+    let Some(quote) = find(tx, hash)? else { return Ok(false) };
+    let mut gate = gates::load(tx, quote.gate)?;
+    match quote.state {
+        QuoteState::Live => cancel(tx, quote.id, quote.hash, "live", reason, now)?,
+        QuoteState::Held if gate.state == GateState::Held => {
+            cancel(tx, quote.id, quote.hash, "held", reason, now)?;
+            let next = if reason == CancelReason::Declined { GateState::Declined } else { GateState::Waiting };
+            if gates::become_state(tx, &mut gate, next, now)? && next == GateState::Waiting {
+                back_to_unpaid(tx, gate.id, now)?;
+                verdicts::abandon(tx, &mut gate, now)?;
+            }
+        }
+        // Settling: only `payment_lost` may say so, once the chain is past the deadline.
+        QuoteState::Held | QuoteState::Settled | QuoteState::Cancelled(_) | QuoteState::Expired => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Ends what time ended: holds, invoices, tombstones.
+pub(super) fn end_holds(tx: &mut Tx<'_>, now: UnixMs, height: u32, margin_blocks: u32) -> Result<Vec<GateId>> {
+    let over = tx.all(
+        "SELECT id FROM gate WHERE state = 'held' AND (hold_until <= ?1 OR deadline_height <= ?2) ORDER BY id",
+        (now, i64::from(height) + i64::from(margin_blocks)),
+        |row| row.get(0).map(GateId),
+    )?;
+    for &gate in &over {
+        verdicts::decide(tx, gate, Act::HoldEnded { seen: false }, now)?;
+    }
+    tx.run("UPDATE quote SET state = 'expired', changed_at = ?1 WHERE state = 'live' AND expires_at < ?1", [now])?;
+    tx.run("DELETE FROM tombstone WHERE until < ?1", [now])?;
+    Ok(over)
+}
+
+/// Whether [`end_holds`] would change anything: it runs every few seconds, and most times it would not.
+pub(super) fn anything_over(db: Db<'_>, now: UnixMs, height: u32, margin_blocks: u32) -> Result<bool> {
+    db.exists(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM gate WHERE state = 'held' AND (hold_until <= ?1 OR deadline_height <= ?2))
+         OR EXISTS (SELECT 1 FROM quote WHERE state = 'live' AND expires_at < ?1)
+         OR EXISTS (SELECT 1 FROM tombstone WHERE until < ?1)",
+        (now, i64::from(height) + i64::from(margin_blocks)),
+    )
+}
+
+/// The account is going: nothing of it waits for money any more.
+pub(super) fn close_account(tx: &mut Tx<'_>, account: AccountId, now: UnixMs) -> Result<()> {
+    let open =
+        tx.all("SELECT id FROM gate WHERE account = ?1 AND state IN ('waiting', 'held')", [account.0], |row| {
+            row.get(0).map(GateId)
+        })?;
+    for gate in open {
+        let mut row = gates::load(tx, gate)?;
+        cancel_live(tx, gate, CancelReason::Gone, now)?;
+        cancel_held(tx, gate, CancelReason::Gone, now)?;
+        let next = if row.state == GateState::Held { GateState::Declined } else { GateState::Waived };
+        gates::become_state(tx, &mut row, next, now)?;
+    }
+    Ok(())
+}

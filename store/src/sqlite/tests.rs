@@ -1,0 +1,235 @@
+//! The contract on SQLite, and what only a file on a disk can show.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lnmp::{BridgeKey, Place};
+use tempfile::TempDir;
+
+use super::Sqlite;
+use crate::contract::rules::TableRules;
+use crate::contract::{DAY, HEIGHT, NOW, Subject, account, deliver, entries, folder, incoming, mail, priced, quote};
+use crate::{Batch, CaughtMail, ModSeq, NewOutgoing, Store, StoreError};
+
+pub(crate) async fn fresh_store() -> (Subject, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store.sqlite"));
+    (store, dir)
+}
+
+fn open(path: &Path) -> Arc<Sqlite> {
+    Sqlite::open(path, BridgeKey::from_bytes([7; 32]), Arc::new(TableRules)).unwrap()
+}
+
+crate::store_contract!(crate::sqlite::tests::fresh_store);
+
+/// What a power cut leaves: the files as they are while the store is running.
+fn crash_copy(from: &Path, to: &Path) {
+    for name in ["store.sqlite", "store.sqlite-wal"] {
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_crash_without_close() {
+    let (store, dir) = fresh_store().await;
+    let alice = account(&store, "alice").await;
+    let delivered = deliver(&store, priced(alice, "bob@shop.test")).await;
+    let (_, hash) = quote(&store, delivered.gate.unwrap(), 100, 1, NOW).await;
+    store.payment_held(incoming(hash, 100), NOW).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    crash_copy(dir.path(), copy.path());
+    let after: Subject = open(&copy.path().join("store.sqlite"));
+    assert_eq!(entries(&after, alice, Place::Requests).await[0].message, delivered.message);
+    assert_eq!(after.end_holds(NOW + DAY, HEIGHT, 12).await.unwrap(), [delivered.gate.unwrap()]);
+    drop(store);
+    let again: Subject = open(&dir.path().join("store.sqlite"));
+    assert_eq!(entries(&again, alice, Place::Requests).await.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
+    let (store, dir) = fresh_store().await;
+    let secrets = [
+        "alice",
+        "satchel.test",
+        "bob",
+        "shop.test",
+        "Geheimprojekt",
+        "Lieblingswort",
+        "lnbcrt",
+        "laptop",
+        "451 later",
+        "Subject: hi",
+        "list.test",
+        "kept-mark",
+        "carol",
+    ];
+    let alice = account(&store, "alice").await;
+    store.create_mailbox(alice, "Geheimprojekt", NOW).await.unwrap();
+    store.subscribe(alice, "Geheimprojekt", true).await.unwrap();
+    let mut ours = priced(alice, "bob@shop.test");
+    ours.keywords = vec!["Lieblingswort".into()];
+    ours.author.as_mut().unwrap().evidence = Some("list.test".into());
+    // Sealed blobs are the caller's: stand-ins that could not match.
+    let gate = deliver(&store, ours).await.gate.unwrap();
+    deliver(&store, mail(alice, Place::Inbox, "carol@shop.test")).await;
+    quote(&store, gate, 100, 1, NOW).await;
+    store.set_relation(alice, "bob@shop.test", lnmp::Relation::Friend, NOW).await.unwrap();
+    store.set_meta("kept-mark", b"kept-mark").await.unwrap();
+    let outgoing = NewOutgoing {
+        reverse_path: "alice@satchel.test".into(),
+        recipients: vec!["bob@shop.test".into()],
+        message: b"Subject: hi\r\n\r\n".to_vec(),
+        account: Some(alice),
+        expires_at: NOW + DAY,
+    };
+    let sent = crate::SentRecord {
+        account: alice,
+        message_id: "<x@satchel.test>".into(),
+        recipients: vec!["bob@shop.test".into()],
+    };
+    let batch = Batch { outgoing: vec![outgoing], sent: vec![sent], asked: vec![gate], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap();
+    let item = store.lease_queue(NOW, 1, 1).await.unwrap().pop().unwrap();
+    let retry = crate::QueueOutcome::Retry { id: item.id, due_at: NOW, error: "451 later".into() };
+    store.finish_queue(vec![retry], Batch::default(), NOW).await.unwrap();
+    let caught = CaughtMail {
+        from: "bob@shop.test".into(),
+        to: "carol@shop.test".into(),
+        message: b"Subject: hi".to_vec(),
+        at: NOW,
+    };
+    store.catch_mail(caught).await.unwrap();
+    let search = |what: &str| {
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(bytes.len() > 1000 || what == "closed");
+            for secret in secrets {
+                let found = bytes.windows(secret.len()).any(|window| window.eq_ignore_ascii_case(secret.as_bytes()));
+                assert!(!found, "{secret} is readable ({what})");
+            }
+        }
+    };
+    search("running");
+    store.close().await;
+    search("closed");
+}
+
+#[tokio::test]
+async fn the_files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (store, dir) = fresh_store().await;
+    account(&store, "alice").await;
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_and_a_foreign_key_are_refused_in_words() {
+    let (store, dir) = fresh_store().await;
+    store.close().await;
+    let path = dir.path().join("store.sqlite");
+    let foreign = Sqlite::open(&path, BridgeKey::from_bytes([8; 32]), Arc::new(TableRules)).unwrap_err();
+    assert!(foreign.to_string().contains("another bridge key"), "{foreign}");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let newer = Sqlite::open(&path, BridgeKey::from_bytes([7; 32]), Arc::new(TableRules)).unwrap_err();
+    assert!(newer.to_string().contains("newer satchel"), "{newer}");
+}
+
+#[tokio::test]
+async fn after_close_calls_fail_and_the_wal_is_gone() {
+    let (store, dir) = fresh_store().await;
+    let alice = account(&store, "alice").await;
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.account(alice).await, Err(StoreError::Busy)));
+    assert!(matches!(store.set_meta("a", b"b").await, Err(StoreError::Busy)));
+    assert!(!dir.path().join("store.sqlite-wal").exists());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_forgotten_once_there_is_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir.path().join("store.sqlite"));
+    let store: Subject = sqlite.clone();
+    let alice = account(&store, "alice").await;
+    let limit = |pages: i64| {
+        sqlite.writer.write(move |tx| {
+            tx.conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+            Ok(())
+        })
+    };
+    // Below what is there: SQLite takes that as "no more".
+    limit(1).await.unwrap();
+    let mut big = mail(alice, Place::Inbox, "bob@shop.test");
+    big.sealed.content = vec![1; 1 << 20];
+    let batch = Batch { deliveries: vec![big], ..Batch::default() };
+    let error = store.commit(batch.clone(), NOW).await.unwrap_err();
+    assert!(matches!(error, StoreError::Disk(_)) && error.is_temporary(), "{error:?}");
+    assert!(entries(&store, alice, Place::Inbox).await.is_empty());
+    limit(1 << 30).await.unwrap();
+    store.commit(batch, NOW).await.unwrap();
+    assert_eq!(entries(&store, alice, Place::Inbox).await[0].uid.get(), 1);
+}
+
+#[tokio::test]
+async fn a_panicking_write_is_undone_and_the_writer_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir.path().join("store.sqlite"));
+    let store: Subject = sqlite.clone();
+    let failed = sqlite
+        .writer
+        .write(|tx| -> crate::Result<()> {
+            tx.run("DELETE FROM meta", ())?;
+            panic!("on purpose")
+        })
+        .await;
+    assert!(matches!(failed, Err(StoreError::Damaged(_))));
+    drop(store);
+    open(&dir.path().join("store.sqlite"));
+}
+
+#[tokio::test]
+async fn the_ledger_refuses_to_be_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir.path().join("store.sqlite"));
+    let posting = crate::Posting {
+        key: "k".into(),
+        gate: None,
+        debits: vec![(crate::Side::Node, lnmp::Msat(1))],
+        credits: vec![(crate::Side::Operator, lnmp::Msat(1))],
+    };
+    sqlite.post(posting, NOW).await.unwrap();
+    for sql in
+        ["UPDATE ledger SET amount = 2", "DELETE FROM ledger", "DELETE FROM posting", "UPDATE posting SET at = 0"]
+    {
+        assert!(sqlite.writer.write(move |tx| tx.run(sql, ())).await.is_err(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_that_slept_past_the_remembered_uids_compares_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir.path().join("store.sqlite"));
+    let store: Subject = sqlite.clone();
+    let alice = account(&store, "alice").await;
+    let inbox = folder(&store, alice, Place::Inbox).await.id;
+    let mut uids = Vec::new();
+    for _ in 0..4 {
+        uids.push(deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await.uid);
+    }
+    let archive = folder(&store, alice, Place::Archive).await.id;
+    for uid in &uids[..3] {
+        store.move_entries(alice, inbox, &[*uid], archive, NOW).await.unwrap();
+    }
+    sqlite.writer.write(move |tx| super::entries::forget_vanished(tx, inbox, 1)).await.unwrap();
+    let changes = store.changes(alice, inbox, ModSeq(1)).await.unwrap();
+    assert_eq!(changes.vanished, uids[..3]);
+    let latest = store.changes(alice, inbox, ModSeq(changes.highest_modseq.0 - 1)).await.unwrap();
+    assert_eq!(latest.vanished, uids[2..3]);
+}
