@@ -36,6 +36,7 @@
 //! ```
 
 mod error;
+mod invoice;
 pub mod limits;
 pub mod memory;
 pub mod node;
@@ -44,6 +45,7 @@ pub mod sandbox;
 mod wallet;
 
 pub use error::WalletError;
+pub use invoice::Invoice;
 pub use records::{RecordError, RecordFile};
 pub use sandbox::{Customer, CustomerPayment, Sandbox, SandboxError};
 pub use wallet::{

@@ -41,6 +41,14 @@ pub const PAY_WITHIN: Duration = Duration::from_secs(30);
 pub const NODE_CALL_WITHIN: Duration = Duration::from_secs(20);
 /// Longest stop of a node: LDK waits 5 s for tasks and 30 s for its event handler.
 pub const STOP_WITHIN: Duration = Duration::from_secs(40);
+/// Connections a gate passes on at a time: far more channels than one bridge needs.
+pub const PEERS_MAX: usize = 64;
+/// Octets a gate passes on at a time: a Lightning message and its frame.
+pub const GATE_CHUNK: usize = 66_000;
+/// Longest wait for the node's state to be on the disk before its peer is disconnected: two writes to SQLite.
+pub const CLEAN_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for a peer to accept a connection.
+pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Threads that run the nodes' tasks: LDK writes to SQLite on them, so the mail doors have their own.
 pub const NODE_THREADS: usize = 4;
 /// Ended holds that a node remembers until its next start; an older one is looked up in the node's payments.

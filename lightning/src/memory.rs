@@ -9,12 +9,12 @@ use bitcoin::Network;
 use lnmp::{Msat, PaymentHash, Preimage};
 use tokio::sync::Notify;
 
+use crate::WalletError;
 use crate::limits::{ANCHOR_DUST_SAT, FAIL_BACK_BLOCKS, HTLCS_PER_CHANNEL, RESERVABLE_PERCENT};
 use crate::node::{Draft, Signer, check_invoice, parse_payable};
 use crate::wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,
 };
-use crate::WalletError;
 
 /// Height the twin's chain begins at.
 const FIRST_HEIGHT: u32 = 108;

@@ -42,7 +42,7 @@ impl Rig for Real {
         self.0.bridge()
     }
     async fn pay(&self, bolt11: &str) {
-        self.0.pay(bolt11).await.unwrap();
+        self.0.customer().pay(bolt11).await.unwrap();
     }
     async fn mine(&self, blocks: u32) {
         self.0.mine(blocks).await.unwrap();

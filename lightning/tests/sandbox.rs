@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{KEY, SOON, held, hold, preimage, runtime, sandbox, settled, until};
 use lightning::sandbox::chain::ChainError;
-use lightning::{CustomerPayment, HoldStatus, Sandbox, SandboxError, Wallet, WalletError};
+use lightning::{CustomerPayment, HoldStatus, Sandbox, SandboxError, WalletError};
 use lnmp::Msat;
 
 #[test]
@@ -26,7 +26,7 @@ fn a_fresh_sandbox_holds_settles_refunds_and_survives_a_restart() {
         let invoice = wallet.create(hold(1, 100)).await.unwrap();
         assert_eq!(wallet.lookup(preimage(1).hash()).await.unwrap(), HoldStatus::Open);
         let began = Instant::now();
-        assert_eq!(sandbox.pay(&invoice).await.unwrap(), CustomerPayment::Locked);
+        sandbox.customer().pay(&invoice).await.unwrap();
         let (amount, deadline) = held(&*wallet, preimage(1).hash()).await;
         println!("FIGURE payment to held: {:?}", began.elapsed());
         assert_eq!(amount, Msat(100_000));
@@ -51,7 +51,7 @@ fn a_fresh_sandbox_holds_settles_refunds_and_survives_a_restart() {
         // Held, then cancelled, then paid again, then cancelled again.
         let invoice = wallet.create(hold(2, 1000)).await.unwrap();
         for _ in 0..2 {
-            assert_eq!(sandbox.pay(&invoice).await.unwrap(), CustomerPayment::Locked);
+            sandbox.customer().pay(&invoice).await.unwrap();
             held(&*wallet, preimage(2).hash()).await;
             let began = Instant::now();
             wallet.cancel(preimage(2).hash()).await.unwrap();
@@ -81,7 +81,7 @@ fn a_fresh_sandbox_holds_settles_refunds_and_survives_a_restart() {
 
         // Held over a restart.
         let invoice = wallet.create(hold(3, 300)).await.unwrap();
-        assert_eq!(sandbox.pay(&invoice).await.unwrap(), CustomerPayment::Locked);
+        sandbox.customer().pay(&invoice).await.unwrap();
         let (amount, deadline) = held(&*wallet, preimage(3).hash()).await;
         let began = Instant::now();
         sandbox.stop().await.unwrap();
@@ -139,7 +139,7 @@ fn the_customer_alone_may_go_away_and_come_back() {
         let sandbox = sandbox(dir.path()).await;
         let wallet = sandbox.wallet();
         let invoice = wallet.create(hold(1, 100)).await.unwrap();
-        sandbox.pay(&invoice).await.unwrap();
+        assert_eq!(sandbox.pay(&invoice).await.unwrap(), CustomerPayment::Locked);
         let (amount, _) = held(&*wallet, preimage(1).hash()).await;
         sandbox.customer().stop().await.unwrap();
         until("the bridge's loss of its peer", || async {
@@ -166,7 +166,10 @@ fn the_customer_alone_may_go_away_and_come_back() {
         assert!(matches!(wallet.pay(&invoice).await, Err(WalletError::AlreadyPaid)));
         let ours = wallet.invoice(Msat(70_000), "top-up".into(), Duration::from_secs(3600)).await.unwrap();
         sandbox.customer().pay(&ours).await.unwrap();
-        assert!(matches!(common::payment_event(&*wallet).await, lightning::Event::Settled { amount: Msat(70_000), .. }));
+        assert!(matches!(
+            common::payment_event(&*wallet).await,
+            lightning::Event::Settled { amount: Msat(70_000), .. }
+        ));
         sandbox.stop().await.unwrap();
     });
 }
@@ -182,7 +185,7 @@ fn a_reorganisation_of_the_funding_keeps_the_channel() {
         sandbox.chain().rewind(2).unwrap();
         assert_eq!(sandbox.mine(3).await.unwrap(), height + 1);
         let invoice = wallet.create(hold(1, 100)).await.unwrap();
-        assert_eq!(sandbox.pay(&invoice).await.unwrap(), CustomerPayment::Locked);
+        sandbox.customer().pay(&invoice).await.unwrap();
         let (amount, _) = held(&*wallet, preimage(1).hash()).await;
         wallet.settle(preimage(1).hash(), amount, &preimage(1)).await.unwrap();
         settled(&*wallet, preimage(1).hash()).await;

@@ -3,16 +3,22 @@
 //! ldk-node's calls block and its tasks write to SQLite, so the node has threads of its own ([`NodeRuntime`]) and each
 //! call runs on one of their blocking threads, with a deadline. Nothing here ever blocks the caller's runtime.
 //!
+//! A kill at any moment must not cost a channel: see [`gate`] and [`store`], which every connection and every write
+//! pass through.
+//!
 //! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines ([`holds`]), because
 //! it neither repeats an event after a restart nor reports a hold that timed out.
 
+mod gate;
 mod holds;
 mod inbound;
 mod invoice;
 mod log;
+mod store;
 mod wallet;
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,10 +31,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
+use self::gate::Gate;
+pub(crate) use self::gate::{pick_port, port_is_free};
 use self::holds::Holds;
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 use crate::WalletError;
-use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, POLL_EVERY, STOP_WITHIN};
+use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
 
 /// Where blocks come from: a bitcoind RPC.
 #[derive(Clone)]
@@ -102,9 +110,19 @@ pub(crate) struct Inner {
     node_id: PublicKey,
     signer: Signer,
     holds: Mutex<Holds>,
+    gates: Mutex<Gates>,
     source_height: SourceHeight,
     stopping: watch::Sender<bool>,
     runtime: Arc<NodeRuntime>,
+}
+
+/// Where peers come in, and where the node goes out.
+struct Gates {
+    dirty: watch::Receiver<bool>,
+    /// The public address and the node's private one.
+    way_in: Option<(SocketAddr, SocketAddr)>,
+    inward: Option<Gate>,
+    outward: HashMap<SocketAddr, Gate>,
 }
 
 impl LdkNode {
@@ -125,7 +143,16 @@ impl LdkNode {
         let signer = Signer::new(&config.seed, config.network)?;
         let mut ldk = Config { network: config.network, ..Config::default() };
         ldk.storage_dir_path = config.dir.to_string_lossy().into_owned();
-        ldk.listening_addresses = config.listen.map(|address| vec![address.into()]);
+        let way_in = match config.listen {
+            Some(public) => {
+                let port = pick_port(Some(public.port())).ok_or_else(|| disk(std::io::ErrorKind::AddrInUse.into()))?;
+                Some((public, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+            }
+            None => None,
+        };
+        ldk.listening_addresses = way_in.map(|(_, private)| vec![private.into()]);
+        let store = store::Store::open(&config.dir).map_err(|error| WalletError::Disk(error.to_string()))?;
+        let gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
         let mut builder = Builder::from_config(ldk);
         builder.set_entropy_seed_bytes(*config.seed);
         builder.set_chain_source_bitcoind_rpc(
@@ -136,7 +163,9 @@ impl LdkNode {
         );
         builder.set_custom_logger(Arc::new(log::ToTracing));
         builder.set_runtime(runtime.handle().clone());
-        let node = builder.build().map_err(|error| WalletError::Bug(format!("the node's state: {error}")))?;
+        let node = builder
+            .build_with_store(Arc::new(store))
+            .map_err(|error| WalletError::Bug(format!("the node's state: {error}")))?;
         if node.node_id() != signer.node_id() {
             return Err(WalletError::Bug("the seed does not give the node's key; invoices could not be signed".into()));
         }
@@ -147,6 +176,7 @@ impl LdkNode {
                 node: RwLock::new(Some(Arc::new(node))),
                 signer,
                 holds: Mutex::new(holds),
+                gates: Mutex::new(gates),
                 source_height: config.source_height,
                 stopping: watch::Sender::new(false),
                 runtime,
@@ -161,6 +191,7 @@ impl LdkNode {
     pub async fn start(&self) -> Result<(), WalletError> {
         self.call(|node, inner| {
             node.start()?;
+            inner.open_way_in()?;
             // A fail lives only in LDK's memory until its next write; after a kill the payment may be held again.
             let failed = inner.holds().cancelled();
             for hash in failed {
@@ -192,7 +223,7 @@ impl LdkNode {
     /// # Errors
     /// [`WalletError::NoCapacity`] when the peer cannot be reached.
     pub async fn connect(&self, peer: PublicKey, address: SocketAddr) -> Result<(), WalletError> {
-        self.call(move |node, _| Ok(node.connect(peer, address.into(), true)?)).await
+        self.call(move |node, inner| Ok(node.connect(peer, inner.way_out(address)?.into(), true)?)).await
     }
 
     /// Opens a private channel and gives the peer `push_sat` of it.
@@ -206,8 +237,9 @@ impl LdkNode {
         capacity_sat: u64,
         push_sat: u64,
     ) -> Result<(), WalletError> {
-        self.call(move |node, _| {
-            node.open_channel(peer, address.into(), capacity_sat, Some(push_sat * 1000), None)?;
+        self.call(move |node, inner| {
+            let address = inner.way_out(address)?.into();
+            node.open_channel(peer, address, capacity_sat, Some(push_sat * 1000), None)?;
             Ok(())
         })
         .await
@@ -220,9 +252,8 @@ impl LdkNode {
     pub async fn sync(&self, within: Duration) -> Result<(), WalletError> {
         let until = Instant::now() + within;
         loop {
-            let there = |node: &Node, inner: &Inner| {
-                Ok(node.status().current_best_block.height == (inner.source_height)())
-            };
+            let there =
+                |node: &Node, inner: &Inner| Ok(node.status().current_best_block.height == (inner.source_height)());
             if self.call(there).await? {
                 return Ok(());
             }
@@ -282,6 +313,7 @@ impl LdkNode {
         let inner = Arc::clone(&self.inner);
         let task = self.inner.runtime.handle().spawn_blocking(move || {
             let stopped = node.stop();
+            inner.close_gates();
             // Calls under way hold the node for a moment yet; its files are closed with the last of them.
             let until = std::time::Instant::now() + NODE_CALL_WITHIN;
             while Arc::strong_count(&node) > 1 && std::time::Instant::now() < until {
@@ -306,6 +338,42 @@ impl LdkNode {
 impl Inner {
     fn node(&self) -> Option<Arc<Node>> {
         self.node.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets peers in.
+    fn open_way_in(&self) -> Result<(), WalletError> {
+        let mut gates = self.gates();
+        let Some((public, private)) = gates.way_in else { return Ok(()) };
+        let gate = Gate::open(public, private, gate::Node::Dialled, gates.dirty.clone(), self.runtime.handle());
+        gates.inward = Some(gate.map_err(|error| WalletError::Bug(format!("cannot listen on {public}: {error}")))?);
+        Ok(())
+    }
+
+    /// The local address that leads to a peer's.
+    fn way_out(&self, peer: SocketAddr) -> Result<SocketAddr, WalletError> {
+        let mut gates = self.gates();
+        if let Some(gate) = gates.outward.get(&peer) {
+            return Ok(gate.address);
+        }
+        if gates.outward.len() >= PEERS_MAX {
+            return Err(WalletError::BadRequest("too many peers"));
+        }
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let gate = Gate::open(any, peer, gate::Node::Accepted, gates.dirty.clone(), self.runtime.handle());
+        let gate = gate.map_err(|error| WalletError::Bug(error.to_string()))?;
+        let address = gate.address;
+        gates.outward.insert(peer, gate);
+        Ok(address)
+    }
+
+    fn close_gates(&self) {
+        let mut gates = self.gates();
+        gates.inward = None;
+        gates.outward.clear();
     }
 
     fn holds(&self) -> MutexGuard<'_, Holds> {

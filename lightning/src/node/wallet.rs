@@ -229,13 +229,7 @@ impl LdkNode {
     }
 }
 
-fn settle(
-    node: &Node,
-    inner: &Inner,
-    hash: PaymentHash,
-    amount: Msat,
-    preimage: &[u8; 32],
-) -> Result<(), WalletError> {
+fn settle(node: &Node, inner: &Inner, hash: PaymentHash, amount: Msat, preimage: &[u8; 32]) -> Result<(), WalletError> {
     let known = details(node, hash);
     if known.as_ref().is_some_and(|known| known.status == PaymentStatus::Succeeded) {
         return Ok(());

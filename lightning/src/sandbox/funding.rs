@@ -34,7 +34,12 @@ impl Miner {
     }
 
     /// Spends a coinbase to `outputs` and keeps the change.
-    pub(super) fn spend(&self, coin: OutPoint, value: Amount, mut outputs: Vec<TxOut>) -> Result<Transaction, SandboxError> {
+    pub(super) fn spend(
+        &self,
+        coin: OutPoint,
+        value: Amount,
+        mut outputs: Vec<TxOut>,
+    ) -> Result<Transaction, SandboxError> {
         let bug = |what: &str| SandboxError::Bug(format!("funding: {what}"));
         let out = outputs.iter().map(|output| output.value).sum::<Amount>();
         let change = value.checked_sub(out + FEE).ok_or_else(|| bug("the coinbase is too small"))?;

@@ -24,13 +24,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::Network;
+use lnmp::Msat;
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 
 use self::chain::{Chain, ChainError};
 pub use self::customer::{Customer, CustomerPayment};
 use self::miner::Server;
+use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY};
 use crate::node::{LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
 use crate::{HoldStatus, Wallet, WalletError};
+
+/// An event loop takes a payment's event within milliseconds; after this there is none.
+const UNWATCHED_AFTER: Duration = Duration::from_millis(300);
 
 /// Why the sandbox does not start or do what it was asked.
 #[derive(Debug, Error)]
@@ -115,10 +121,8 @@ impl Sandbox {
         };
         let runtime = NodeRuntime::start()?;
         let customer = Customer::new(config("customer", customer_seed, ports.customer), Arc::clone(&runtime));
-        let (bridge, customer_node) = tokio::join!(
-            LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime),
-            customer.build_node()
-        );
+        let (bridge, customer_node) =
+            tokio::join!(LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime), customer.build_node());
         let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
         bootstrap::fund(&chain, &miner, &bridge, &customer_node).await?;
         let (started, customer_started) = tokio::join!(bridge.start(), customer_node.start());
@@ -179,17 +183,18 @@ impl Sandbox {
     /// [`WalletError::NoCapacity`].
     pub async fn pay(&self, bolt11: &str) -> Result<CustomerPayment, SandboxError> {
         let hash = self.customer.pay(bolt11).await?;
-        let until = tokio::time::Instant::now() + crate::limits::CUSTOMER_PAY_WITHIN;
+        let began = Instant::now();
         loop {
             let state = self.customer.payment(hash).await?;
-            let held = matches!(
-                self.bridge.lookup(hash).await.map_err(SandboxError::bridge)?,
-                HoldStatus::Held { .. }
-            );
-            if !matches!(state, CustomerPayment::Locked) || held || tokio::time::Instant::now() >= until {
+            let held = self.bridge.lookup(hash).await.map_err(SandboxError::bridge)?;
+            let locked = matches!(held, HoldStatus::Held { .. })
+                // Nobody takes the bridge's events: the channel itself shows that something is there.
+                || (began.elapsed() > UNWATCHED_AFTER
+                    && self.bridge.inbound().await.map_err(SandboxError::bridge)?.unexplained > Msat::ZERO);
+            if state != CustomerPayment::Locked || locked || began.elapsed() > CUSTOMER_PAY_WITHIN {
                 return Ok(state);
             }
-            tokio::time::sleep(crate::limits::POLL_EVERY).await;
+            sleep(POLL_EVERY).await;
         }
     }
 

@@ -1,17 +1,13 @@
 //! The nodes' ports: picked once and kept, so that several sandboxes run side by side.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::SandboxError;
+use crate::node::{pick_port, port_is_free};
 use crate::records::write_atomic;
-
-/// Below the range the system takes for outgoing connections, so that it does not take ours while we are down.
-const RANGE: std::ops::Range<u16> = 20_000..32_000;
-const ATTEMPTS: usize = 100;
 
 pub(super) struct Ports {
     pub(super) bridge: SocketAddr,
@@ -33,8 +29,8 @@ pub(super) fn load_or_pick(dir: &Path) -> Result<Ports, SandboxError> {
     };
     let (had_bridge, had_customer) = kept.map_or((None, None), |kept| (Some(kept.bridge), Some(kept.customer)));
     // Somebody else may have taken a port since; then the nodes move, and tell each other.
-    let bridge = had_bridge.filter(|port| free(*port)).map_or_else(|| pick(None), Ok)?;
-    let customer = had_customer.filter(|port| free(*port)).map_or_else(|| pick(Some(bridge)), Ok)?;
+    let bridge = had_bridge.filter(|port| port_is_free(*port)).map_or_else(|| pick(None), Ok)?;
+    let customer = had_customer.filter(|port| port_is_free(*port)).map_or_else(|| pick(Some(bridge)), Ok)?;
     if (had_bridge, had_customer) != (Some(bridge), Some(customer)) {
         let json = serde_json::to_vec(&Kept { bridge, customer }).map_err(|e| SandboxError::Bug(e.to_string()))?;
         write_atomic(&path, &json)?;
@@ -44,13 +40,5 @@ pub(super) fn load_or_pick(dir: &Path) -> Result<Ports, SandboxError> {
 }
 
 fn pick(other: Option<u16>) -> Result<u16, SandboxError> {
-    let mut chance = rand::thread_rng();
-    (0..ATTEMPTS)
-        .map(|_| chance.gen_range(RANGE))
-        .find(|port| Some(*port) != other && free(*port))
-        .ok_or_else(|| SandboxError::NotReady("no free port between 20000 and 32000".into()))
-}
-
-fn free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    pick_port(other).ok_or_else(|| SandboxError::NotReady("no free port between 20000 and 32000".into()))
 }

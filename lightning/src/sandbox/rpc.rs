@@ -57,9 +57,7 @@ fn call(chain: &Chain, method: &str, params: &[Value], now: u64) -> Result<Value
             }
             Ok(json!(hex::encode(&block(chain, &hash)?.raw)))
         }
-        "getrawmempool" => {
-            Ok(Value::Array(chain.mempool().iter().map(|txid| json!(txid.to_string())).collect()))
-        }
+        "getrawmempool" => Ok(Value::Array(chain.mempool().iter().map(|txid| json!(txid.to_string())).collect())),
         "getmempoolentry" => {
             let waiting = chain.waiting(&parse(params, 0)?);
             let waiting = waiting.ok_or_else(|| RpcError(-5, "Transaction not in mempool".into()))?;

@@ -11,6 +11,8 @@ pub(crate) const KEY: [u8; 32] = [9; 32];
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_test_writer().without_time();
+    let _ = log.try_init();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

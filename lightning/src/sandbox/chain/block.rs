@@ -63,7 +63,8 @@ pub(super) fn make(parts: Parts<'_>) -> Block {
 
 fn coinbase(parts: &Parts<'_>) -> Transaction {
     // BIP 34: the height comes first; the nonce keeps the two-octet minimum and tells alternatives apart.
-    let script_sig = Builder::new().push_int(i64::from(parts.height)).push_slice(parts.nonce.to_le_bytes()).into_script();
+    let script_sig =
+        Builder::new().push_int(i64::from(parts.height)).push_slice(parts.nonce.to_le_bytes()).into_script();
     Transaction {
         version: transaction::Version::TWO,
         lock_time: LockTime::ZERO,

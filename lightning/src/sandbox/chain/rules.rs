@@ -156,7 +156,8 @@ fn check_alone(tx: &Transaction) -> Result<(), Reject> {
     }
     let mut total = Amount::ZERO;
     for output in &tx.output {
-        total = total.checked_add(output.value).filter(|sum| *sum <= Amount::MAX_MONEY).ok_or(Reject::OutputsTooLarge)?;
+        total =
+            total.checked_add(output.value).filter(|sum| *sum <= Amount::MAX_MONEY).ok_or(Reject::OutputsTooLarge)?;
     }
     Ok(())
 }

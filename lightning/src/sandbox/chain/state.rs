@@ -188,8 +188,8 @@ impl State {
         for rival in rivals.iter().filter_map(|txid| self.waiting_tx(txid)) {
             total += rival.fee.to_sat();
             let direct = tx.input.iter().any(|i| self.spenders.get(&i.previous_output) == Some(&rival.txid));
-            let better_rate =
-                u128::from(fee.to_sat()) * u128::from(rival.weight) > u128::from(rival.fee.to_sat()) * u128::from(weight);
+            let better_rate = u128::from(fee.to_sat()) * u128::from(rival.weight)
+                > u128::from(rival.fee.to_sat()) * u128::from(weight);
             if direct && !better_rate {
                 return Err(Reject::Conflict);
             }

@@ -1,0 +1,317 @@
+//! ldk-node's key-value store, made to survive a kill between two of its writes.
+//!
+//! LDK demands that the channel manager is never older than a channel's monitor; otherwise it closes the channel by
+//! force. It writes them one after the other. This store lets every write through to ldk-node's own SQLite store and
+//! keeps count: while a monitor is ahead of the manager on the disk it is *dirty* and [`super::gate`] lets nothing out.
+//! At the next start the monitor's updates beyond the manager are dropped, which takes nothing back that was said.
+//!
+//! Monitors are kept as a whole and the updates since. When LDK writes one anew as a whole while it is ahead, the whole
+//! waits under another name until the manager has caught up, because a whole cannot be rolled back.
+//!
+//! Pinned to lightning 0.2.7: it reads two numbers out of LDK's formats, and a channel it cannot find it leaves alone.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bitcoin::Txid;
+use bitcoin::hashes::Hash;
+use ldk::io;
+use ldk::util::persist::{
+    CHANNEL_MANAGER_PERSISTENCE_KEY, CHANNEL_MONITOR_PERSISTENCE_PRIMARY_NAMESPACE as MONITORS,
+    CHANNEL_MONITOR_UPDATE_PERSISTENCE_PRIMARY_NAMESPACE as UPDATES, KVStore, KVStoreSync,
+    MONITOR_UPDATING_PERSISTER_PREPEND_SENTINEL,
+};
+use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
+use tokio::sync::watch;
+
+/// Where a whole monitor waits for the manager.
+const AHEAD: &str = "monitors_ahead";
+/// LDK writes the whole monitor instead of every so many-th update (ldk-node's setting).
+const WHOLE_EVERY: u64 = 100;
+
+pub(super) struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sqlite: SqliteStore,
+    channels: Mutex<HashMap<String, Channel>>,
+    dirty: watch::Sender<bool>,
+}
+
+/// One channel, by the number of its monitor's last update.
+#[derive(Debug, Clone, Copy, Default)]
+struct Channel {
+    id: [u8; 32],
+    /// The monitor on the disk.
+    written: u64,
+    /// The manager on the disk, once the channel is in it.
+    managed: Option<u64>,
+    /// A whole monitor that waits.
+    ahead: Option<u64>,
+    /// Managers written without it.
+    missing: u32,
+    closed: bool,
+}
+
+impl Channel {
+    fn is_ahead(&self) -> bool {
+        !self.closed && self.managed.is_none_or(|managed| managed < self.written)
+    }
+}
+
+impl Store {
+    /// Opens ldk-node's database in `dir`, and drops what monitors are ahead by.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let sqlite = SqliteStore::new(dir.into(), Some(SQLITE_DB_FILE_NAME.into()), Some(KV_TABLE_NAME.into()))?;
+        let manager = found(KVStoreSync::read(&sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY))?;
+        let mut channels = HashMap::new();
+        for key in KVStoreSync::list(&sqlite, MONITORS, "")? {
+            let Some(id) = channel_id(&key) else { continue };
+            let whole = KVStoreSync::read(&sqlite, MONITORS, "", &key)?;
+            let managed = manager.as_deref().and_then(|manager| number_in_manager(manager, &id));
+            let mut channel = Channel { id, managed, closed: managed.is_none(), ..Channel::default() };
+            channel.written = number_of_whole(&whole).unwrap_or(0);
+            if let Some(ahead) = found(KVStoreSync::read(&sqlite, AHEAD, "", &key))? {
+                let number = number_of_whole(&ahead).unwrap_or(0);
+                if managed.is_none_or(|managed| number <= managed) && number >= channel.written {
+                    KVStoreSync::write(&sqlite, MONITORS, "", &key, ahead)?;
+                    channel.written = number;
+                }
+                KVStoreSync::remove(&sqlite, AHEAD, "", &key, false)?;
+            }
+            drop_surplus(&sqlite, &key, &mut channel)?;
+            channels.insert(key, channel);
+        }
+        let shared = Shared { sqlite, channels: Mutex::new(channels), dirty: watch::Sender::new(false) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether a monitor is ahead of the manager on the disk.
+    pub(super) fn dirty(&self) -> watch::Receiver<bool> {
+        self.shared.dirty.subscribe()
+    }
+}
+
+/// Drops updates the manager does not know, and those the whole monitor holds already.
+fn drop_surplus(sqlite: &SqliteStore, key: &str, channel: &mut Channel) -> io::Result<()> {
+    let whole = channel.written;
+    let mut surplus = 0_u32;
+    for name in KVStoreSync::list(sqlite, UPDATES, key)? {
+        let Ok(number) = name.parse::<u64>() else { continue };
+        let unknown = channel.managed.is_some_and(|managed| number > managed);
+        if unknown || number <= whole {
+            KVStoreSync::remove(sqlite, UPDATES, key, &name, false)?;
+            surplus += u32::from(unknown);
+        } else {
+            channel.written = channel.written.max(number);
+        }
+    }
+    if surplus > 0 {
+        tracing::info!(updates = surplus, "lightning: undid what was not said before the last stop");
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn channels(&self) -> MutexGuard<'_, HashMap<String, Channel>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn beat(&self, channels: &HashMap<String, Channel>) {
+        let now = channels.values().any(Channel::is_ahead);
+        self.dirty.send_if_modified(|dirty| std::mem::replace(dirty, now) != now);
+    }
+
+    /// The numbers of all known channels in a manager that is about to be written.
+    fn numbers(&self, manager: &[u8]) -> Vec<(String, Option<u64>)> {
+        let channels = self.channels();
+        channels.iter().map(|(key, channel)| (key.clone(), number_in_manager(manager, &channel.id))).collect()
+    }
+
+    /// A manager is on the disk: what waited for it is done.
+    fn managed(&self, numbers: Vec<(String, Option<u64>)>) -> io::Result<()> {
+        let mut channels = self.channels();
+        for (key, number) in numbers {
+            let Some(channel) = channels.get_mut(&key) else { continue };
+            match number {
+                Some(number) => {
+                    channel.managed = Some(channel.managed.map_or(number, |before| before.max(number)));
+                    (channel.closed, channel.missing) = (false, 0);
+                }
+                None => {
+                    // Gone, or so new that this manager was composed before it.
+                    channel.missing += 1;
+                    channel.closed |= channel.managed.is_some() || channel.missing > 1;
+                }
+            }
+            let due = channel.closed || channel.managed >= channel.ahead;
+            if let Some(whole) = channel.ahead.filter(|_| due) {
+                let ahead = KVStoreSync::read(&self.sqlite, AHEAD, "", &key)?;
+                KVStoreSync::write(&self.sqlite, MONITORS, "", &key, ahead)?;
+                KVStoreSync::remove(&self.sqlite, AHEAD, "", &key, false)?;
+                channel.ahead = None;
+                for name in KVStoreSync::list(&self.sqlite, UPDATES, &key)? {
+                    if name.parse::<u64>().is_ok_and(|number| number <= whole) {
+                        KVStoreSync::remove(&self.sqlite, UPDATES, &key, &name, true)?;
+                    }
+                }
+            }
+        }
+        self.beat(&channels);
+        Ok(())
+    }
+
+    /// A whole monitor.
+    fn write_whole(&self, key: &str, whole: Vec<u8>) -> io::Result<()> {
+        let number = number_of_whole(&whole)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an unknown monitor format"))?;
+        let mut channels = self.channels();
+        let known = channels.get(key).copied();
+        let behind = known.and_then(|channel| channel.managed.filter(|managed| *managed < number && !channel.closed));
+        match (known, behind) {
+            (Some(channel), Some(_)) => {
+                if channel.ahead.is_some_and(|ahead| ahead != number && ahead % WHOLE_EVERY == 0) {
+                    // The one that waits stands for an update that was not written. This one's was.
+                    return Ok(());
+                }
+                KVStoreSync::write(&self.sqlite, AHEAD, "", key, whole)?;
+            }
+            (_, _) => KVStoreSync::write(&self.sqlite, MONITORS, "", key, whole)?,
+        }
+        let fresh = || Channel { id: channel_id(key).unwrap_or_default(), ..Channel::default() };
+        let channel = channels.entry(key.to_owned()).or_insert_with(fresh);
+        channel.written = channel.written.max(number);
+        if behind.is_some() {
+            channel.ahead = Some(number);
+        }
+        self.beat(&channels);
+        Ok(())
+    }
+
+    fn wrote_update(&self, key: &str, name: &str) {
+        let mut channels = self.channels();
+        if let (Some(channel), Ok(number)) = (channels.get_mut(key), name.parse::<u64>()) {
+            channel.written = channel.written.max(number);
+        }
+        self.beat(&channels);
+    }
+}
+
+fn is_manager(primary: &str, secondary: &str, key: &str) -> bool {
+    primary.is_empty() && secondary.is_empty() && key == CHANNEL_MANAGER_PERSISTENCE_KEY
+}
+
+impl KVStoreSync for Store {
+    fn read(&self, primary: &str, secondary: &str, key: &str) -> io::Result<Vec<u8>> {
+        KVStoreSync::read(&self.shared.sqlite, primary, secondary, key)
+    }
+
+    fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> io::Result<()> {
+        if primary == MONITORS {
+            return self.shared.write_whole(key, value);
+        }
+        let numbers = is_manager(primary, secondary, key).then(|| self.shared.numbers(&value));
+        KVStoreSync::write(&self.shared.sqlite, primary, secondary, key, value)?;
+        if primary == UPDATES {
+            self.shared.wrote_update(secondary, key);
+        }
+        numbers.map_or(Ok(()), |numbers| self.shared.managed(numbers))
+    }
+
+    fn remove(&self, primary: &str, secondary: &str, key: &str, lazy: bool) -> io::Result<()> {
+        let mut channels = self.shared.channels();
+        if primary == UPDATES && channels.get(secondary).is_some_and(|channel| channel.ahead.is_some()) {
+            // Still needed should the whole monitor be dropped; goes when that is put in its place.
+            return Ok(());
+        }
+        KVStoreSync::remove(&self.shared.sqlite, primary, secondary, key, lazy)?;
+        if primary == MONITORS {
+            channels.remove(key);
+            self.shared.beat(&channels);
+        }
+        Ok(())
+    }
+
+    fn list(&self, primary: &str, secondary: &str) -> io::Result<Vec<String>> {
+        KVStoreSync::list(&self.shared.sqlite, primary, secondary)
+    }
+}
+
+type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+impl KVStore for Store {
+    fn read(&self, primary: &str, secondary: &str, key: &str) -> Later<Vec<u8>> {
+        KVStore::read(&self.shared.sqlite, primary, secondary, key)
+    }
+
+    fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> Later<()> {
+        if primary == MONITORS || primary == UPDATES {
+            // ldk-node writes monitors synchronously; should that change, order still holds.
+            let done = KVStoreSync::write(self, primary, secondary, key, value);
+            return Box::pin(std::future::ready(done));
+        }
+        let numbers = is_manager(primary, secondary, key).then(|| self.shared.numbers(&value));
+        let written = KVStore::write(&self.shared.sqlite, primary, secondary, key, value);
+        let Some(numbers) = numbers else { return written };
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            written.await?;
+            let managed = tokio::task::spawn_blocking(move || shared.managed(numbers)).await;
+            managed.unwrap_or_else(|error| Err(io::Error::new(io::ErrorKind::Other, error)))
+        })
+    }
+
+    fn remove(&self, primary: &str, secondary: &str, key: &str, lazy: bool) -> Later<()> {
+        if primary == MONITORS || primary == UPDATES {
+            return Box::pin(std::future::ready(KVStoreSync::remove(self, primary, secondary, key, lazy)));
+        }
+        KVStore::remove(&self.shared.sqlite, primary, secondary, key, lazy)
+    }
+
+    fn list(&self, primary: &str, secondary: &str) -> Later<Vec<String>> {
+        KVStore::list(&self.shared.sqlite, primary, secondary)
+    }
+}
+
+fn found(read: io::Result<Vec<u8>>) -> io::Result<Option<Vec<u8>>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The channel id behind a monitor's key: `txid_vout` for a channel of the first kind, the id itself for later ones.
+fn channel_id(key: &str) -> Option<[u8; 32]> {
+    let Some((txid, vout)) = key.split_once('_') else { return hex::decode(key).ok()?.try_into().ok() };
+    let mut id = Txid::from_str(txid).ok()?.to_byte_array();
+    let [high, low] = vout.parse::<u16>().ok()?.to_be_bytes();
+    id[30] ^= high;
+    id[31] ^= low;
+    Some(id)
+}
+
+/// A whole monitor begins with a sentinel, two version octets and the number of its last update.
+fn number_of_whole(whole: &[u8]) -> Option<u64> {
+    let rest = whole.strip_prefix(MONITOR_UPDATING_PERSISTER_PREPEND_SENTINEL).unwrap_or(whole);
+    rest.get(2..10)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The manager lists its channels as `version, minimum version, user id (8), zeros (8), channel id (32), state (4),
+/// satoshis (8), number of the monitor's last update (8)`, all big-endian.
+fn number_in_manager(manager: &[u8], id: &[u8; 32]) -> Option<u64> {
+    let at = manager.windows(32).enumerate().find_map(|(at, window)| {
+        let zeros = at.checked_sub(8).is_some_and(|zeros| manager[zeros..at] == [0; 8]);
+        (window == id && zeros).then_some(at)
+    })?;
+    let satoshis = u64::from_be_bytes(manager.get(at + 36..at + 44)?.try_into().ok()?);
+    if satoshis == 0 || satoshis > bitcoin::Amount::MAX_MONEY.to_sat() {
+        return None;
+    }
+    manager.get(at + 44..at + 52)?.try_into().ok().map(u64::from_be_bytes)
+}
