@@ -1,2 +1,218 @@
-//! satchel
-fn main() {}
+//! `satchel`: reads the arguments, the config, and runs.
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use satchel::cli::{
+    AccountVerb, AliasVerb, Cli, Common, ContactVerb, GateVerb, PriceChange, QueueVerb, Request, SandboxVerb, Verb,
+    WalletVerb,
+};
+use satchel::config::{ConfigError, DurationText};
+use satchel::control::{self, Answer};
+use satchel::dir::Dir;
+use satchel::{check, command, print, run};
+
+/// Bad usage or configuration.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("satchel: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(go(cli.verb));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("satchel: {error:#}");
+            if error.downcast_ref::<ConfigError>().is_some() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
+    let (common, request) = match verb {
+        Verb::Up { dir } => {
+            let dir = Dir::open(&dir).with_context(|| format!("{} cannot be used as data directory", dir.display()))?;
+            let config = run::config_of(&dir)?;
+            run::run(dir, config).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Verb::Serve { config: path } => {
+            let (dir, config) = run::config_and_dir(&path)?;
+            run::run(dir, config).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Verb::Check { config, json } => return check::check(&config, json).await,
+        Verb::Account(verb) => account(verb).await?,
+        Verb::Alias(verb) => alias(verb)?,
+        Verb::Contact(verb) => contact(verb),
+        Verb::Price { address, stranger, acquaintance, priority, surge, accept_on, unverified, observe, common } => {
+            let on = |text: Option<String>| text.map(|text| text == "on");
+            let change = PriceChange {
+                address,
+                stranger_sat: stranger,
+                acquaintance_sat: acquaintance,
+                priority_sat: priority,
+                surge: on(surge),
+                accept_on,
+                unverified,
+                observe: on(observe),
+            };
+            (common, Request::Price(change))
+        }
+        Verb::Gate(verb) => match verb {
+            GateVerb::List { common } => (common, Request::GateList),
+            GateVerb::Show { id, common } => (common, Request::GateShow { id }),
+            GateVerb::Invoice { id, priority, common } => (common, Request::GateInvoice { id, priority }),
+            GateVerb::Accept { id, common } => (common, Request::GateAccept { id }),
+            GateVerb::Decline { id, common } => (common, Request::GateDecline { id }),
+        },
+        Verb::Queue(verb) => match verb {
+            QueueVerb::List { common } => (common, Request::QueueList),
+            QueueVerb::Retry { id, common } => (common, Request::QueueRetry { id }),
+            QueueVerb::Remove { id, common } => (common, Request::QueueRemove { id }),
+        },
+        Verb::Wallet(verb) => match verb {
+            WalletVerb::Balance { common } => (common, Request::WalletBalance),
+            WalletVerb::Invoice { amount, description, common } => {
+                (common, Request::WalletInvoice { sat: amount, description })
+            }
+            WalletVerb::Pay { bolt11, common } => (common, Request::WalletPay { bolt11 }),
+            WalletVerb::Channels { common } => (common, Request::WalletChannels),
+            WalletVerb::Audit { common } => (common, Request::WalletAudit),
+        },
+        Verb::Sandbox(verb) => match verb {
+            SandboxVerb::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
+            SandboxVerb::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
+            SandboxVerb::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
+            SandboxVerb::Mail { common } => (common, Request::SandboxMail),
+        },
+        Verb::Dns { domain, common } => (common, Request::Dns { domain }),
+    };
+    let value = perform(&common.dir, &request).await?;
+    let mut out = std::io::stdout().lock();
+    if common.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
+    } else {
+        write!(out, "{}", print::text(&request, &value))?;
+    }
+    Ok(if print::says_failure(&request, &value) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Asks the running server, or does it on the closed DIR where that is possible.
+async fn perform(dir: &Path, request: &Request) -> anyhow::Result<serde_json::Value> {
+    if !dir.is_dir() {
+        return Err(ConfigError(format!(
+            "{}: there is no data directory here; start `satchel up` first, or name one with --dir",
+            dir.display()
+        ))
+        .into());
+    }
+    let dir = Dir::open(dir)?;
+    match control::ask(&dir.control(), request).await? {
+        Some(Answer::Done(value)) => Ok(value),
+        Some(Answer::Failed(why)) => anyhow::bail!(why),
+        None => command::offline(dir, request.clone()).await,
+    }
+}
+
+async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
+    Ok(match verb {
+        AccountVerb::Add { address, password_stdin, custody, common } => {
+            let password = if password_stdin { first_line()? } else { prompt_twice("Password")? };
+            (common, Request::AccountAdd { address, password, server_custody: custody == "server" })
+        }
+        AccountVerb::List { common } => (common, Request::AccountList),
+        AccountVerb::Passwd { address, common } => {
+            let needs = needs_secret(&common, &address).await?;
+            let old = if needs { prompt("Old password or recovery phrase")? } else { String::new() };
+            let new = prompt_twice("New password")?;
+            (common, Request::AccountPasswd { address, old, new })
+        }
+        AccountVerb::AppPassword { address, label, common } => {
+            let needs = needs_secret(&common, &address).await?;
+            let secret = if needs { prompt("Password or recovery phrase")? } else { String::new() };
+            (common, Request::AccountAppPassword { address, secret, label })
+        }
+        AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
+    })
+}
+
+/// Whether a command on this account's keys must read a secret first.
+async fn needs_secret(common: &Common, address: &str) -> anyhow::Result<bool> {
+    let value = perform(&common.dir, &Request::AccountNeedsSecret { address: address.to_owned() }).await?;
+    Ok(value.as_bool().unwrap_or(true))
+}
+
+fn alias(verb: AliasVerb) -> anyhow::Result<(Common, Request)> {
+    Ok(match verb {
+        AliasVerb::Add { address, account, expires, max_uses, common } => {
+            let expires_ms = match expires {
+                Some(text) => {
+                    let length: DurationText =
+                        text.parse().map_err(|why| ConfigError(format!("--expires: {why}")))?;
+                    u64::try_from(length.0.as_millis()).ok()
+                }
+                None => None,
+            };
+            (common, Request::AliasAdd { address, account, expires_ms, max_uses })
+        }
+        AliasVerb::List { common } => (common, Request::AliasList),
+        AliasVerb::Remove { address, common } => (common, Request::AliasRemove { address }),
+    })
+}
+
+fn contact(verb: ContactVerb) -> (Common, Request) {
+    let set = |owner, author, relation: &str| Request::ContactSet { owner, author, relation: relation.to_owned() };
+    match verb {
+        ContactVerb::Friend { owner, author, common } => (common, set(owner, author, "friend")),
+        ContactVerb::Acquaintance { owner, author, common } => (common, set(owner, author, "acquaintance")),
+        ContactVerb::Stranger { owner, author, common } => (common, set(owner, author, "stranger")),
+        ContactVerb::List { owner, common } => (common, Request::ContactList { owner }),
+    }
+}
+
+/// Asks on the terminal without echo, or reads one line of standard input.
+fn prompt(what: &str) -> anyhow::Result<String> {
+    if std::io::stdin().is_terminal() { Ok(rpassword::prompt_password(format!("{what}: "))?) } else { first_line() }
+}
+
+fn prompt_twice(what: &str) -> anyhow::Result<String> {
+    let first = prompt(what)?;
+    if std::io::stdin().is_terminal() && prompt("Once more")? != first {
+        anyhow::bail!("the two differ: nothing was changed");
+    }
+    Ok(first)
+}
+
+/// One line of standard input, octet by octet so that the next reader finds the next line.
+fn first_line() -> anyhow::Result<String> {
+    /// A password longer than this is a mistaken pipe.
+    const LINE_BYTES_MAX: usize = 1024;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    let mut stdin = std::io::stdin().lock();
+    while stdin.read(&mut byte)? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+        if line.len() > LINE_BYTES_MAX {
+            anyhow::bail!("the password on standard input is longer than {LINE_BYTES_MAX} octets");
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    let line = String::from_utf8(line).context("the password on standard input is not UTF-8")?;
+    if line.is_empty() {
+        anyhow::bail!("no password on standard input");
+    }
+    Ok(line)
+}

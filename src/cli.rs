@@ -1,0 +1,414 @@
+//! The command line (design section 8).
+
+#![expect(missing_docs, reason = "`dir`, `json` and the other fields are documented by the help they make")]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+
+/// An email bridge: SMTP and IMAP outside, encrypted and paid LNMP messages inside.
+#[derive(Debug, Parser)]
+#[command(name = "satchel", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run everything; creates DIR on first use
+    Up {
+        /// The data directory
+        #[arg(long, default_value = DEFAULT_DIR)]
+        dir: PathBuf,
+    },
+    /// Run the roles a config file names
+    Serve {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Validate config, ports, keys, DNS; says what to fix
+    Check {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accounts and their passwords
+    #[command(subcommand)]
+    Account(AccountVerb),
+    /// Further addresses of an account
+    #[command(subcommand)]
+    Alias(AliasVerb),
+    /// What an author is to an account
+    #[command(subcommand)]
+    Contact(ContactVerb),
+    /// Show or set what an account asks
+    Price {
+        /// The account
+        address: String,
+        /// For strangers, in sat
+        #[arg(long)]
+        stranger: Option<u64>,
+        /// For acquaintances, in sat
+        #[arg(long)]
+        acquaintance: Option<u64>,
+        /// For INBOX at once, in sat
+        #[arg(long)]
+        priority: Option<u64>,
+        /// Double the prices while many mails are unread
+        #[arg(long, value_parser = ["on", "off"])]
+        surge: Option<String>,
+        /// Which act accepts a held mail
+        #[arg(long, value_parser = ["move", "read", "delivery"])]
+        accept_on: Option<String>,
+        /// What happens to strangers that nothing verifies
+        #[arg(long, value_parser = ["keep", "reject"])]
+        unverified: Option<String>,
+        /// Price everything and gate nothing
+        #[arg(long, value_parser = ["on", "off"])]
+        observe: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Priced mails and their payments
+    #[command(subcommand)]
+    Gate(GateVerb),
+    /// Outgoing mail
+    #[command(subcommand)]
+    Queue(QueueVerb),
+    /// The bridge's money
+    #[command(subcommand)]
+    Wallet(WalletVerb),
+    /// The sandbox: its customer's wallet, its chain, its catch-all
+    #[command(subcommand)]
+    Sandbox(SandboxVerb),
+    /// Print every DNS record to publish, and check the live ones
+    Dns {
+        /// The domain
+        domain: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Where DIR is when nothing says so.
+pub const DEFAULT_DIR: &str = "./satchel-data";
+
+/// What every command but `serve` and `check` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The data directory
+    #[arg(long, default_value = DEFAULT_DIR)]
+    pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `satchel account`.
+#[derive(Debug, Subcommand)]
+pub enum AccountVerb {
+    /// Add an account; prints its recovery phrase once
+    Add {
+        /// local@domain
+        address: String,
+        /// Read the password from standard input instead of a prompt
+        #[arg(long)]
+        password_stdin: bool,
+        /// `server`: also keep a wrap of the mailbox key under the bridge key (support desks, automation)
+        #[arg(long, value_parser = ["none", "server"], default_value = "none")]
+        custody: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the accounts
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Change the password: reads the old one (or the recovery phrase), then the new one
+    Passwd {
+        /// local@domain
+        address: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a password for one mail client; reads the password (or the recovery phrase) first
+    AppPassword {
+        /// local@domain
+        address: String,
+        /// What to call it
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove an account and everything of it
+    Remove {
+        /// local@domain
+        address: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel alias`.
+#[derive(Debug, Subcommand)]
+pub enum AliasVerb {
+    /// Add an address for an account; with an end, mail to it is free
+    Add {
+        /// local@domain
+        address: String,
+        /// The account
+        #[arg(long = "for")]
+        account: String,
+        /// When it stops, like 24h
+        #[arg(long)]
+        expires: Option<String>,
+        /// How many mails it takes
+        #[arg(long)]
+        max_uses: Option<u32>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the aliases
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove one
+    Remove {
+        /// local@domain
+        address: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel contact`.
+#[derive(Debug, Subcommand)]
+pub enum ContactVerb {
+    /// Let an author through free
+    Friend {
+        /// The account
+        owner: String,
+        /// The author's address
+        author: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Price an author as an acquaintance
+    Acquaintance {
+        /// The account
+        owner: String,
+        /// The author's address
+        author: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Price an author as a stranger
+    Stranger {
+        /// The account
+        owner: String,
+        /// The author's address
+        author: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List an account's contacts
+    List {
+        /// The account
+        owner: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel gate`.
+#[derive(Debug, Subcommand)]
+pub enum GateVerb {
+    /// List the gates, newest last
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show one gate with its quotes
+    Show {
+        /// The gate
+        id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make sure a waiting gate has a live invoice, and print it
+    Invoice {
+        /// The gate
+        id: i64,
+        /// Ask for the priority price
+        #[arg(long)]
+        priority: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Accept: settle a held payment, or let a waiting mail in free
+    Accept {
+        /// The gate
+        id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Decline: refund a held payment
+    Decline {
+        /// The gate
+        id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel queue`.
+#[derive(Debug, Subcommand)]
+pub enum QueueVerb {
+    /// List the outgoing mail
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Try now: one, or all
+    Retry {
+        /// The item
+        id: Option<i64>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Drop one without a bounce
+    Remove {
+        /// The item
+        id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel wallet`.
+#[derive(Debug, Subcommand)]
+pub enum WalletVerb {
+    /// What users are owed, what is held, what the node has
+    Balance {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// An ordinary invoice of the bridge
+    Invoice {
+        /// In sat
+        amount: u64,
+        /// For the payer's eyes
+        #[arg(long, default_value = "")]
+        description: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Pay an invoice from the bridge's node
+    Pay {
+        /// The invoice
+        bolt11: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The channels, and how much they can hold
+    Channels {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Compare the ledger with the node; fails on a difference
+    Audit {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel sandbox`.
+#[derive(Debug, Subcommand)]
+pub enum SandboxVerb {
+    /// Pay an invoice from the sandbox's customer wallet
+    Pay {
+        /// The invoice
+        bolt11: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Mine blocks; says which holds that ended
+    Mine {
+        /// How many
+        blocks: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The customer wallet's balance and one payment's state
+    Wallet {
+        /// The invoice whose state to show
+        bolt11: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The mails other .test domains got
+    Mail {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// What a command asks of the house: the line that travels over the control socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Request {
+    AccountAdd { address: String, password: String, server_custody: bool },
+    AccountList,
+    AccountPasswd { address: String, old: String, new: String },
+    AccountAppPassword { address: String, secret: String, label: String },
+    AccountRemove { address: String },
+    AccountNeedsSecret { address: String },
+    AliasAdd { address: String, account: String, expires_ms: Option<u64>, max_uses: Option<u32> },
+    AliasList,
+    AliasRemove { address: String },
+    ContactSet { owner: String, author: String, relation: String },
+    ContactList { owner: String },
+    Price(PriceChange),
+    GateList,
+    GateShow { id: i64 },
+    GateInvoice { id: i64, priority: bool },
+    GateAccept { id: i64 },
+    GateDecline { id: i64 },
+    QueueList,
+    QueueRetry { id: Option<i64> },
+    QueueRemove { id: i64 },
+    WalletBalance,
+    WalletInvoice { sat: u64, description: String },
+    WalletPay { bolt11: String },
+    WalletChannels,
+    WalletAudit,
+    SandboxPay { bolt11: String },
+    SandboxMine { blocks: u32 },
+    SandboxWallet { bolt11: Option<String> },
+    SandboxMail,
+    Dns { domain: String },
+}
+
+/// What `satchel price` changes; `None` leaves a value.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PriceChange {
+    pub address: String,
+    pub stranger_sat: Option<u64>,
+    pub acquaintance_sat: Option<u64>,
+    pub priority_sat: Option<u64>,
+    pub surge: Option<bool>,
+    pub accept_on: Option<String>,
+    pub unverified: Option<String>,
+    pub observe: Option<bool>,
+}

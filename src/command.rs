@@ -1,0 +1,506 @@
+//! What each command of the command line does, on the running house or on a closed DIR.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use lnmp::{AcceptOn, Act, GateId, GateState, Msat, QuoteState, Relation, UnverifiedPolicy};
+use serde_json::{Value, json};
+use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, UnixMs};
+
+use crate::accounts;
+use crate::cli::{PriceChange, Request};
+use crate::config::{Config, ConfigError};
+use crate::dir::Dir;
+use crate::flow::{ask, expire};
+use crate::house::{House, PolicyRules, now_ms};
+use crate::keys::Keys;
+use crate::{dns, run};
+
+/// An invoice of the operator stays payable this long.
+const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
+/// Blocks one `sandbox mine` may make: a week of them is plenty for any hold.
+const MINE_BLOCKS_MAX: u32 = 2016;
+/// After mining, the node gets this long to see the new tip.
+const CHAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Does a command on a DIR no server runs on.
+pub async fn offline(dir: Dir, request: Request) -> anyhow::Result<Value> {
+    let Some(_lock) = dir.lock()? else {
+        bail!("{}: a server holds this directory but does not answer; is it starting or stopping?", dir.root().display());
+    };
+    if !dir.config().exists() {
+        return Err(ConfigError(format!(
+            "{}: not a data directory yet; start `satchel up --dir {}` first",
+            dir.root().display(),
+            dir.root().display()
+        ))
+        .into());
+    }
+    let config = run::config_of(&dir)?;
+    let house = closed(config, dir).await?;
+    let result = execute(&house, request).await;
+    house.store.close().await;
+    result
+}
+
+/// A house without doors on a locked DIR.
+pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
+    let keys = Keys::open(&dir)?;
+    let path = dir.database();
+    let store = store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules))
+        .with_context(|| path.display().to_string())?;
+    Ok(Arc::new(House::new(config, dir, keys, store)))
+}
+
+/// Does one command.
+pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Value> {
+    let store = &*house.store;
+    match request {
+        Request::AccountAdd { address, password, server_custody } => {
+            let created = accounts::create(house, &address, Some(&password), server_custody).await?;
+            Ok(json!({
+                "address": address.to_lowercase(),
+                "lnmp_address": created.lnmp_address,
+                "recovery_phrase": created.recovery_phrase.reveal(),
+            }))
+        }
+        Request::AccountList => account_list(store).await,
+        Request::AccountPasswd { address, old, new } => {
+            let account = account(house, &address).await?;
+            accounts::change_password(house, &account, &old, &new).await?;
+            Ok(json!({ "address": account.address(), "changed": true }))
+        }
+        Request::AccountAppPassword { address, secret, label } => {
+            let account = account(house, &address).await?;
+            let password = accounts::app_password(house, &account, &secret, &label).await?;
+            Ok(json!({ "address": account.address(), "label": label, "app_password": password.reveal() }))
+        }
+        Request::AccountNeedsSecret { address } => {
+            let account = account(house, &address).await?;
+            Ok(Value::Bool(accounts::needs_secret(house, &account).await?))
+        }
+        Request::AccountRemove { address } => {
+            let account = account(house, &address).await?;
+            let cids = store.remove_account(account.id, now_ms()).await?;
+            if let Ok(running) = house.running() {
+                for cid in &cids {
+                    running.shelf.remove(cid).await?;
+                }
+            }
+            house.work.notify_waiters();
+            Ok(json!({ "address": account.address(), "removed": true }))
+        }
+        Request::AliasAdd { address, account: owner, expires_ms, max_uses } => {
+            let owner = account(house, &owner).await?;
+            let (local, domain) = local_address(house, &address)?;
+            let expires_at = expires_ms.map(|ms| now_ms() + i64::try_from(ms).unwrap_or(i64::MAX / 2));
+            let new = NewAlias { account: owner.id, local, domain, expires_at, max_uses };
+            store.add_alias(new, now_ms()).await?;
+            Ok(json!({ "address": address.to_lowercase(), "for": owner.address(), "expires_at": expires_at.map(rfc3339), "max_uses": max_uses }))
+        }
+        Request::AliasList => alias_list(store).await,
+        Request::AliasRemove { address } => {
+            let (local, domain) = local_address(house, &address)?;
+            if !store.remove_alias(&local, &domain).await? {
+                bail!("there is no alias {address}");
+            }
+            Ok(json!({ "address": address, "removed": true }))
+        }
+        Request::ContactSet { owner, author, relation } => {
+            let owner = account(house, &owner).await?;
+            let relation = Relation::parse(&relation).context("a relation is friend, acquaintance or stranger")?;
+            store.set_relation(owner.id, &author.to_lowercase(), relation, now_ms()).await?;
+            Ok(json!({ "owner": owner.address(), "author": author.to_lowercase(), "relation": relation.name() }))
+        }
+        Request::ContactList { owner } => {
+            let owner = account(house, &owner).await?;
+            let contacts = store.contacts(owner.id).await?;
+            let row = |c: &store::Contact| json!({ "author": c.author, "relation": c.relation.name(), "since": rfc3339(c.changed_at) });
+            Ok(contacts.iter().map(row).collect())
+        }
+        Request::Price(change) => price(house, change).await,
+        Request::GateList => {
+            let gates = store.gates(GateFilter::default()).await?;
+            let now = now_ms();
+            Ok(gates.iter().map(|gate| gate_json(gate, now)).collect())
+        }
+        Request::GateShow { id } => gate_show(house, GateId(id)).await,
+        Request::GateInvoice { id, priority } => {
+            let quote = ask::quote(house, GateId(id), priority).await?;
+            Ok(json!({ "id": id, "bolt11": quote.bolt11, "amount_msat": quote.amount.0, "expires_at": rfc3339(quote.expires_at) }))
+        }
+        Request::GateAccept { id } => decide(house, GateId(id), Act::MarkedAccepted).await,
+        Request::GateDecline { id } => decide(house, GateId(id), Act::MarkedDeclined).await,
+        Request::QueueList => queue_list(store).await,
+        Request::QueueRetry { id } => {
+            let retried = store.retry_queue(id.map(store::QueueId), now_ms()).await?;
+            house.work.notify_waiters();
+            Ok(json!({ "retried": retried }))
+        }
+        Request::QueueRemove { id } => {
+            if !store.remove_queue(store::QueueId(id)).await? {
+                bail!("there is no queue item {id}");
+            }
+            Ok(json!({ "id": id, "removed": true }))
+        }
+        Request::WalletBalance => wallet_balance(house).await,
+        Request::WalletInvoice { sat, description } => {
+            let amount = Msat::from_sat(sat).context("the amount is too large")?;
+            let bolt11 = house.running()?.wallet.invoice(amount, description, INVOICE_EXPIRY).await?;
+            Ok(json!({ "bolt11": bolt11, "amount_msat": amount.0 }))
+        }
+        Request::WalletPay { bolt11 } => wallet_pay(house, &bolt11).await,
+        Request::WalletChannels => wallet_channels(house).await,
+        Request::WalletAudit => wallet_audit(house).await,
+        Request::SandboxPay { bolt11 } => sandbox_pay(house, &bolt11).await,
+        Request::SandboxMine { blocks } => sandbox_mine(house, blocks).await,
+        Request::SandboxWallet { bolt11 } => sandbox_wallet(house, bolt11.as_deref()).await,
+        Request::SandboxMail => sandbox_mail(store).await,
+        Request::Dns { domain } => dns::records(house, &domain).await,
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub fn rfc3339(at: UnixMs) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+async fn account(house: &House, address: &str) -> anyhow::Result<Account> {
+    accounts::find(house, address).await?.ok_or_else(|| anyhow!("there is no account {address}"))
+}
+
+fn local_address(house: &House, address: &str) -> anyhow::Result<(String, String)> {
+    let parsed = lnmp::Address::parse(&address.to_lowercase())?;
+    let (local, domain) = (parsed.local().to_owned(), parsed.domain().to_owned());
+    if !house.config.is_local_domain(&domain) {
+        bail!("{domain} is not served here; the config's server.domains has: {}", house.config.server.domains.join(", "));
+    }
+    Ok((local, domain))
+}
+
+async fn account_list(store: &dyn Store) -> anyhow::Result<Value> {
+    let mut rows = Vec::new();
+    for account in store.accounts().await? {
+        let credentials = store.credentials(account.id).await?;
+        let kinds: Vec<Value> = credentials
+            .iter()
+            .map(|c| json!({ "kind": c.kind, "label": c.label, "created_at": rfc3339(c.created_at) }))
+            .collect();
+        rows.push(json!({
+            "address": account.address(),
+            "identity": hex::encode(account.identity),
+            "created_at": rfc3339(account.created_at),
+            "credentials": kinds,
+            "settings": settings_json(&account),
+        }));
+    }
+    Ok(Value::Array(rows))
+}
+
+fn settings_json(account: &Account) -> Value {
+    let settings = &account.settings;
+    json!({
+        "stranger_sat": settings.prices.stranger.sat_floor(),
+        "acquaintance_sat": settings.prices.acquaintance.sat_floor(),
+        "priority_sat": settings.prices.priority.sat_floor(),
+        "surge": settings.prices.surge,
+        "accept_on": settings.accept_on,
+        "unverified": settings.unverified,
+        "observe": settings.observe,
+    })
+}
+
+async fn alias_list(store: &dyn Store) -> anyhow::Result<Value> {
+    let accounts = store.accounts().await?;
+    let owner = |id| accounts.iter().find(|a| a.id == id).map(Account::address);
+    let aliases = store.aliases(None).await?;
+    Ok(aliases
+        .iter()
+        .map(|alias| {
+            json!({
+                "address": format!("{}@{}", alias.local, alias.domain),
+                "for": owner(alias.account),
+                "expires_at": alias.expires_at.map(rfc3339),
+                "max_uses": alias.max_uses,
+                "uses": alias.uses,
+            })
+        })
+        .collect())
+}
+
+async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
+    let account = account(house, &change.address).await?;
+    let mut settings = account.settings;
+    let msat = |sat: u64| Msat::from_sat(sat).filter(|m| m.0 <= 21_000_000 * 100_000_000 * 1000).context("a price is at most 21 million bitcoin");
+    if let Some(sat) = change.stranger_sat {
+        settings.prices.stranger = msat(sat)?;
+    }
+    if let Some(sat) = change.acquaintance_sat {
+        settings.prices.acquaintance = msat(sat)?;
+    }
+    if let Some(sat) = change.priority_sat {
+        settings.prices.priority = msat(sat)?;
+    }
+    if let Some(surge) = change.surge {
+        settings.prices.surge = surge;
+    }
+    settings.accept_on = match change.accept_on.as_deref() {
+        Some("move") => AcceptOn::Move,
+        Some("read") => AcceptOn::Read,
+        Some("delivery") => AcceptOn::Delivery,
+        Some(other) => bail!("accept-on is move, read or delivery, not {other}"),
+        None => settings.accept_on,
+    };
+    settings.unverified = match change.unverified.as_deref() {
+        Some("keep") => UnverifiedPolicy::Keep,
+        Some("reject") => UnverifiedPolicy::Reject,
+        Some(other) => bail!("unverified is keep or reject, not {other}"),
+        None => settings.unverified,
+    };
+    if let Some(observe) = change.observe {
+        settings.observe = observe;
+    }
+    if settings != account.settings {
+        house.store.update_settings(account.id, settings).await?;
+    }
+    let mut value = settings_json(&Account { settings, ..account.clone() });
+    value["address"] = json!(account.address());
+    Ok(value)
+}
+
+/// A gate as `gate list --json` shows it (design section 8).
+pub fn gate_json(gate: &Gate, now: UnixMs) -> Value {
+    let live = gate.quotes.iter().rev().find(|q| q.state == QuoteState::Live && q.bolt11.is_some() && q.expires_at > now);
+    let kind = gate.quotes.last().map(|quote| quote.kind).unwrap_or_default();
+    let held = gate.quotes.iter().rev().find(|q| matches!(q.state, QuoteState::Held | QuoteState::Settled));
+    json!({
+        "id": gate.id,
+        "state": gate.state.name(),
+        "hold": kind,
+        "author": gate.author,
+        "recipient": gate.recipient,
+        "relation": gate.relation.name(),
+        "price_msat": gate.price.0,
+        "priority_msat": gate.priority_price.0,
+        "paid_msat": held.and_then(|quote| quote.received).map(|amount| amount.0),
+        "bolt11": live.and_then(|quote| quote.bolt11.clone()),
+        "hold_until": gate.hold_until.map(rfc3339),
+        "deadline_height": gate.deadline_height,
+        "refunded": gate.refunded || gate.state == GateState::Declined,
+        "created_at": rfc3339(gate.created_at),
+        "ended_at": gate.ended_at.map(rfc3339),
+    })
+}
+
+async fn gate_show(house: &House, id: GateId) -> anyhow::Result<Value> {
+    let gate = house.store.gate(id).await?.ok_or_else(|| anyhow!("there is no gate {id}"))?;
+    let mut value = gate_json(&gate, now_ms());
+    value["quotes"] = gate
+        .quotes
+        .iter()
+        .map(|quote: &Quote| {
+            json!({
+                "payment_hash": quote.hash.to_string(),
+                "amount_msat": quote.amount.0,
+                "received_msat": quote.received.map(|amount| amount.0),
+                "state": quote.state,
+                "expires_at": rfc3339(quote.expires_at),
+            })
+        })
+        .collect();
+    if let Ok(running) = house.running() {
+        value["page"] = json!(ask::page_url(running, &gate));
+    }
+    Ok(value)
+}
+
+async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Result<Value> {
+    let decided = house.store.decide(id, act, now_ms()).await?;
+    house.work.notify_waiters();
+    if decided.verdict == lnmp::Verdict::Nothing {
+        bail!("gate {id} is {}: nothing to decide", decided.state.name());
+    }
+    Ok(json!({ "id": id, "state": decided.state.name() }))
+}
+
+async fn queue_list(store: &dyn Store) -> anyhow::Result<Value> {
+    let items = store.queue().await?;
+    Ok(items
+        .iter()
+        .map(|item| {
+            json!({
+                "id": item.id,
+                "from": item.reverse_path,
+                "to": item.recipient,
+                "size": item.size,
+                "state": item.state,
+                "attempts": item.attempts,
+                "queued_at": rfc3339(item.created_at),
+                "due_at": rfc3339(item.due_at),
+                "expires_at": rfc3339(item.expires_at),
+                "last_error": item.last_error,
+            })
+        })
+        .collect())
+}
+
+async fn wallet_balance(house: &House) -> anyhow::Result<Value> {
+    let books = house.store.balances().await?;
+    let node = match house.running() {
+        Ok(running) => Some(running.wallet.balance().await?),
+        Err(_) => None,
+    };
+    let accounts = house.store.accounts().await?;
+    let users: Vec<Value> = accounts
+        .iter()
+        .map(|account| {
+            let owed = books.by_user.iter().find(|(id, _)| *id == account.id).map_or(0, |(_, amount)| *amount);
+            json!({ "address": account.address(), "balance_msat": owed })
+        })
+        .collect();
+    Ok(json!({
+        "users_msat": books.users,
+        "held_msat": books.held,
+        "escrow_msat": books.escrow,
+        "fees_msat": books.fees,
+        "node_msat": node.map_or(books.node.max(0).unsigned_abs(), |b| b.channel.0 + b.onchain.0 + b.closing.0),
+        "spendable_msat": node.map(|b| b.spendable.0),
+        "users": users,
+    }))
+}
+
+async fn wallet_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
+    let paid = house.running()?.wallet.pay(bolt11).await?;
+    let value = match paid {
+        lightning::Paid::Succeeded { fee } => {
+            run::book_paid(house, bolt11, fee).await?;
+            json!({ "state": "succeeded", "fee_msat": fee.0 })
+        }
+        lightning::Paid::Failed => json!({ "state": "failed" }),
+        lightning::Paid::Pending => json!({ "state": "pending" }),
+    };
+    Ok(value)
+}
+
+async fn wallet_channels(house: &House) -> anyhow::Result<Value> {
+    let wallet = &house.running()?.wallet;
+    let capacity = wallet.capacity().await?;
+    let channels: Vec<Value> = wallet
+        .channels()
+        .await?
+        .iter()
+        .map(|c| {
+            json!({
+                "id": c.id, "peer": c.peer, "capacity_msat": c.capacity.0, "outbound_msat": c.outbound.0,
+                "inbound_msat": c.inbound.0, "usable": c.usable, "confirmations": c.confirmations, "ours": c.ours,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "channels": channels,
+        "hold_slots_total": capacity.slots_total,
+        "hold_slots_free": capacity.slots_free,
+        "hold_inbound_free_msat": capacity.inbound_free.0,
+        "dust_below_msat": capacity.dust_below.0,
+        "dust_total_msat": capacity.dust_total.0,
+        "dust_free_msat": capacity.dust_free.0,
+    }))
+}
+
+/// Compares the books with the node. Held HTLCs are in neither.
+async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
+    let wallet = &house.running()?.wallet;
+    let mut findings = Vec::new();
+    // A claim under way is in the node before its event is booked: look until both stand still.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let (books, node) = loop {
+        let books = house.store.balances().await?;
+        let balance = wallet.balance().await?;
+        let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0).unwrap_or(i64::MAX);
+        if books.node == node || tokio::time::Instant::now() > deadline {
+            break (books, node);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    if books.node != node {
+        findings.push(format!("the ledger says the node has {} msat, the node says {node}: {} apart", books.node, node - books.node));
+    }
+    let liabilities = books.users + books.escrow;
+    if liabilities > node {
+        findings.push(format!("{liabilities} msat are owed but only {node} msat are there"));
+    }
+    let assets = books.node + books.routing + books.chain + books.loss;
+    let claims = books.operator + books.fees + books.users + books.escrow;
+    if assets != claims {
+        findings.push(format!("debits and credits differ by {} msat", assets - claims));
+    }
+    Ok(json!({
+        "ok": findings.is_empty(),
+        "findings": findings,
+        "ledger_node_msat": books.node,
+        "node_msat": node,
+        "users_msat": books.users,
+        "fees_msat": books.fees,
+        "operator_msat": books.operator,
+    }))
+}
+
+async fn sandbox_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
+    let sandbox = run::sandbox(house)?;
+    let state = sandbox.pay(bolt11).await?;
+    Ok(json!({ "state": run::payment_state(&state) }))
+}
+
+async fn sandbox_mine(house: &House, blocks: u32) -> anyhow::Result<Value> {
+    if blocks == 0 || blocks > MINE_BLOCKS_MAX {
+        bail!("mine 1 to {MINE_BLOCKS_MAX} blocks at a time, not {blocks}");
+    }
+    let running = house.running()?;
+    let height = run::sandbox(house)?.mine(blocks).await?;
+    let before = held_ids(house).await?;
+    let deadline = tokio::time::Instant::now() + CHAIN_DEADLINE;
+    while running.wallet.chain().await?.height < height && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    expire::end_holds(house).await?;
+    let after = held_ids(house).await?;
+    let ended: Vec<i64> = before.into_iter().filter(|id| !after.contains(id)).collect();
+    Ok(json!({ "height": height, "ended_holds": ended }))
+}
+
+async fn held_ids(house: &House) -> anyhow::Result<Vec<i64>> {
+    let filter = GateFilter { state: Some(GateState::Held), ..GateFilter::default() };
+    Ok(house.store.gates(filter).await?.iter().map(|gate| gate.id.0).collect())
+}
+
+async fn sandbox_wallet(house: &House, bolt11: Option<&str>) -> anyhow::Result<Value> {
+    let customer = run::sandbox(house)?.customer();
+    let balance = customer.balance().await?;
+    let payment = match bolt11 {
+        Some(bolt11) => Some(run::payment_state(&customer.payment(lightning::Invoice::parse(bolt11)?.hash).await?)),
+        None => None,
+    };
+    Ok(json!({
+        "balance_msat": balance.channel.0,
+        "spendable_msat": balance.spendable.0,
+        "onchain_msat": balance.onchain.0,
+        "payment": payment,
+    }))
+}
+
+async fn sandbox_mail(store: &dyn Store) -> anyhow::Result<Value> {
+    let mails = store.caught_mail().await?;
+    Ok(mails
+        .iter()
+        .map(|mail| {
+            json!({
+                "from": mail.from,
+                "to": mail.to,
+                "at": rfc3339(mail.at),
+                "message": String::from_utf8_lossy(&mail.message),
+            })
+        })
+        .collect())
+}

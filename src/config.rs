@@ -1,0 +1,415 @@
+//! `satchel.toml`: what the operator may choose, with every default written out.
+//!
+//! Parsing is strict: an unknown key or a bad value is refused with file, line, key and what is allowed,
+//! before anything is started or touched.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// What `satchel up` writes into a fresh DIR: every key with its default.
+pub const TEMPLATE: &str = include_str!("satchel.toml");
+
+/// Bad usage or configuration: the process ends with code 2 and this text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where everything is kept; the folder of the file when left out.
+    pub dir: Option<PathBuf>,
+    /// What this process runs.
+    pub roles: Vec<Role>,
+    /// Which chain the money lives on.
+    pub network: Network,
+    /// Whether the operator accepts keeping other people's money. Nothing does yet: holds are HTLCs only.
+    pub custody: Custody,
+    /// `gate`, or `observe`: prices everything and gates nothing.
+    pub mode: Mode,
+    /// Names.
+    pub server: Server,
+    /// Ports.
+    pub listen: Listen,
+    /// Holds and graces.
+    pub money: Money,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Look-ups.
+    pub dns: Dns,
+    /// Where mail for a domain goes instead of its MX: `"shop.test" = "127.0.0.1:2626"`.
+    pub routes: BTreeMap<String, SocketAddr>,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// What a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// MX, submission, outbound, payments.
+    Gateway,
+    /// IMAP, web.
+    Mailbox,
+}
+
+/// Which chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The embedded regtest chain with two real nodes.
+    #[default]
+    Sandbox,
+}
+
+/// Whether escrow is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Custody {
+    /// HTLC holds only.
+    #[default]
+    None,
+    /// The operator has read what custody means (escrow, once it exists).
+    Accepted,
+}
+
+/// Gate or only watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Strangers pay.
+    #[default]
+    Gate,
+    /// Everything is priced and let in: for the first weeks of a migration.
+    Observe,
+}
+
+/// Names.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The name in banners, EHLO and links.
+    pub name: String,
+    /// The domains whose mail is ours.
+    pub domains: Vec<String>,
+    /// Who reads `postmaster@` and `abuse@`; the oldest account when empty.
+    pub postmaster: String,
+    /// Base of links in mails; derived from the web port when empty.
+    pub public_url: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            name: "satchel.test".into(),
+            domains: vec!["satchel.test".into()],
+            postmaster: String::new(),
+            public_url: String::new(),
+        }
+    }
+}
+
+/// Addresses and ports. Port 0 picks a free one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// The address every listener binds to.
+    pub address: IpAddr,
+    /// MX.
+    pub smtp: u16,
+    /// Submission with STARTTLS.
+    pub submission: u16,
+    /// Submission with TLS from the start.
+    pub submissions: u16,
+    /// IMAP with STARTTLS.
+    pub imap: u16,
+    /// IMAP with TLS from the start.
+    pub imaps: u16,
+    /// The web pages.
+    pub web: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::from([127, 0, 0, 1]),
+            smtp: 2525,
+            submission: 2587,
+            submissions: 2465,
+            imap: 2143,
+            imaps: 2993,
+            web: 8080,
+        }
+    }
+}
+
+/// Holds and graces.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Money {
+    /// How long a paid mail waits for an answer.
+    #[serde(deserialize_with = "duration")]
+    pub hold: Duration,
+    /// How long an invoice can be paid.
+    #[serde(deserialize_with = "duration")]
+    pub quote: Duration,
+    /// How long a decline by expunge, or a demotion by Junk, waits.
+    #[serde(deserialize_with = "duration")]
+    pub expunge_grace: Duration,
+    /// Blocks the final hop gives us; 244 holds a day with room for a fast chain.
+    pub final_cltv: u16,
+}
+
+impl Default for Money {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(24 * 3600),
+            quote: Duration::from_secs(3600),
+            expunge_grace: Duration::from_secs(600),
+            final_cltv: 244,
+        }
+    }
+}
+
+/// Sizes and counts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest mail, in MiB.
+    pub message_mib: u32,
+    /// Free disk below which nothing new is taken, in MiB.
+    pub disk_free_mib: u64,
+    /// SMTP connections at once.
+    pub smtp_connections: usize,
+    /// IMAP connections at once.
+    pub imap_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 2000, imap_connections: 8000 }
+    }
+}
+
+/// Look-ups.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// A resolver for every look-up, `"127.0.0.1:5353"`; empty: the sandbox's own zone, or the system's.
+    #[serde(deserialize_with = "optional_address")]
+    pub resolver: Option<SocketAddr>,
+}
+
+/// Certificates.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM chain; empty: a self-signed one is made on first use.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            roles: vec![Role::Gateway, Role::Mailbox],
+            network: Network::default(),
+            custody: Custody::default(),
+            mode: Mode::default(),
+            server: Server::default(),
+            listen: Listen::default(),
+            money: Money::default(),
+            limits: Limits::default(),
+            dns: Dns::default(),
+            routes: BTreeMap::new(),
+            tls: Tls::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses and checks a text; `name` stands for the file in messages.
+    pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let key = text.lines().nth(line - 1).and_then(|l| l.split_once('=')).map_or("", |(key, _)| key.trim());
+            let at = if key.is_empty() { String::new() } else { format!(", key `{key}`") };
+            ConfigError(format!("{name}: line {line}{at}: {}", error.message()))
+        })?;
+        config.check().map_err(|(key, what)| {
+            let leaf = key.rsplit('.').next().unwrap_or(key);
+            let line = text
+                .lines()
+                .position(|line| line.trim_start().strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('=')))
+                .map_or_else(|| "default".to_owned(), |index| format!("line {}", index + 1));
+            ConfigError(format!("{name}: {line}, key `{key}`: {what}"))
+        })?;
+        Ok(config)
+    }
+
+    /// What types cannot say. Returns the key and what is allowed.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.roles.is_empty() {
+            return Err(("roles", "is empty; allowed: \"gateway\", \"mailbox\" or both".into()));
+        }
+        if self.server.domains.is_empty() {
+            return Err(("server.domains", "is empty; allowed: at least one domain name".into()));
+        }
+        for domain in self.server.domains.iter().chain([&self.server.name]) {
+            if !is_domain(domain) {
+                return Err((
+                    if domain == &self.server.name { "server.name" } else { "server.domains" },
+                    format!("\"{domain}\" is no domain name; allowed: labels of a-z, 0-9 and '-' joined by dots"),
+                ));
+            }
+        }
+        for (domain, _) in &self.routes {
+            if !is_domain(domain) {
+                return Err(("routes", format!("\"{domain}\" is no domain name")));
+            }
+        }
+        if !(1..=1024).contains(&self.limits.message_mib) {
+            return Err(("limits.message_mib", format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib)));
+        }
+        if !(105..=418).contains(&self.money.final_cltv) {
+            return Err((
+                "money.final_cltv",
+                format!("{} is out of range; allowed: 105 to 418 blocks", self.money.final_cltv),
+            ));
+        }
+        if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
+            return Err(("tls.certificate", "certificate and key belong together: give both or neither".into()));
+        }
+        if self.limits.smtp_connections == 0 || self.limits.imap_connections == 0 {
+            return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
+        }
+        Ok(())
+    }
+
+    /// Whether a domain (lower case) is ours.
+    pub fn is_local_domain(&self, domain: &str) -> bool {
+        self.server.domains.iter().any(|ours| ours.eq_ignore_ascii_case(domain))
+    }
+
+    /// The domain bare user names and bridge letters belong to.
+    pub fn first_domain(&self) -> &str {
+        self.server.domains.first().map_or("satchel.test", String::as_str)
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        })
+}
+
+/// A length of time in words: a whole number and `ms`, `s`, `m`, `h` or `d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationText(pub Duration);
+
+impl std::str::FromStr for DurationText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let wrong = || format!("\"{text}\" is no length of time; allowed: a whole number and ms, s, m, h or d, like \"24h\"");
+        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+        let ms = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(ms).filter(|ms| *ms <= 366 * 86_400_000).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for DurationText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+            if ms >= size && ms % size == 0 {
+                return write!(f, "{}{unit}", ms / size);
+            }
+        }
+        write!(f, "{ms}ms")
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    String::deserialize(from)?.parse::<DurationText>().map(|text| text.0).map_err(D::Error::custom)
+}
+
+fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        D::Error::custom(format!("\"{text}\" is no address; allowed: IP and port, like \"127.0.0.1:5353\", or empty"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_says_exactly_the_defaults() {
+        let written = Config::parse(TEMPLATE, "satchel.toml").unwrap();
+        assert_eq!(format!("{written:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_bad_value_names_file_line_key_and_what_is_allowed() {
+        for (text, parts) in [
+            ("\n[listen]\nsmtp = 70000\n", ["line 3", "smtp", "u16"]),
+            ("[money]\nhold = \"soon\"\n", ["line 2", "hold", "like \"24h\""]),
+            ("network = \"mainnet\"\n", ["line 1", "network", "sandbox"]),
+            ("[server]\nnmae = \"x\"\n", ["line 2", "nmae", "expected one of"]),
+            ("[server]\nname = \"not a name\"\n", ["line 2", "server.name", "labels"]),
+            ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
+            ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
+        ] {
+            let error = Config::parse(text, "f.toml").unwrap_err().to_string();
+            assert!(error.starts_with("f.toml:"), "{error}");
+            for part in parts {
+                assert!(error.contains(part), "{error:?} should contain {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_read_and_print() {
+        for (text, ms) in [("250ms", 250), ("2s", 2000), ("10m", 600_000), ("24h", 86_400_000), ("60d", 60 * 86_400_000)] {
+            assert_eq!(text.parse::<DurationText>().unwrap().0, Duration::from_millis(ms));
+        }
+        assert_eq!(DurationText(Duration::from_secs(600)).to_string(), "10m");
+        for text in ["", "s", "5", "5 m", "-5m", "99999999999999999999d"] {
+            assert!(text.parse::<DurationText>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The author is asked: an invoice is quoted, and a payment request goes out. Never on the SMTP path.
+
+use std::time::Duration;
+
+use lightning::NewHold;
+use lnmp::{GateId, GateState, HoldKind, Msat, Preimage, QuoteState};
+use rand::RngCore;
+use rand::rngs::OsRng;
+use store::{Batch, Gate, NewOutgoing, Quote, UnixMs};
+
+use crate::house::{House, Running, now_ms};
+use crate::letters;
+
+/// A live invoice that is shown must be payable for at least this long.
+const STILL_PAYABLE_MS: i64 = 60_000;
+/// Hours a payment request is tried: later it would ask for a mail long answered.
+const REQUEST_HOURS: i64 = 24;
+/// What a quote may not do to the disk (design section 4).
+const SHORT_OF_DISK: &str = "the server is short of disk and makes no new invoices now; please try again later";
+/// What the page says when every slot is taken.
+const NO_SLOT: &str = "every payment slot is taken right now; your mail is kept, please try again later";
+/// What the page says when the node cannot be asked.
+const NODE_AWAY: &str = "the Lightning node is not ready right now; your mail is kept, please try again later";
+
+/// Why there is no invoice.
+#[derive(Debug, thiserror::Error)]
+pub enum NoQuote {
+    /// The gate takes no payment (any more).
+    #[error("this gate is {}, it takes no payment now", .0.name())]
+    NotWaiting(GateState),
+    /// It may work later; the text is for the payer.
+    #[error("{0}")]
+    Later(&'static str),
+    /// There is no such gate.
+    #[error("there is no such gate")]
+    Unknown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// A command on a closed DIR.
+    #[error(transparent)]
+    NotRunning(#[from] crate::house::NotRunning),
+}
+
+/// The newest live invoice of a gate for `amount` that is still payable for a while.
+pub fn live_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
+    gate.quotes.iter().rev().find(|quote| {
+        quote.state == QuoteState::Live
+            && quote.amount == amount
+            && quote.bolt11.is_some()
+            && quote.expires_at > now + STILL_PAYABLE_MS.min((quote.expires_at - now) / 2)
+            && quote.expires_at > now
+    })
+}
+
+/// Makes sure a waiting gate has a live invoice and returns it.
+pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, NoQuote> {
+    let running = house.running()?;
+    // One at a time: what a quote reserves must be seen by the next one.
+    let _turn = house.quoting.lock().await;
+    let now = now_ms();
+    let gate = house.store.gate(id).await?.ok_or(NoQuote::Unknown)?;
+    if gate.state != GateState::Waiting {
+        return Err(NoQuote::NotWaiting(gate.state));
+    }
+    let amount = if priority { gate.priority_price.max(gate.price) } else { gate.price };
+    if let Some(quote) = live_quote(&gate, amount, now) {
+        return Ok(quote.clone());
+    }
+    if house.is_short_of_disk() {
+        return Err(NoQuote::Later(SHORT_OF_DISK));
+    }
+    if !has_room(house, running, amount, now).await? {
+        return Err(NoQuote::Later(NO_SLOT));
+    }
+    let preimage = random_preimage();
+    let expiry = house.config.money.quote;
+    let expires_at = now + i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX / 2);
+    // The hash is ours for ever before the node hears of it.
+    let begun = house.store.begin_quote(id, amount, HoldKind::Htlc, &preimage, expires_at, now).await?;
+    let Some(quote) = begun else { return Err(NoQuote::NotWaiting(gate.state)) };
+    let hold = NewHold {
+        hash: preimage.hash(),
+        amount,
+        expiry,
+        final_cltv: house.config.money.final_cltv,
+        description: description(),
+    };
+    let bolt11 = running.wallet.create(hold).await.map_err(|error| {
+        tracing::warn!(%error, gate = id.0, "no invoice");
+        NoQuote::Later(NODE_AWAY)
+    })?;
+    house.store.publish_quote(quote, &bolt11).await?;
+    house.store.quote(&preimage.hash()).await?.ok_or(NoQuote::Unknown)
+}
+
+/// Whether one more hold fits beside the live quotes, each of which reserves its slot and value.
+async fn has_room(house: &House, running: &Running, amount: Msat, now: UnixMs) -> Result<bool, NoQuote> {
+    let capacity = running.wallet.capacity().await.map_err(|_| NoQuote::Later(NODE_AWAY))?;
+    let quotes = house.store.open_quotes(now).await?;
+    let live: Vec<Msat> = quotes
+        .iter()
+        .filter(|quote| quote.state == QuoteState::Live && quote.expires_at > now)
+        .map(|quote| quote.amount)
+        .collect();
+    let reserved = live.iter().fold(Msat::ZERO, |sum, amount| sum + *amount);
+    let reserved_dust = live.iter().filter(|a| **a < capacity.dust_below).fold(Msat::ZERO, |sum, amount| sum + *amount);
+    let count = u32::try_from(live.len()).unwrap_or(u32::MAX);
+    Ok(capacity.fits(amount, count, reserved, reserved_dust))
+}
+
+/// What the ask job came to.
+pub enum Asked {
+    /// Done; commit this with the job's end.
+    Done(Batch),
+    /// Not now.
+    Later(Duration),
+}
+
+/// Quotes a gate and writes the payment request, if its author may be asked now.
+pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
+    /// No slot, or the node is away: an author who waits some minutes for a request does not notice.
+    const AGAIN: Duration = Duration::from_secs(60);
+    let now = now_ms();
+    let Some(gate) = house.store.gate(id).await? else { return Ok(Asked::Done(Batch::default())) };
+    let (Some(to), Some(recipient)) = (&gate.ask, &gate.recipient) else { return Ok(Asked::Done(Batch::default())) };
+    if gate.state != GateState::Waiting {
+        return Ok(Asked::Done(Batch::default()));
+    }
+    let counts = house.store.ask_counts(id, now).await?;
+    let within = policy::within_limits(&policy::AskCounts {
+        author_account_day: counts.author_account_day,
+        author_day: counts.author_day,
+        domain_hour: counts.domain_hour,
+        dkim_signature: counts.dkim_signature,
+    });
+    if !within {
+        // Requests are limited, paying is not: the page of the first request lists this mail too.
+        return Ok(Asked::Done(Batch::default()));
+    }
+    let quote = match quote(house, id, false).await {
+        Ok(quote) => quote,
+        Err(NoQuote::Later(_)) => return Ok(Asked::Later(AGAIN)),
+        Err(NoQuote::NotWaiting(_) | NoQuote::Unknown) => return Ok(Asked::Done(Batch::default())),
+        Err(error) => return Err(error),
+    };
+    let running = house.running()?;
+    let letter = letters::PaymentRequest {
+        server_name: &house.config.server.name,
+        from: &house.bridge_address(),
+        to,
+        in_reply_to: gate.message_id.as_deref(),
+        recipient,
+        amount: quote.amount,
+        priority: gate.priority_price,
+        bolt11: quote.bolt11.as_deref().unwrap_or_default(),
+        page_url: &page_url(running, &gate),
+        expires_at: quote.expires_at,
+        hold: house.config.money.hold,
+        message_id: &new_message_id(house),
+        now,
+    };
+    let mut batch = Batch { asked: vec![id], ..Batch::default() };
+    batch.outgoing.push(NewOutgoing {
+        // A null reverse-path: nobody bounces a bounce.
+        reverse_path: String::new(),
+        recipients: vec![to.clone()],
+        message: letter.render(),
+        account: None,
+        expires_at: now + REQUEST_HOURS * 3_600_000,
+    });
+    Ok(Asked::Done(batch))
+}
+
+/// The page of a gate's author and account.
+pub fn page_url(running: &Running, gate: &Gate) -> String {
+    format!("{}/pay/{}", running.public_url, gate.page_token)
+}
+
+/// A fresh Message-ID of the bridge.
+pub fn new_message_id(house: &House) -> String {
+    format!("{}@{}", crate::flow::receive::new_queue_id(), house.config.server.name)
+}
+
+/// `mail` and eight random digits: says nothing about the mail (design section 4).
+fn description() -> String {
+    let mut bytes = [0; 4];
+    OsRng.fill_bytes(&mut bytes);
+    format!("mail {}", hex::encode(bytes))
+}
+
+fn random_preimage() -> Preimage {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    Preimage::new(bytes)
+}

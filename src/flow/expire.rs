@@ -1,0 +1,55 @@
+//! Nobody answered: holds end, quotes expire, old authors are erased.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::house::{House, now_ms, stopped};
+
+/// How often the clock and the chain are looked at: a hold ends this late at most.
+const TICK: Duration = Duration::from_millis(500);
+/// Authors of ended gates are kept this long (design section 5).
+const AUTHOR_DAYS: i64 = 30;
+/// How often authors are erased.
+const ERASE_EVERY: Duration = Duration::from_secs(3600);
+/// How often ended sealing epochs are wiped; they last 60 s.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Ticks until `stop`.
+pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let mut erase = tokio::time::interval(ERASE_EVERY);
+    let mut forget = tokio::time::interval(FORGET_EVERY);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                if let Err(error) = end_holds(&house).await {
+                    tracing::warn!(error = format!("{error:#}"), "holds cannot be looked at");
+                }
+            }
+            _ = forget.tick() => house.sealer.forget_old(now_ms().unsigned_abs()),
+            _ = erase.tick() => {
+                if let Err(error) = house.store.erase_authors(now_ms() - AUTHOR_DAYS * 86_400_000).await {
+                    tracing::warn!(%error, "authors cannot be erased");
+                }
+            }
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+/// Ends every hold whose time or blocks are over; returns how many.
+pub async fn end_holds(house: &House) -> anyhow::Result<usize> {
+    // A node that does not answer must not keep the clock from ending holds: height 0 ends none by blocks.
+    let height = match house.running()?.wallet.chain().await {
+        Ok(chain) => chain.height.max(chain.source_height),
+        Err(_) => 0,
+    };
+    let ended = house.store.end_holds(now_ms(), height, policy::MARGIN_BLOCKS).await?;
+    if !ended.is_empty() {
+        house.work.notify_waiters();
+    }
+    Ok(ended.len())
+}

@@ -1,0 +1,58 @@
+//! What the IMAP door asks of the house.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use imap::{LoggedIn, LoginRefusal, SealRefusal, Sealed};
+use lnmp::PublicKey;
+use store::AccountId;
+
+use crate::accounts::{self, LoginError};
+use crate::flow::seal::{Attached, SealError, seal};
+use crate::house::House;
+
+/// The house, as the IMAP door sees it.
+pub struct ImapHost(pub Arc<House>);
+
+#[async_trait]
+impl imap::Login for ImapHost {
+    async fn login(&self, peer: IpAddr, user: &str, password: &str) -> Result<LoggedIn, LoginRefusal> {
+        match accounts::login(&self.0, peer, user, password).await {
+            Ok(login) => Ok(LoggedIn {
+                account: login.account.id,
+                // The opener is the seat: it is wiped with the last session that holds it.
+                seat: Box::new(Arc::clone(&login.opener)),
+                opener: login.opener,
+                revoked: None,
+            }),
+            Err(LoginError::Wrong) => Err(LoginRefusal::Credentials),
+            Err(LoginError::Throttled) => Err(LoginRefusal::Throttled),
+            Err(LoginError::Fault(error)) => {
+                tracing::error!(%error, "login");
+                Err(LoginRefusal::Unavailable)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl imap::Host for ImapHost {
+    async fn seal(&self, account: AccountId, message: Vec<u8>) -> Result<Sealed, SealRefusal> {
+        let house = &self.0;
+        let refuse = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "an appended message could not be sealed");
+            SealRefusal::Unavailable
+        };
+        if house.is_short_of_disk() {
+            return Err(SealRefusal::Unavailable);
+        }
+        let owner = house.store.account(account).await.map_err(|error| refuse(&error))?.ok_or(SealRefusal::Unavailable)?;
+        let key = PublicKey::from_bytes(owner.identity).map_err(|error| refuse(&error))?;
+        let message_id = converter::facts(&message).message_id;
+        let sealed = seal(house, &key, &message, &mut Attached::default()).await.map_err(|error| match error {
+            SealError::Shelf(_) | SealError::NotRunning(_) | SealError::Bug(_) => refuse(&error),
+        })?;
+        Ok(Sealed { parts: sealed.parts, content_digest: sealed.digest, message_id })
+    }
+}

@@ -1,0 +1,26 @@
+//! The story of a mail, one file a chapter.
+//!
+//! ```text
+//!   receive ─▶ judge ─▶ seal ─▶ store.commit ─▶ 250        a stranger's mail comes in
+//!   ask ─▶ quote ─▶ request mail                           the author is asked
+//!   pay ─▶ store.payment_held                              the money is locked, the mail moves
+//!   (the user acts: the store decides in the act's own transaction)
+//!   work ─▶ claim | cancel                                 the node hears of the decision
+//!   pay ─▶ store.payment_settled                           the money arrived, the ledger knows
+//!   expire                                                 nobody answered
+//! ```
+
+pub mod ask;
+pub mod bounce;
+pub mod expire;
+pub mod judge;
+pub mod mailbox;
+pub mod pay;
+pub mod reconcile;
+pub mod receive;
+pub mod seal;
+pub mod send;
+pub mod smtp_host;
+pub mod submit;
+pub mod web_host;
+pub mod work;

@@ -1,0 +1,118 @@
+//! The node says something about money: it is committed first, acted on second, ticked off last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lightning::{Event, Wallet};
+use lnmp::{AcceptOn, Act, Msat, PaymentHash};
+use store::{HeldOutcome, Incoming};
+use tokio::sync::watch;
+
+use crate::house::{House, now_ms, stopped};
+
+/// A store or node that fails is asked again after this long; the event stays at the head of the queue.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Handles the node's events until `stop`.
+pub async fn run(house: Arc<House>, wallet: Arc<dyn Wallet>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let event = tokio::select! {
+            event = wallet.next_event() => event,
+            () = stopped(&mut stop) => return,
+        };
+        if let Err(error) = handle(&house, &*wallet, event).await {
+            tracing::error!(%error, "a payment event could not be handled; it comes again");
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        }
+        if let Err(error) = wallet.event_handled().await {
+            tracing::error!(%error, "an event could not be ticked off; it comes again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Handles what is already there: at start, before anything is concluded from silence.
+pub async fn drain(house: &House, wallet: &dyn Wallet) -> anyhow::Result<()> {
+    while let Some(event) = wallet.ready_event().await {
+        handle(house, wallet, event).await?;
+        wallet.event_handled().await?;
+    }
+    Ok(())
+}
+
+async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Result<()> {
+    match event {
+        Event::Held { hash, amount, deadline_height } => held(house, wallet, hash, amount, deadline_height).await,
+        Event::Settled { hash, amount } => {
+            // `false`: a repeat, or an ordinary invoice of the operator, which reconcile books.
+            if house.store.payment_settled(&hash, amount, now_ms()).await? {
+                tracing::info!(amount_msat = amount.0, "a payment settled");
+            } else {
+                book_own_income(house, &hash, amount).await?;
+            }
+            Ok(())
+        }
+        Event::Other => Ok(()),
+    }
+}
+
+async fn held(
+    house: &House,
+    wallet: &dyn Wallet,
+    hash: PaymentHash,
+    amount: Msat,
+    deadline_height: u32,
+) -> anyhow::Result<()> {
+    let height = wallet.chain().await?.height;
+    let incoming = Incoming {
+        hash,
+        amount,
+        deadline_height,
+        height,
+        window_min: policy::window_min(house.config.money.final_cltv),
+        hold_ms: i64::try_from(house.config.money.hold.as_millis()).unwrap_or(i64::MAX / 2),
+    };
+    match house.store.payment_held(incoming, now_ms()).await? {
+        HeldOutcome::Held { gate, account } => {
+            tracing::info!(gate = gate.0, amount_msat = amount.0, "a payment is locked");
+            let account = house.store.account(account).await?;
+            if account.is_some_and(|account| account.settings.accept_on == AcceptOn::Delivery) {
+                house.store.decide(gate, Act::MarkedAccepted, now_ms()).await?;
+            }
+        }
+        HeldOutcome::Already => {}
+        HeldOutcome::Refuse(reason) => {
+            tracing::info!(reason = reason.name(), "a payment is failed back");
+            // The cancel job is committed; this only makes it quicker.
+            cancel(wallet, hash).await;
+        }
+        HeldOutcome::Unknown => {
+            tracing::warn!("a payment to an unknown hash is failed back");
+            cancel(wallet, hash).await;
+        }
+    }
+    house.work.notify_waiters();
+    Ok(())
+}
+
+async fn cancel(wallet: &dyn Wallet, hash: PaymentHash) {
+    if let Err(error) = wallet.cancel(hash).await {
+        tracing::warn!(%error, "failing back a payment; it is tried again");
+    }
+}
+
+/// An ordinary invoice of the operator was paid: it is the operator's money.
+async fn book_own_income(house: &House, hash: &PaymentHash, amount: Msat) -> anyhow::Result<()> {
+    if house.store.quote(hash).await?.is_some() {
+        return Ok(());
+    }
+    let posting = store::Posting {
+        key: format!("income:{hash}"),
+        gate: None,
+        debits: vec![(store::Side::Node, amount)],
+        credits: vec![(store::Side::Operator, amount)],
+    };
+    house.store.post(posting, now_ms()).await?;
+    Ok(())
+}

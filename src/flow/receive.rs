@@ -1,0 +1,341 @@
+//! A mail comes in from another server: who is it for, who wrote it, what does it cost, where does it go.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use lnmp::{Msat, PublicKey};
+use rand::RngCore;
+use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, PeerInfo, Recipient, Refusal, Spool};
+use store::{Account, Alias, Batch, Delivery, Flags, Resolution, StoreError, UnixMs};
+
+use crate::flow::judge::{self, Judged, Provenance, judge};
+use crate::flow::seal::{Attached, SealError, seal};
+use crate::house::{House, now_ms};
+
+/// Servers a mail may have come through (RFC 5321 §6.3).
+const RECEIVED_MAX: usize = 100;
+
+/// What a recipient resolved to, kept from RCPT to the end of DATA.
+pub struct Addressed {
+    /// Whose mail it is.
+    pub account: Account,
+    /// By which alias.
+    pub alias: Option<Alias>,
+    /// As addressed, in lower case.
+    pub address: String,
+    /// Never priced.
+    pub free: bool,
+}
+
+/// RCPT at the MX: only those who live here.
+pub async fn recipient(house: &House, mailbox: &str, so_far: &[Recipient]) -> Result<Recipient, Refusal> {
+    let addressed = resolve(house, mailbox).await?;
+    // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6).
+    let policy = |account: &Account| account.settings.unverified;
+    let differs = so_far.iter().filter_map(context).any(|other| policy(&other.account) != policy(&addressed.account));
+    if differs {
+        return Err(Refusal::separately());
+    }
+    Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)))
+}
+
+/// What RCPT found, given back with the message.
+pub fn context(recipient: &Recipient) -> Option<&Addressed> {
+    recipient.context.as_ref().and_then(|context| context.downcast_ref())
+}
+
+/// Resolves a local mailbox: an account, an alias, an LNMP address, a plus-address, postmaster or abuse.
+pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal> {
+    let unknown = || Refusal::new(550, (5, 1, 1), "there is no such mailbox here");
+    let (local, domain) = match mailbox.rsplit_once('@') {
+        Some((local, domain)) => (local.to_lowercase(), domain.to_lowercase()),
+        // RFC 5321 §4.5.1: the bare word is always taken.
+        None if mailbox.eq_ignore_ascii_case("postmaster") => ("postmaster".to_owned(), house.config.first_domain().to_owned()),
+        None => return Err(Refusal::new(550, (5, 1, 3), "a recipient is local-part@domain")),
+    };
+    if !house.config.is_local_domain(&domain) {
+        return Err(Refusal::new(550, (5, 7, 1), "this server takes no mail for that domain: relaying is denied"));
+    }
+    if matches!(local.as_str(), "postmaster" | "abuse") {
+        if let Some(account) = postmaster(house).await? {
+            return Ok(Addressed { account, alias: None, address: format!("{local}@{domain}"), free: true });
+        }
+    }
+    let address = format!("{local}@{domain}");
+    // The plain name first; then with a checksum or a plus detail taken off.
+    let (name, detail) = match local.find(['#', '+']) {
+        Some(at) => (&local[..at], Some((local.as_bytes()[at], &mailbox[at + 1..mailbox.rfind('@').unwrap_or(mailbox.len())]))),
+        None => (local.as_str(), None),
+    };
+    for candidate in [Some(local.as_str()), detail.map(|_| name)].into_iter().flatten() {
+        match house.store.resolve(candidate, &domain, now_ms()).await.map_err(refuse_store)? {
+            Resolution::Account { account, alias } => {
+                if let Some((b'#', sum)) = detail
+                    && candidate == name
+                {
+                    check_sum(name, sum, &domain, &account)?;
+                }
+                let free = alias.as_ref().is_some_and(|alias| alias.expires_at.is_some() || alias.max_uses.is_some());
+                return Ok(Addressed { account: *account, alias, address, free });
+            }
+            Resolution::AliasOver => {
+                return Err(Refusal::new(550, (5, 1, 6), "this temporary address was used up or has expired"));
+            }
+            Resolution::Unknown => {}
+        }
+    }
+    Err(unknown())
+}
+
+/// A wrong checksum is refused with a clear text (design section 6): it guards against a mistyped name.
+fn check_sum(name: &str, sum: &str, domain: &str, account: &Account) -> Result<(), Refusal> {
+    let wrong = |why: String| Refusal::new(550, (5, 1, 1), why);
+    let address = lnmp::Address::parse(&format!("{name}#{sum}@{domain}")).map_err(|error| wrong(error.to_string()))?;
+    let key = PublicKey::from_bytes(account.identity).map_err(|_| Refusal::try_again())?;
+    if address.checksum_matches(&key) {
+        return Ok(());
+    }
+    Err(wrong(format!("the checksum #{sum} does not belong to {name}@{domain}; check the address, or leave #{sum} out")))
+}
+
+/// Who reads postmaster@ and abuse@.
+async fn postmaster(house: &House) -> Result<Option<Account>, Refusal> {
+    let chosen = &house.config.server.postmaster;
+    if let Some((local, domain)) = chosen.rsplit_once('@')
+        && let Some(account) = house.store.account_by_address(local, domain).await.map_err(refuse_store)?
+    {
+        return Ok(Some(account));
+    }
+    Ok(house.store.accounts().await.map_err(refuse_store)?.into_iter().next())
+}
+
+/// DATA at the MX. `Ok` only once everything is on disk.
+pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
+    let now = now_ms();
+    let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
+    let running = house.running().map_err(|_| Refusal::try_again())?;
+    let (ip, reverse_path) = (envelope.peer.address.ip(), &envelope.reverse_path);
+    let checked = running.authenticator.verify(ip, &envelope.peer.helo, reverse_path, &raw).await;
+    if checked.received_count >= RECEIVED_MAX {
+        return Err(Refusal::new(554, (5, 4, 6), format!("more than {RECEIVED_MAX} Received fields: this mail goes in circles")));
+    }
+    let reverse_path = reverse_path.as_str();
+    let facts = converter::facts(&raw);
+    let server_name = &house.config.server.name;
+    let (body, removed) = converter::strip_forged(&raw, server_name, &|name, nth| checked.covered(name, nth));
+    let provenance = provenance(&checked, &facts, reverse_path, &envelope.recipients);
+
+    let queue_id = new_queue_id();
+    let received = received_field(server_name, &envelope.peer, &queue_id, now);
+    let mut batch = Batch::default();
+    let mut seen = HashSet::new();
+    let mut attached = Attached::default();
+    for addressed in envelope.recipients.iter().filter_map(context) {
+        // Two aliases of one account are one mail and one gate.
+        if !seen.insert(addressed.account.id) {
+            continue;
+        }
+        let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free: addressed.free };
+        let judged = judge(house, &provenance, &to).await.map_err(refuse_store)?;
+        if judged.rejects {
+            return Err(Refusal::new(
+                550,
+                (5, 7, 1),
+                "this recipient takes mail from strangers only when SPF or DKIM show who wrote it, and nothing here does",
+            ));
+        }
+        let mut whole = Vec::with_capacity(body.len() + 1024);
+        write_trace(&mut whole, reverse_path, &received, &checked.header_value, &judged, &removed);
+        whole.extend_from_slice(&body);
+        batch.deliveries.push(delivery(house, addressed, &whole, judged, &provenance, &mut attached, now).await?);
+    }
+    commit(house, batch, now).await?;
+    Ok(Accepted { queue_id })
+}
+
+/// One sealed delivery.
+pub async fn delivery(
+    house: &House,
+    addressed: &Addressed,
+    whole: &[u8],
+    judged: Judged,
+    provenance: &Provenance,
+    attached: &mut Attached,
+    now: UnixMs,
+) -> Result<Delivery, Refusal> {
+    let key = PublicKey::from_bytes(addressed.account.identity).map_err(|_| Refusal::try_again())?;
+    let sealed = seal(house, &key, whole, attached).await.map_err(|error| {
+        tracing::error!(%error, "a message could not be sealed");
+        match error {
+            SealError::Shelf(_) => Refusal::storage_full(),
+            SealError::NotRunning(_) | SealError::Bug(_) => Refusal::try_again(),
+        }
+    })?;
+    Ok(Delivery {
+        account: addressed.account.id,
+        place: judged.place,
+        sealed: sealed.parts,
+        content_digest: Some(sealed.digest),
+        internal_date: now,
+        flags: Flags::NONE,
+        keywords: Vec::new(),
+        author: provenance.stored_author(),
+        message_id: provenance.message_id.clone(),
+        gate: judged.gate,
+        alias: addressed.alias.as_ref().map(|alias| alias.id),
+    })
+}
+
+/// Commits, and wakes whoever has work now.
+pub async fn commit(house: &House, batch: Batch, now: UnixMs) -> Result<(), Refusal> {
+    let has_work = !batch.outgoing.is_empty() || batch.deliveries.iter().any(|delivery| delivery.gate.is_some());
+    house.store.commit(batch, now).await.map_err(refuse_store)?;
+    if has_work {
+        house.work.notify_waiters();
+    }
+    Ok(())
+}
+
+/// The one place where the store's errors become replies.
+pub fn refuse_store(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Disk(_) => Refusal::storage_full(),
+        StoreError::Limit(what) => Refusal::new(452, (4, 2, 2), format!("the mailbox is at a limit: {what}")),
+        StoreError::Busy => Refusal::try_again(),
+        StoreError::NoSuch(_) | StoreError::Exists(_) | StoreError::Cannot(_) | StoreError::Damaged(_) => {
+            tracing::error!(%error, "the store failed on an incoming mail");
+            Refusal::try_again()
+        }
+    }
+}
+
+/// What the checks say about the author (design section 2, "free passes" and "who is asked").
+fn provenance(
+    checked: &smtp::Authentication,
+    facts: &converter::MessageFacts,
+    reverse_path: &str,
+    recipients: &[Recipient],
+) -> Provenance {
+    let author = facts.author().and_then(converter::Mailbox::address).map(|address| address.to_lowercase());
+    // A record that lets everybody in says nothing.
+    let spf_aligned = checked.aligned_spf && !checked.spf.is_plus_all;
+    let aligned = author.is_some() && (checked.aligned_dkim || spf_aligned);
+    let signature = author.as_deref().filter(|_| checked.aligned_dkim).and_then(|author| aligned_signature(checked, author));
+    let mut reply_to_ids = facts.in_reply_to.clone();
+    reply_to_ids.extend(facts.references.iter().cloned());
+    let addressed: Vec<String> = recipients.iter().filter_map(context).map(|to| to.address.clone()).collect();
+    let ask = policy::ask(&policy::AskEvidence {
+        from: author.as_deref(),
+        reverse_path,
+        dkim: signature.map(|signature| policy::DkimEvidence {
+            limited_length: signature.has_l,
+            testing: signature.testing,
+            expired: signature.expired,
+            signs_recipient: signs_recipient(signature, facts, &addressed),
+        }),
+        spf_aligned: checked.aligned_spf,
+        spf_plus_all: checked.spf.is_plus_all,
+        is_list: facts.list,
+        is_automatic: facts.automatic(),
+    });
+    Provenance {
+        evidence: if aligned { None } else { evidence(checked, facts) },
+        dkim_signature: signature.map(|signature| signature.signature_hash.to_vec()),
+        author,
+        aligned,
+        reply_to_ids,
+        message_id: facts.message_id.clone(),
+        ask: match ask {
+            policy::Ask::Yes { to } => Some(to),
+            policy::Ask::No(_) => None,
+        },
+    }
+}
+
+/// Whether a recipient stands in a To or Cc that the signature covers: else a signed mail could be replayed.
+fn signs_recipient(signature: &DkimOutcome, facts: &converter::MessageFacts, recipients: &[String]) -> bool {
+    let stands = |field: &str, list: &[converter::Mailbox]| {
+        signature.signed_headers.iter().any(|name| name.eq_ignore_ascii_case(field))
+            && list.iter().filter_map(converter::Mailbox::address).any(|one| recipients.iter().any(|to| to.eq_ignore_ascii_case(&one)))
+    };
+    stands("to", &facts.to) || stands("cc", &facts.cc)
+}
+
+/// The passing signature that speaks for the author: of their domain, or one above or below it.
+fn aligned_signature<'a>(checked: &'a smtp::Authentication, author: &str) -> Option<&'a DkimOutcome> {
+    let domain = author.rsplit_once('@')?.1;
+    let related = |signing: &str| {
+        domain.eq_ignore_ascii_case(signing)
+            || domain.strip_suffix(signing).is_some_and(|rest| rest.ends_with('.'))
+            || signing.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let may = |one: &&DkimOutcome| one.may_align();
+    checked.dkim.iter().filter(may).find(|one| related(&one.domain)).or_else(|| checked.dkim.iter().find(may))
+}
+
+/// The first evidence there is of an unaligned author.
+fn evidence(checked: &smtp::Authentication, facts: &converter::MessageFacts) -> Option<String> {
+    let signed = checked.dkim.iter().find(|one| one.result == AuthResult::Pass).map(|one| &one.domain);
+    let spf = (checked.spf.result == AuthResult::Pass && !checked.spf.is_plus_all).then_some(&checked.spf.domain);
+    if let Some(domain) = signed {
+        return Some(format!("dkim:{domain}"));
+    }
+    match (spf, &facts.list_id, &checked.host) {
+        (Some(domain), None, _) => Some(format!("spf:{domain}")),
+        // A list's reverse-path changes with every mail; its name stays.
+        (Some(domain), Some(list), _) => Some(format!("list:{list} {domain}")),
+        (None, _, Some(host)) => Some(format!("host:{host}")),
+        (None, _, None) => None,
+    }
+}
+
+fn write_trace(
+    out: &mut Vec<u8>,
+    reverse_path: &str,
+    received: &str,
+    results: &str,
+    judged: &Judged,
+    removed: &[String],
+) {
+    let mut text = format!("Return-Path: <{reverse_path}>\r\nLNMP-Relation: {}\r\n", judged.relation.name());
+    if judged.price == Msat::ZERO {
+        text.push_str("LNMP-Price: 0 sat\r\nLNMP-Gate: free\r\n");
+    } else {
+        let gate = if judged.gate.is_some() { "waiting" } else { "observed" };
+        let _ = write!(text, "LNMP-Price: {}\r\nLNMP-Gate: {gate}\r\n", judged.price);
+    }
+    if !removed.is_empty() {
+        let _ = write!(text, "LNMP-Removed: {}\r\n", removed.join(", "));
+    }
+    let results = results.trim_end();
+    let _ = write!(text, "Authentication-Results: {results}\r\n{received}");
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// RFC 5321 §4.4. The peer's own words are only shown where they cannot break the line.
+pub fn received_field(server_name: &str, peer: &PeerInfo, queue_id: &str, now: UnixMs) -> String {
+    let helo: String = peer.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>\\\"".contains(*c)).take(255).collect();
+    let helo = if helo.is_empty() { "unknown".to_owned() } else { helo };
+    let ip = peer.address.ip();
+    let literal = if ip.is_ipv6() { format!("IPv6:{ip}") } else { ip.to_string() };
+    let tls = peer.tls.as_ref().map_or_else(String::new, |tls| format!(" ({} {})", tls.version, tls.cipher));
+    format!(
+        "Received: from {helo} ([{literal}])\r\n\tby {server_name} with {}{tls} id {queue_id};\r\n\t{}\r\n",
+        peer.protocol(),
+        rfc5322_date(now)
+    )
+}
+
+/// A date as RFC 5322 §3.3 writes it.
+pub fn rfc5322_date(at: UnixMs) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc2822()
+}
+
+/// Names one SMTP transaction in replies and logs.
+pub fn new_queue_id() -> String {
+    let mut bytes = [0; 8];
+    rand::thread_rng().fill_bytes(&mut bytes);
+    hex::encode(bytes)
+}

@@ -1,0 +1,179 @@
+//! One of our users sends a mail.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use converter::MessageFacts;
+use smtp::{Accepted, Envelope, PeerInfo, Recipient, Refusal, Spool};
+use store::{Account, AccountId, Batch, NewOutgoing, Resolution, SentRecord, UnixMs};
+
+use crate::flow::judge::{self, Judged, Provenance, judge};
+use crate::flow::receive::{commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date};
+use crate::flow::seal::Attached;
+use crate::house::{House, now_ms};
+
+/// Days a mail is tried before its sender gets a bounce (RFC 5321 §4.5.4.1: at least 4 to 5).
+const QUEUE_DAYS: i64 = 5;
+
+/// RCPT at submission: those who live here are resolved, everybody else is queued.
+pub async fn recipient(house: &House, mailbox: &str) -> Result<Recipient, Refusal> {
+    let Some((_, domain)) = mailbox.rsplit_once('@') else {
+        return Err(Refusal::new(550, (5, 1, 3), "a recipient is local-part@domain"));
+    };
+    if house.config.is_local_domain(&domain.to_lowercase()) {
+        let addressed = resolve(house, mailbox).await?;
+        return Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)));
+    }
+    Ok(Recipient::remote(mailbox))
+}
+
+/// DATA at submission.
+pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
+    let now = now_ms();
+    let Some(submitter) = &envelope.peer.authenticated else {
+        return Err(Refusal::new(530, (5, 7, 0), "log in first"));
+    };
+    let account = AccountId(submitter.id);
+    let sender = house.store.account(account).await.map_err(refuse_store)?;
+    let Some(sender) = sender else { return Err(Refusal::new(550, (5, 7, 1), "this account was removed")) };
+    let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
+    let facts = converter::facts(&raw);
+    let from = own_address(house, &sender, &facts).await?;
+
+    let queue_id = new_queue_id();
+    let whole = prepare(house, &raw, &facts, &envelope.peer, &queue_id, now);
+    let facts = converter::facts(&whole);
+
+    let mut batch = Batch::default();
+    let mut remote = Vec::new();
+    let provenance = Provenance {
+        author: Some(from.clone()),
+        aligned: true,
+        reply_to_ids: ids(&facts),
+        message_id: facts.message_id.clone(),
+        ask: (!facts.automatic()).then(|| from.clone()),
+        ..Provenance::default()
+    };
+    let mut seen = HashSet::new();
+    let mut attached = Attached::default();
+    for recipient in &envelope.recipients {
+        match context(recipient) {
+            Some(addressed) if seen.insert(addressed.account.id) => {
+                let free = addressed.free || addressed.account.id == account;
+                let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
+                let judged = judge(house, &provenance, &to).await.map_err(refuse_store)?;
+                let traced = local_trace(&from, &judged, &whole);
+                batch.deliveries.push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
+            }
+            Some(_) => {}
+            None => remote.push(recipient.mailbox.clone()),
+        }
+    }
+    remember(&mut batch, account, &facts, &envelope, now);
+    if !remote.is_empty() {
+        batch.outgoing.push(NewOutgoing {
+            reverse_path: from,
+            recipients: remote,
+            message: whole,
+            account: Some(account),
+            expires_at: now + QUEUE_DAYS * 86_400_000,
+        });
+    }
+    commit(house, batch, now).await?;
+    // A reply may have decided on a gate: the claim is due now.
+    house.work.notify_waiters();
+    Ok(Accepted { queue_id })
+}
+
+/// The From address, which must be the account's own or one of its aliases.
+async fn own_address(house: &House, sender: &Account, facts: &MessageFacts) -> Result<String, Refusal> {
+    let Some(from) = facts.author().and_then(converter::Mailbox::address) else {
+        return Err(Refusal::new(550, (5, 6, 0), "a mail needs exactly one From address here"));
+    };
+    let from = from.to_lowercase();
+    let refused = || {
+        Refusal::new(550, (5, 7, 1), format!("this account may not write as the From address of the mail; it may as {}", sender.address()))
+    };
+    let Some((local, domain)) = from.rsplit_once('@') else { return Err(refused()) };
+    let name = local.split(['#', '+']).next().unwrap_or(local);
+    match house.store.resolve(name, domain, now_ms()).await.map_err(refuse_store)? {
+        Resolution::Account { account, .. } if account.id == sender.id => Ok(from),
+        Resolution::Account { .. } | Resolution::AliasOver | Resolution::Unknown => Err(refused()),
+    }
+}
+
+/// Received on top; Date and Message-ID where they are missing (RFC 6409 §8).
+fn prepare(house: &House, raw: &[u8], facts: &MessageFacts, peer: &PeerInfo, queue_id: &str, now: UnixMs) -> Vec<u8> {
+    let name = &house.config.server.name;
+    // Not the client's address: where a user sits is nobody's business.
+    let mut top = format!("Received: by {name} with {} id {queue_id};\r\n\t{}\r\n", peer.protocol(), rfc5322_date(now));
+    if facts.message_id.is_none() {
+        top.push_str(&format!("Message-ID: <{queue_id}.{now}@{name}>\r\n"));
+    }
+    if facts.sent.is_none() {
+        top.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
+    }
+    let mut whole = top.into_bytes();
+    // RFC 5322 §3.6.3: Bcc is for the sender's eyes.
+    let mut kept = 0;
+    for field in converter::fields(raw).filter(|field| field.is("Bcc")) {
+        whole.extend_from_slice(&raw[kept..field.start]);
+        kept = field.start + field.raw.len();
+    }
+    whole.extend_from_slice(&raw[kept..]);
+    whole
+}
+
+/// What a local recipient sees on top.
+fn local_trace(from: &str, judged: &Judged, whole: &[u8]) -> Vec<u8> {
+    let gate = if judged.gate.is_some() { "waiting" } else { "free" };
+    let mut out = format!(
+        "Return-Path: <{from}>\r\nLNMP-Relation: {}\r\nLNMP-Price: {}\r\nLNMP-Gate: {gate}\r\n",
+        judged.relation.name(),
+        judged.price,
+    )
+    .into_bytes();
+    out.extend_from_slice(whole);
+    out
+}
+
+/// Whom the user wrote to becomes a friend, and replies decide; automatic mail does neither (design section 2).
+fn remember(batch: &mut Batch, account: AccountId, facts: &MessageFacts, envelope: &Envelope, _now: UnixMs) {
+    if facts.automatic() || envelope.reverse_path.is_null() {
+        return;
+    }
+    let recipients: Vec<String> = envelope
+        .recipients
+        .iter()
+        .map(|recipient| context(recipient).map_or_else(|| recipient.mailbox.to_lowercase(), |to| to.address.clone()))
+        .collect();
+    batch.friends.extend(recipients.iter().map(|address| (account, address.clone())));
+    let replied = ids(facts);
+    if !replied.is_empty() {
+        batch.replied.push((account, replied));
+    }
+    if let Some(message_id) = &facts.message_id {
+        batch.sent.push(SentRecord { account, message_id: message_id.clone(), recipients });
+    }
+}
+
+fn ids(facts: &MessageFacts) -> Vec<String> {
+    facts.in_reply_to.iter().chain(&facts.references).cloned().collect()
+}
+
+/// A letter of the bridge to somebody who lives here: straight to INBOX, free.
+pub async fn letter(house: &House, to: &str, letter: &[u8], now: UnixMs) -> Result<Option<store::Delivery>, Refusal> {
+    let Ok(addressed) = resolve(house, to).await else { return Ok(None) };
+    let judged = Judged {
+        relation: lnmp::Relation::Friend,
+        price: lnmp::Msat::ZERO,
+        place: lnmp::Place::Inbox,
+        gate: None,
+        rejects: false,
+    };
+    let mut whole = b"Return-Path: <>\r\n".to_vec();
+    whole.extend_from_slice(letter);
+    let facts = converter::facts(letter);
+    let provenance = Provenance { message_id: facts.message_id, ..Provenance::default() };
+    delivery(house, &addressed, &whole, judged, &provenance, &mut Attached::default(), now).await.map(Some)
+}

@@ -1,0 +1,136 @@
+//! Everything the flows share: the rooms, the keys, the config.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use attachments::Shelf;
+use lightning::{Sandbox, Wallet};
+use lnmp::{Act, GateFacts, Sealer, Verdict};
+use store::{Rules, Store, UnixMs};
+use tokio::sync::{Notify, watch};
+
+use crate::accounts::Sessions;
+use crate::config::Config;
+use crate::dir::Dir;
+use crate::keys::Keys;
+
+/// The house.
+pub struct House {
+    /// What the operator chose.
+    pub config: Config,
+    /// Where everything lies.
+    pub dir: Dir,
+    /// Bridge key and identity.
+    pub keys: Keys,
+    /// Accounts, mail, gates, ledger.
+    pub store: Arc<dyn Store>,
+    /// Seals arriving mail to its recipient.
+    pub sealer: Sealer,
+    /// Who is logged in.
+    pub sessions: Sessions,
+    /// Rung after every commit that made a job or queued a mail.
+    pub work: Notify,
+    /// Held while a quote is made: what one reserves, the next must see.
+    pub quoting: tokio::sync::Mutex<()>,
+    /// What only a running server has; empty while a command works on a closed DIR.
+    running: OnceLock<Running>,
+}
+
+/// What only a running server has.
+pub struct Running {
+    /// Attachments.
+    pub shelf: Arc<dyn Shelf>,
+    /// The bridge's wallet.
+    pub wallet: Arc<dyn Wallet>,
+    /// The sandbox around it.
+    pub sandbox: Option<Arc<Sandbox>>,
+    /// Checks who wrote a mail.
+    pub authenticator: smtp::Authenticator,
+    /// Finds other servers.
+    pub resolver: smtp::Resolver,
+    /// Base of links in mails, without a slash at the end.
+    pub public_url: String,
+    /// Where the doors are bound.
+    pub ports: Ports,
+}
+
+/// The bound ports, as `run/ready.json` holds them.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[expect(missing_docs, reason = "the names are those of design section 8")]
+pub struct Ports {
+    pub smtp: u16,
+    pub submission: u16,
+    pub submissions: u16,
+    pub imap: u16,
+    pub imaps: u16,
+    pub web: u16,
+    /// The relay comes with a later version.
+    pub relay: Option<u16>,
+}
+
+/// A command needs the running server.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is not running: start `satchel up` first")]
+pub struct NotRunning;
+
+impl House {
+    /// A house without doors: enough for commands on a closed DIR.
+    pub fn new(config: Config, dir: Dir, keys: Keys, store: Arc<dyn Store>) -> Self {
+        let sealer = Sealer::new(keys.identity());
+        Self { config, dir, keys, store, sealer, sessions: Sessions::default(), work: Notify::new(), quoting: tokio::sync::Mutex::new(()), running: OnceLock::new() }
+    }
+
+    /// Opens for business; once.
+    pub fn start(&self, running: Running) {
+        if self.running.set(running).is_err() {
+            unreachable!("run::run starts a house once");
+        }
+    }
+
+    /// What only a running server has.
+    pub fn running(&self) -> Result<&Running, NotRunning> {
+        self.running.get().ok_or(NotRunning)
+    }
+
+    /// The address letters of the bridge come from.
+    pub fn bridge_address(&self) -> String {
+        format!("postmaster@{}", self.config.first_domain())
+    }
+
+    /// Whether the disk is too full to take anything new (design section 4, "when things are short").
+    pub fn is_short_of_disk(&self) -> bool {
+        let floor = self.config.limits.disk_free_mib * 1024 * 1024;
+        self.dir.free_bytes().is_ok_and(|free| free < floor)
+    }
+
+    /// The resolver address of the config.
+    pub fn configured_resolver(&self) -> Option<SocketAddr> {
+        self.config.dns.resolver
+    }
+}
+
+/// The wall clock, owned here; everything below takes `now`.
+pub fn now_ms() -> UnixMs {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// `policy`, in the shape the store asks inside its transactions.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyRules;
+
+impl Rules for PolicyRules {
+    fn meaning(&self, act: &Act, facts: &GateFacts) -> Verdict {
+        policy::meaning(act, facts)
+    }
+
+    fn meaning_without_gate(&self, act: &Act) -> Verdict {
+        policy::meaning_without_gate(act)
+    }
+}
+
+/// Waits until the server stops.
+pub async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that whoever could stop us is gone: that is a stop, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

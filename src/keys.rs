@@ -1,0 +1,89 @@
+//! The bridge's own secrets on disk: bridge key and identity.
+//!
+//! The bridge key comes from a systemd credential (`$CREDENTIALS_DIRECTORY/bridge-key`) where there is one,
+//! else from `DIR/keys/bridge.key`, 0600. The identity lies beside it, sealed under the bridge key.
+
+use std::io;
+
+use anyhow::{Context, bail};
+use lnmp::{BridgeKey, Identity, open_secret, seal_secret};
+use rand::rngs::OsRng;
+
+use crate::dir::{Dir, write_durably};
+
+/// What `keys/identity` is sealed for.
+const IDENTITY_CONTEXT: &[u8] = b"satchel/bridge-identity";
+
+/// The bridge's secrets.
+pub struct Keys {
+    bridge: BridgeKey,
+    identity: Identity,
+}
+
+impl Keys {
+    /// Reads the secrets, making them on first use. Each file is written whole before anything depends on it.
+    pub fn open(dir: &Dir) -> anyhow::Result<Self> {
+        let bridge = bridge_key(dir)?;
+        let path = dir.keys().join("identity");
+        let key = bridge.subkey("identity");
+        let identity = match std::fs::read(&path) {
+            Ok(sealed) => {
+                let secret = open_secret(&key, IDENTITY_CONTEXT, &sealed).with_context(|| {
+                    format!("{}: not sealed under this bridge key; do both come from the same DIR?", path.display())
+                })?;
+                let entropy: &[u8] = &secret;
+                Identity::from_entropy(entropy).with_context(|| format!("{}: damaged", path.display()))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if dir.database().exists() {
+                    bail!("{}: missing, but {} exists; put the key back", path.display(), dir.database().display());
+                }
+                let identity = Identity::generate(&mut OsRng);
+                let entropy = identity.seed_entropy().expect("generated from entropy just now");
+                write_durably(&path, &seal_secret(&mut OsRng, &key, IDENTITY_CONTEXT, entropy))?;
+                identity
+            }
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        Ok(Self { bridge, identity })
+    }
+
+    /// Encrypts what the server needs while nobody is logged in.
+    pub fn bridge(&self) -> &BridgeKey {
+        &self.bridge
+    }
+
+    /// Signs what the bridge seals.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+fn bridge_key(dir: &Dir) -> anyhow::Result<BridgeKey> {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| std::path::Path::new(&folder).join("bridge-key"));
+    let path = match credential {
+        Some(path) if path.exists() => path,
+        _ => dir.keys().join("bridge.key"),
+    };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let Ok(bytes) = <[u8; 32]>::try_from(bytes.as_slice()) else {
+                bail!("{}: a bridge key is 32 octets, this has {}", path.display(), bytes.len());
+            };
+            Ok(BridgeKey::from_bytes(bytes))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if dir.database().exists() {
+                bail!(
+                    "{}: missing, but {} exists and cannot be read without it; put the key back",
+                    path.display(),
+                    dir.database().display()
+                );
+            }
+            let key = BridgeKey::generate(&mut OsRng);
+            write_durably(&path, key.reveal())?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}

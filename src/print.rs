@@ -1,0 +1,122 @@
+//! What a command prints for people. `--json` prints the value as it is.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::cli::Request;
+
+/// Whether the answer says that something is wrong (exit code 1).
+pub fn says_failure(request: &Request, value: &Value) -> bool {
+    match request {
+        Request::WalletAudit => value["ok"] != Value::Bool(true),
+        Request::WalletPay { .. } | Request::SandboxPay { .. } => value["state"] == "failed",
+        _ => false,
+    }
+}
+
+/// The answer in words and tables.
+pub fn text(request: &Request, value: &Value) -> String {
+    match request {
+        Request::AccountAdd { .. } => format!(
+            "{} is ready (LNMP: {}).\n\nRecovery phrase, shown this once:\n\n    {}\n\n\
+             Write it down. Losing the password without it loses the mail: nobody can help then.\n",
+            word(&value["address"]),
+            word(&value["lnmp_address"]),
+            word(&value["recovery_phrase"])
+        ),
+        Request::AccountAppPassword { .. } => format!(
+            "App password for {}, shown this once:\n\n    {}\n",
+            word(&value["address"]),
+            word(&value["app_password"])
+        ),
+        Request::AccountList => table(value, &["address", "identity", "created_at"]),
+        Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
+        Request::ContactList { .. } => table(value, &["author", "relation", "since"]),
+        Request::GateList => table(value, &["id", "state", "price_msat", "author", "recipient", "hold_until"]),
+        Request::QueueList => table(value, &["id", "from", "to", "attempts", "due_at", "last_error"]),
+        Request::SandboxMail => mails(value),
+        Request::GateInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
+        Request::Dns { .. } => records(value),
+        Request::WalletInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
+        _ => fields(value, 0),
+    }
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Rows of an array of objects under their column names.
+fn table(value: &Value, columns: &[&str]) -> String {
+    let empty = Vec::new();
+    let rows: Vec<Vec<String>> = value
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|row| columns.iter().map(|column| word(&row[*column])).collect())
+        .collect();
+    if rows.is_empty() {
+        return "none\n".to_owned();
+    }
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|i| rows.iter().map(|row| row[i].chars().count()).chain([columns[i].len()]).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    let header: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+    for row in std::iter::once(&header).chain(&rows) {
+        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "{}", line.join("  ").trim_end());
+    }
+    out
+}
+
+/// `key: value` lines, nested ones indented.
+fn fields(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(map) => map.iter().fold(String::new(), |mut out, (key, value)| {
+            let _ = match value {
+                Value::Object(_) | Value::Array(_) => write!(out, "{indent}{key}:\n{}", fields(value, depth + 1)),
+                _ => writeln!(out, "{indent}{key}: {}", word(value)),
+            };
+            out
+        }),
+        Value::Array(items) if items.is_empty() => format!("{indent}none\n"),
+        Value::Array(items) => items.iter().fold(String::new(), |out, item| out + &fields(item, depth)),
+        other => format!("{indent}{}\n", word(other)),
+    }
+}
+
+fn mails(value: &Value) -> String {
+    let empty = Vec::new();
+    let mails = value.as_array().unwrap_or(&empty);
+    if mails.is_empty() {
+        return "none\n".to_owned();
+    }
+    mails.iter().fold(String::new(), |mut out, mail| {
+        let _ = writeln!(out, "From <{}> to <{}> at {}\n", word(&mail["from"]), word(&mail["to"]), word(&mail["at"]));
+        let _ = writeln!(out, "{}\n", word(&mail["message"]).replace("\r\n", "\n"));
+        out
+    })
+}
+
+fn records(value: &Value) -> String {
+    let empty = Vec::new();
+    value["records"].as_array().unwrap_or(&empty).iter().fold(String::new(), |mut out, record| {
+        let _ = writeln!(
+            out,
+            "{} {} {}\n    {}; live: {}",
+            word(&record["name"]),
+            word(&record["type"]),
+            word(&record["value"]),
+            word(&record["why"]),
+            word(&record["live"])
+        );
+        out
+    })
+}

@@ -1,0 +1,419 @@
+//! Starts everything in an order that never answers for something that is not there yet, and stops it.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use attachments::Shelf;
+use lightning::{CustomerPayment, Sandbox};
+use lnmp::Msat;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, ConfigError, TEMPLATE};
+use crate::dir::{Dir, write_durably};
+use crate::flow::mailbox::ImapHost;
+use crate::flow::smtp_host::SmtpHost;
+use crate::flow::web_host::WebHost;
+use crate::flow::{expire, pay, reconcile, send, work};
+use crate::house::{House, NotRunning, Ports, Running, now_ms};
+use crate::letters;
+use crate::{accounts, command, control, tls};
+
+/// The sandbox's first account.
+const FIRST_ACCOUNT: &str = "alice";
+/// How long doors get to finish what they are at.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// The name of the start epoch in the database.
+const EPOCH: &str = "start-epoch";
+
+/// The config of `satchel up`: DIR's own, written on first use.
+pub fn config_of(dir: &Dir) -> anyhow::Result<Config> {
+    let path = dir.config();
+    if !path.exists() {
+        write_durably(&path, TEMPLATE.as_bytes())?;
+    }
+    Ok(Config::load(&path)?)
+}
+
+/// The config a file holds, and the directory it names (or lies in).
+pub fn config_and_dir(path: &Path) -> anyhow::Result<(Dir, Config)> {
+    let config = Config::load(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let root = config.dir.as_ref().map_or_else(|| folder.to_owned(), |dir| folder.join(dir));
+    let dir = Dir::open(&root).with_context(|| format!("{} cannot be used as data directory", root.display()))?;
+    Ok((dir, config))
+}
+
+/// Config keys and their ports, for messages.
+pub fn named_ports(config: &Config) -> [(&'static str, u16); 6] {
+    let listen = &config.listen;
+    [
+        ("smtp", listen.smtp),
+        ("submission", listen.submission),
+        ("submissions", listen.submissions),
+        ("imap", listen.imap),
+        ("imaps", listen.imaps),
+        ("web", listen.web),
+    ]
+}
+
+/// Bound and not yet answering.
+struct Bound {
+    smtp: TcpListener,
+    submission: TcpListener,
+    submissions: TcpListener,
+    imap: TcpListener,
+    imaps: TcpListener,
+    web: TcpListener,
+    ports: Ports,
+}
+
+async fn bind(config: &Config) -> anyhow::Result<Bound> {
+    let mut bound = Vec::new();
+    for (key, port) in named_ports(config) {
+        let address = SocketAddr::new(config.listen.address, port);
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            ConfigError(format!(
+                "{address} cannot be bound: {error}; change `{key}` under [listen] in the config (0 picks a free port), or stop what uses it"
+            ))
+        })?;
+        let port = listener.local_addr()?.port();
+        bound.push((listener, port));
+    }
+    let ports: Vec<u16> = bound.iter().map(|(_, port)| *port).collect();
+    let mut listeners = bound.into_iter().map(|(listener, _)| listener);
+    let mut next = || listeners.next().context("six ports make six listeners");
+    Ok(Bound {
+        smtp: next()?,
+        submission: next()?,
+        submissions: next()?,
+        imap: next()?,
+        imaps: next()?,
+        web: next()?,
+        ports: Ports {
+            smtp: ports[0],
+            submission: ports[1],
+            submissions: ports[2],
+            imap: ports[3],
+            imaps: ports[4],
+            web: ports[5],
+            relay: None,
+        },
+    })
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
+    let Some(_lock) = dir.lock()? else {
+        bail!("{}: another satchel is running on this directory", dir.root().display());
+    };
+    log_to_stderr();
+    // The process default of rustls: LDK and mail clients of ours share it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = std::fs::remove_file(dir.ready());
+    let bound = bind(&config).await?;
+    let tls = tls::load(&config, &dir)?;
+    let house = command::closed(config, dir).await?;
+    check_epoch(&house).await?;
+
+    let (stop_tx, stop) = watch::channel(false);
+    let mut doors = JoinSet::new();
+    let mut workers = JoinSet::new();
+    let (shelf, sandbox, dns) = tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
+    let wallet = sandbox.wallet();
+    let public_url = match house.config.server.public_url.trim_end_matches('/') {
+        "" => format!("http://{}", SocketAddr::new(house.config.listen.address, bound.ports.web)),
+        url => url.to_owned(),
+    };
+    house.start(Running {
+        shelf,
+        wallet: Arc::clone(&wallet),
+        sandbox: Some(Arc::clone(&sandbox)),
+        authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
+        resolver: dns,
+        public_url,
+        ports: bound.ports,
+    });
+    open_books(&house).await?;
+    reconcile::reconcile(&house).await?;
+    keep_attachments(&house).await?;
+    first_account(&house).await?;
+    prove_invoice(&house).await?;
+
+    workers.spawn(pay::run(Arc::clone(&house), wallet, stop.clone()));
+    workers.spawn(work::run(Arc::clone(&house), stop.clone()));
+    workers.spawn(send::run(Arc::clone(&house), stop.clone()));
+    workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
+    let ports = bound.ports;
+    open_doors(&house, bound, tls, &stop, &mut doors)?;
+    doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
+
+    write_durably(&house.dir.ready(), serde_json::to_string(&ports)?.as_bytes())?;
+    greet(&house, ports)?;
+    signal().await?;
+
+    tracing::info!("stopping");
+    let _ = std::fs::remove_file(house.dir.ready());
+    let _ = stop_tx.send(true);
+    let _ = tokio::time::timeout(STOP_DEADLINE, async { while doors.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(STOP_DEADLINE, async { while workers.join_next().await.is_some() {} }).await;
+    let running = house.running()?;
+    if let Err(error) = sandbox.stop().await {
+        tracing::warn!(%error, "the Lightning nodes did not stop cleanly");
+    }
+    running.shelf.stop().await;
+    house.store.close().await;
+    let _ = std::fs::remove_file(house.dir.control());
+    Ok(())
+}
+
+/// Logs go to standard error: queue and gate ids, never an address, a subject or an invoice.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SATCHEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,satchel=info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn shelf(house: &House) -> anyhow::Result<Arc<dyn Shelf>> {
+    let settings = attachments::Settings::new(house.dir.ipfs());
+    Ok(Arc::new(attachments::IpfsShelf::start(settings).await.context("the IPFS node does not start")?))
+}
+
+async fn sandbox_of(house: &House) -> anyhow::Result<Arc<Sandbox>> {
+    let key = house.keys.bridge().subkey("lightning-seeds");
+    let started = Sandbox::start(&house.dir.lightning(), &key).await;
+    Ok(Arc::new(started.context("the sandbox's Lightning nodes do not start")?))
+}
+
+/// The configured resolver, or the sandbox's own zone for names under .test.
+async fn resolver(
+    house: &House,
+    stop: &watch::Receiver<bool>,
+    workers: &mut JoinSet<()>,
+) -> anyhow::Result<smtp::Resolver> {
+    if let Some(address) = house.config.dns.resolver {
+        return Ok(smtp::Resolver::new(smtp::DnsConfig::server(address))?);
+    }
+    let zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
+    let address = zone.addr();
+    let stop = stop.clone();
+    workers.spawn(async move { zone.run(stop).await });
+    Ok(smtp::Resolver::new(smtp::DnsConfig::server(address))?)
+}
+
+/// One epoch in our database and beside LDK's: an old copy of either forfeits channels (design section 4).
+async fn check_epoch(house: &House) -> anyhow::Result<()> {
+    let path = house.dir.lightning().join("epoch");
+    let ours = house.store.get_meta(EPOCH).await?;
+    let theirs = std::fs::read(&path).ok();
+    // Written to LDK's side first: a crash between leaves `theirs` one ahead, which is the next start's own doing.
+    let epoch = |bytes: &Option<Vec<u8>>| bytes.as_ref().and_then(|b| std::str::from_utf8(b).ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let (ours, theirs) = (epoch(&ours), epoch(&theirs));
+    if theirs != ours && theirs != ours + 1 {
+        bail!(
+            "the database (start {ours}) and {} (start {theirs}) are not of one time: one of them is an old copy. \
+             Starting would risk the channels. Put back the newer copy of both together; if the Lightning state is lost \
+             for good, move {} away and start with a fresh one",
+            path.display(),
+            house.dir.lightning().display()
+        );
+    }
+    let next = (ours + 1).to_string();
+    write_durably(&path, next.as_bytes())?;
+    house.store.set_meta(EPOCH, next.as_bytes()).await?;
+    Ok(())
+}
+
+/// The first entry of the ledger: what the operator put into the node.
+async fn open_books(house: &House) -> anyhow::Result<()> {
+    let running = house.running()?;
+    let balance = running.wallet.balance().await?;
+    let amount = balance.channel + balance.onchain + balance.closing;
+    let posting = store::Posting {
+        key: "opening".into(),
+        gate: None,
+        debits: vec![(store::Side::Node, amount)],
+        credits: vec![(store::Side::Operator, amount)],
+    };
+    // Posted once: the key is unique, and no door is open before.
+    house.store.post(posting, now_ms()).await?;
+    Ok(())
+}
+
+/// Pins come back from our own database; what crashed deliveries left is removed.
+async fn keep_attachments(house: &House) -> anyhow::Result<()> {
+    let shelf = &house.running()?.shelf;
+    let cids = house.store.cids().await?;
+    let missing = shelf.restore_pins(&cids).await?;
+    if !missing.is_empty() {
+        tracing::error!(count = missing.len(), "attachments are missing from the IPFS repository; restore it from the backup");
+    }
+    let keep: HashSet<String> = cids.into_iter().collect();
+    // No door is open yet: whatever nobody references now is an orphan.
+    let collected = shelf.collect(&keep, SystemTime::now()).await?;
+    if collected.removed > 0 {
+        tracing::info!(removed = collected.removed, "attachments of crashed deliveries were removed");
+    }
+    Ok(())
+}
+
+/// A fresh sandbox gets `alice`, an app password in run/first-login.txt, and a letter.
+async fn first_account(house: &Arc<House>) -> anyhow::Result<()> {
+    let address = format!("{FIRST_ACCOUNT}@{}", house.config.first_domain());
+    let path = house.dir.first_login();
+    if path.exists() {
+        return Ok(());
+    }
+    let account = match accounts::find(house, &address).await? {
+        Some(account) => account,
+        None if house.store.accounts().await?.is_empty() => {
+            accounts::create(house, &address, None, true).await?;
+            accounts::find(house, &address).await?.context("the account was created just now")?
+        }
+        None => return Ok(()),
+    };
+    if accounts::needs_secret(house, &account).await? {
+        return Ok(());
+    }
+    // A crash before the file is written only costs an unused wrap: the next start makes another.
+    let password = accounts::app_password(house, &account, "", "first login").await?;
+    welcome(house, &address).await?;
+    write_durably(&path, format!("{address}\n{}\n", password.reveal()).as_bytes())?;
+    Ok(())
+}
+
+async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
+    let running = house.running()?;
+    let smtp = SocketAddr::new(house.config.listen.address, running.ports.smtp);
+    let letter = letters::Welcome {
+        from: &house.bridge_address(),
+        to: address,
+        addresses: &[address],
+        sandbox: Some(letters::Try { smtp, public_url: &running.public_url }),
+        message_id: &crate::flow::ask::new_message_id(house),
+        now: now_ms(),
+    };
+    let delivery = crate::flow::submit::letter(house, address, &letter.render(), now_ms())
+        .await
+        .map_err(|refusal| anyhow::anyhow!(refusal.text))?;
+    let batch = store::Batch { deliveries: delivery.into_iter().collect(), ..store::Batch::default() };
+    house.store.commit(batch, now_ms()).await?;
+    Ok(())
+}
+
+/// Ready means that the wallet can issue an invoice.
+async fn prove_invoice(house: &House) -> anyhow::Result<()> {
+    let wallet = &house.running()?.wallet;
+    wallet.invoice(Msat(1000), "ready".into(), Duration::from_secs(60)).await.context("the wallet issues no invoice")?;
+    Ok(())
+}
+
+fn open_doors(
+    house: &Arc<House>,
+    bound: Bound,
+    tls: Arc<rustls::ServerConfig>,
+    stop: &watch::Receiver<bool>,
+    doors: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let spool = smtp::SpoolArea::open(house.dir.spool())?;
+    let host: Arc<dyn smtp::Host> = Arc::new(SmtpHost(Arc::clone(house)));
+    for (listener, kind, start) in [
+        (bound.smtp, smtp::Kind::Mx, smtp::TlsStart::StartTls),
+        (bound.submission, smtp::Kind::Submission, smtp::TlsStart::StartTls),
+        (bound.submissions, smtp::Kind::Submission, smtp::TlsStart::Implicit),
+    ] {
+        let mut config = smtp::ServerConfig::new(kind, &house.config.server.name).with_tls(Arc::clone(&tls), start);
+        config.message_bytes_max = u64::from(house.config.limits.message_mib) * 1024 * 1024;
+        config.connections_max = house.config.limits.smtp_connections;
+        let server = smtp::Server::from_listener(listener, config, Arc::clone(&host), spool.clone());
+        doors.spawn(server.run(stop.clone()));
+    }
+    let imap = imap::Server::new(imap::Config {
+        host: Arc::new(ImapHost(Arc::clone(house))),
+        store: Arc::clone(&house.store),
+        shelf: Arc::clone(&house.running()?.shelf),
+        tls: Some(tls),
+        connections_max: house.config.limits.imap_connections,
+        append_bytes_max: house.config.limits.message_mib * 1024 * 1024,
+    });
+    for (listener, start) in [(bound.imap, imap::TlsStart::StartTls), (bound.imaps, imap::TlsStart::Implicit)] {
+        let (imap, stop) = (imap.clone(), stop.clone());
+        doors.spawn(async move { imap.run(listener, start, stop).await });
+    }
+    let (web_host, stop) = (Arc::new(WebHost(Arc::clone(house))), stop.clone());
+    doors.spawn(async move {
+        if let Err(error) = web::serve(bound.web, web_host, stop).await {
+            tracing::error!(%error, "the web door closed");
+        }
+    });
+    Ok(())
+}
+
+/// What a person sees: where everything is and how to begin.
+fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
+    let running = house.running()?;
+    let address = house.config.listen.address;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Satchel {} for {}", env!("CARGO_PKG_VERSION"), house.config.server.domains.join(", "))?;
+    writeln!(out, "  data       {}", house.dir.root().display())?;
+    writeln!(out, "  SMTP       {address}:{} (mail comes in), {} and {} (mail clients send; STARTTLS, TLS)", ports.smtp, ports.submission, ports.submissions)?;
+    writeln!(out, "  IMAP       {address}:{} (STARTTLS), {} (TLS)", ports.imap, ports.imaps)?;
+    writeln!(out, "  web        {}", running.public_url)?;
+    writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?;
+    if let Ok(text) = std::fs::read_to_string(house.dir.first_login())
+        && let Some((user, password)) = text.trim_end().split_once('\n')
+    {
+        writeln!(out, "\nSet up a mail client with")?;
+        writeln!(out, "  user       {user}")?;
+        writeln!(out, "  password   {password}")?;
+        writeln!(out, "  servers    {address}, IMAP port {}, SMTP port {}; STARTTLS or none on this machine", ports.imap, ports.submission)?;
+    }
+    writeln!(out, "satchel is ready")?;
+    out.flush()?;
+    Ok(())
+}
+
+async fn signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
+
+/// The sandbox, where this server runs one.
+pub fn sandbox(house: &House) -> Result<&Arc<Sandbox>, NotRunning> {
+    house.running()?.sandbox.as_ref().ok_or(NotRunning)
+}
+
+/// The customer's side of a payment, in a word.
+pub fn payment_state(state: &CustomerPayment) -> &'static str {
+    match state {
+        CustomerPayment::Unknown => "unknown",
+        CustomerPayment::Locked => "locked",
+        CustomerPayment::Succeeded { .. } => "succeeded",
+        CustomerPayment::Failed { .. } => "failed",
+    }
+}
+
+/// The operator paid somebody from the node.
+pub async fn book_paid(house: &House, bolt11: &str, fee: Msat) -> anyhow::Result<()> {
+    let invoice = lightning::Invoice::parse(bolt11)?;
+    let posting = store::Posting {
+        key: format!("paid:{}", invoice.hash),
+        gate: None,
+        debits: vec![(store::Side::Operator, invoice.amount), (store::Side::Routing, fee)],
+        credits: vec![(store::Side::Node, invoice.amount + fee)],
+    };
+    house.store.post(posting, now_ms()).await?;
+    Ok(())
+}
