@@ -43,7 +43,7 @@ pub const STATEMENTS: usize = 256;
 /// Octets of WAL after which it is copied into the database beside the running writes.
 pub const WAL_COPY_BYTES: u64 = 16 << 20;
 /// Octets of WAL after which the writer itself stops to start it anew: bounds disk use and reading time.
-pub const WAL_RESTART_BYTES: u64 = 128 << 20;
+pub const WAL_RESTART_BYTES: u64 = 64 << 20;
 /// Milliseconds to wait for another connection's lock: only recovery and a restart of the WAL hold one.
 pub const LOCK_WAIT_MS: u64 = 5_000;
 /// Octets of a sealed content that are read on the caller's own thread; larger ones go to a blocking one.

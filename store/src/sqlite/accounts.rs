@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn address_hash(db: &Db<'_>, local: &str, domain: &str) -> Hash {
-    db.vault.hash(Of::Address, &[local.as_bytes(), domain.as_bytes()])
+    db.vault.hash(Of::Address, &[local.to_lowercase().as_bytes(), domain.to_lowercase().as_bytes()])
 }
 
 fn seal_address(db: &Db<'_>, local: &str, domain: &str) -> Vec<u8> {

@@ -6,8 +6,13 @@ use super::db::{Db, unknown};
 use super::vault::{Hash, Of};
 use crate::{AccountId, Contact, Result, Standing, StandingQuery, UnixMs};
 
+/// Callers speak in lower case; an address typed by hand may not be.
 fn author_hash(db: &Db<'_>, account: AccountId, author: &str) -> Hash {
-    db.vault.hash(Of::Contact, &[&account.0.to_be_bytes(), author.as_bytes()])
+    db.vault.hash(Of::Contact, &[&account.0.to_be_bytes(), author.to_lowercase().as_bytes()])
+}
+
+fn recipient_hash(db: &Db<'_>, account: AccountId, recipient: &str) -> Hash {
+    db.vault.hash(Of::Recipient, &[&account.0.to_be_bytes(), recipient.to_lowercase().as_bytes()])
 }
 
 fn evidence_hash(db: &Db<'_>, account: AccountId, evidence: &str) -> Hash {
@@ -31,7 +36,7 @@ pub(super) fn standing(db: Db<'_>, account: AccountId, query: &StandingQuery) ->
     let mut standing = Standing::default();
     if let Some(author) = &query.author {
         standing.relation = relation(&db, account, author)?;
-        let recipient = db.vault.hash(Of::Recipient, &[&account.0.to_be_bytes(), author.as_bytes()]);
+        let recipient = recipient_hash(&db, account, author);
         for id in &query.reply_to_ids {
             standing.replies |= db.exists(
                 "SELECT 1 FROM sent WHERE account = ?1 AND message_id_hash = ?2 AND recipient_hash = ?3",
@@ -126,7 +131,7 @@ pub(super) fn sent(db: &Db<'_>, account: AccountId, message_id: &str, recipients
     for recipient in recipients {
         db.run(
             "INSERT OR IGNORE INTO sent(account, message_id_hash, recipient_hash) VALUES (?1, ?2, ?3)",
-            (account.0, id, db.vault.hash(Of::Recipient, &[&account.0.to_be_bytes(), recipient.as_bytes()])),
+            (account.0, id, recipient_hash(db, account, recipient)),
         )?;
     }
     Ok(())

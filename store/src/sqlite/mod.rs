@@ -10,6 +10,9 @@
 //! Trash can be renamed, and keep their meaning under the new name; they cannot be deleted, because the server
 //! itself files into them. Renaming INBOX, which RFC 3501 §6.3.5 makes a mass move, is refused.
 //!
+//! Deleted rows are not overwritten (`secure_delete` is off): what lingers in free pages and in the WAL is
+//! ciphertext like everything else.
+//!
 //! A quote is refused ([`lnmp::CancelReason::Gone`]) while its mail does not lie in Unpaid: whoever put it to
 //! Junk or Trash, or expunged it, does not want it raised.
 

@@ -233,3 +233,125 @@ async fn a_watcher_that_slept_past_the_remembered_uids_compares_lists() {
     let latest = store.changes(alice, inbox, ModSeq(changes.highest_modseq.0 - 1)).await.unwrap();
     assert_eq!(latest.vanished, uids[2..3]);
 }
+
+/// Chance that is the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = open(&dir.path().join("store.sqlite"));
+    let store: Subject = sqlite.clone();
+    let alice = account(&store, "alice").await;
+    store.create_mailbox(alice, "Own", NOW).await.unwrap();
+    let folders = store.mailboxes(alice).await.unwrap();
+    let mut dice = Dice(2);
+    let (mut gates, mut hashes, mut now) = (Vec::new(), Vec::new(), NOW);
+    for step in 0..600_u64 {
+        now += 60_000;
+        let from = folders[dice.below(folders.len())].id;
+        let to = folders[dice.below(folders.len())].id;
+        let entries = store.open(alice, from, dice.below(4) == 0).await.unwrap().entries;
+        let some: Vec<_> = entries.iter().filter(|_| dice.below(3) == 0).map(|entry| entry.uid).collect();
+        match dice.below(10) {
+            0 => {
+                deliver(&store, mail(alice, Place::Inbox, "carol@shop.test")).await;
+            }
+            1 | 2 => {
+                let digest = Some([dice.below(8) as u8; 32]);
+                let delivery = crate::Delivery { content_digest: digest, ..priced(alice, "bob@shop.test") };
+                gates.extend(deliver(&store, delivery).await.gate);
+            }
+            3 => drop(store.copy(alice, from, &some, to, now).await.unwrap()),
+            4 => drop(store.move_entries(alice, from, &some, to, now).await.unwrap()),
+            5 => {
+                let change = crate::FlagChange {
+                    mailbox: from,
+                    uids: some,
+                    mode: [crate::FlagMode::Add, crate::FlagMode::Remove, crate::FlagMode::Replace][dice.below(3)],
+                    flags: crate::Flags([1, 8, 9, 4][dice.below(4)]),
+                    keywords: vec![["A", "$Accepted", "$Declined", "b"][dice.below(4)].into()],
+                    unchanged_since: None,
+                };
+                store.set_flags(alice, change, now).await.unwrap();
+            }
+            6 => drop(store.expunge(alice, from, None, now).await.unwrap()),
+            7 => {
+                if let Some(&gate) = gates.get(dice.below(gates.len().max(1))) {
+                    let preimage = lnmp::Preimage::new(ring_digest(step));
+                    let begun =
+                        store.begin_quote(gate, lnmp::Msat(100_000), lnmp::HoldKind::Htlc, &preimage, now + DAY, now);
+                    begun.await.unwrap();
+                    store.payment_held(incoming(preimage.hash(), [100, 1000][dice.below(2)]), now).await.unwrap();
+                    hashes.push(preimage.hash());
+                }
+            }
+            8 => {
+                crate::contract::append(&store, alice, Place::Archive, dice.below(8) as u8, now).await;
+            }
+            _ => {
+                for job in store.lease_jobs(now, 1, 100).await.unwrap() {
+                    match &job.kind {
+                        crate::JobKind::Grace(gate) => {
+                            store.decide(*gate, lnmp::Act::GraceOver { lies: None }, now).await.unwrap();
+                        }
+                        crate::JobKind::Demote(account, message) => {
+                            store.demote(*account, *message, now).await.unwrap();
+                        }
+                        crate::JobKind::Claim(_, hash) => {
+                            store.payment_settled(hash, lnmp::Msat(100_000), now).await.unwrap();
+                        }
+                        _ => {}
+                    }
+                    store.finish_job(job.id, Batch::default(), now).await.unwrap();
+                }
+                store.end_holds(now, HEIGHT, 12).await.unwrap();
+            }
+        }
+    }
+    let rotten = sqlite
+        .readers
+        .quick(|db| {
+            let queries = [
+                "SELECT COUNT(*) FROM mailbox m WHERE (messages, unseen, deleted, size, recent) IS NOT (SELECT COUNT(*),
+                 COALESCE(SUM(e.flags & 1 = 0), 0), COALESCE(SUM(e.flags & 8 <> 0), 0), COALESCE(SUM(e.size), 0),
+                 COALESCE(SUM(e.uid >= m.recent_from), 0) FROM entry e WHERE e.mailbox = m.id)",
+                "SELECT COUNT(*) FROM entry e JOIN mailbox m ON m.id = e.mailbox WHERE e.uid >= m.uid_next OR e.modseq > m.modseq",
+                "SELECT COUNT(*) FROM entry e JOIN message m ON m.id = e.message WHERE e.gate IS NOT m.gate",
+                // A content that nobody shows stays only while something is open.
+                "SELECT COUNT(*) FROM message m WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.message = m.id)
+                 AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.id = m.gate
+                 AND (g.state IN ('waiting', 'held', 'settling') OR g.armed_until IS NOT NULL))",
+                "SELECT COUNT(*) FROM content c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message)",
+                // Held means exactly one held quote, and only then.
+                "SELECT COUNT(*) FROM gate g WHERE (g.state IN ('held', 'settling'))
+                 IS NOT ((SELECT COUNT(*) FROM quote q WHERE q.gate = g.id AND q.state = 'held') = 1)",
+                "SELECT COUNT(*) FROM gate WHERE (state = 'held') IS NOT (hold_until IS NOT NULL) AND state <> 'settling'",
+                "SELECT COUNT(*) FROM gate WHERE (ended_at IS NULL) IS NOT (state IN ('waiting', 'held', 'settling'))",
+                "SELECT COALESCE(SUM(amount), 0) FROM ledger",
+                "SELECT COUNT(*) FROM vanished v JOIN entry e ON e.mailbox = v.mailbox AND e.uid = v.uid",
+            ];
+            queries.iter().map(|sql| Ok((*sql, db.value::<i64>(sql, ())?.unwrap()))).collect::<crate::Result<Vec<_>>>()
+        })
+        .await
+        .unwrap();
+    for (sql, count) in rotten {
+        assert_eq!(count, 0, "{sql}");
+    }
+    let settled = store.gates(crate::GateFilter::default()).await.unwrap();
+    let settled = settled.iter().filter(|gate| gate.state == lnmp::GateState::Settled).count();
+    assert!(settled > 3 && hashes.len() > 20, "the storm did not reach money: {settled} of {}", hashes.len());
+    assert_eq!(store.balances().await.unwrap().node, settled as i64 * 100_000);
+}
+
+/// Thirty-two octets that differ for each number.
+fn ring_digest(number: u64) -> [u8; 32] {
+    ring::digest::digest(&ring::digest::SHA256, &number.to_be_bytes()).as_ref().try_into().unwrap()
+}

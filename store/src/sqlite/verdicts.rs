@@ -169,15 +169,17 @@ pub(super) fn entry_gone(tx: &mut Tx<'_>, mail: Mail, now: UnixMs) -> Result<()>
     if !row.is_live() {
         return messages::delete(tx, mail.message);
     }
-    if row.message != mail.message {
-        // An appended copy: the original is what is kept.
-        return messages::delete(tx, mail.message);
-    }
-    if let Some(copy) = entries::of_gate(tx, gate)?.first() {
+    let copy = entries::of_gate(tx, gate)?.into_iter().next();
+    if let Some(copy) = &copy
+        && row.message == mail.message
+    {
         gates::set_message(tx, gate, copy.message)?;
-        return messages::delete(tx, mail.message);
     }
-    if row.state == GateState::Waiting {
+    if copy.is_some() || row.message != mail.message {
+        // Another copy shows it, or this was an appended one: the original is what is kept.
+        messages::delete(tx, mail.message)?;
+    }
+    if copy.is_none() && row.state == GateState::Waiting {
         jobs::push(tx, now + GRACE_MS, &JobKind::Grace(gate))?;
     }
     Ok(())
