@@ -1,1 +1,50 @@
-//! imap
+//! Speaks IMAP (RFC 3501) over mailboxes whose mail is sealed.
+//!
+//! Stands: a door. Shows and edits what [`store`] keeps, reads [`attachments`], lays out mails with [`converter`];
+//! asks the house, through [`Host`], who somebody is and to seal what a client appends. It knows no price and no
+//! payment: what moving or flagging a mail means is decided in the store's own transaction.
+//!
+//! ```text
+//!   socket ─▶ wire::Framer ─▶ command::parse ─▶ Command::run ─▶ store, shelf
+//!                                                    │
+//!   socket ◀── untagged data ◀── Selected::move_to ◀─┴─ rooms::MailboxRoom ◀── store.watch()
+//! ```
+//! Start at [`Server`], then `session.rs` (one dialogue) and `command/` (one file for each command). A mailbox as
+//! clients number it is a `Snapshot`, shared by all sessions in step; `Selected` is one session's view of it.
+//!
+//! Extensions: LITERAL+ (RFC 7888), SASL-IR (4959), ID (2971), ENABLE (5161), IDLE (2177), UIDPLUS (4315), MOVE
+//! (6851), UNSELECT (3691), NAMESPACE (2342), SPECIAL-USE (6154), CHILDREN (3348), LIST-EXTENDED (5258), LIST-STATUS
+//! (5819).
+//!
+//! Promises. Octets of a mail go out exactly as they came in. A literal is never half announced and half sent: when
+//! that cannot be kept, the connection closes. Message numbers change only where RFC 3501 §7.4.1 allows it. Nothing a
+//! client sends panics, or costs more memory than [`limits`] says. Every wait has an end, and every end is announced
+//! with BYE, if the socket lives.
+//! Absent on purpose: mechanisms that do not carry the password (they could unlock nothing), rewriting of messages,
+//! and decisions.
+//!
+//! ```no_run
+//! # async fn example(parts: imap::Parts, stopping: tokio::sync::watch::Receiver<bool>) -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:2143").await?;
+//! imap::Server::new(parts).serve(listener, imap::Security::StartTls, stopping).await;
+//! # Ok(()) }
+//! ```
+
+mod command;
+mod flags;
+pub mod host;
+mod io;
+pub mod limits;
+mod mail;
+mod name;
+mod reply;
+mod rooms;
+mod selected;
+pub mod server;
+mod session;
+mod snapshot;
+mod summaries;
+mod wire;
+
+pub use host::{Host, LoggedIn, Login, LoginRefusal, SealRefusal, Sealed};
+pub use server::{Parts, Security, Server, TlsSource};

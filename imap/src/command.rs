@@ -1,0 +1,253 @@
+//! Commands: one file each, holding its grammar, its checks and its effect.
+
+mod append;
+mod copy_move;
+mod expunge;
+mod fetch;
+mod idle;
+mod list;
+mod login;
+mod mailbox;
+mod misc;
+mod search;
+mod select;
+mod starttls;
+mod status;
+mod store_flags;
+
+pub(crate) use append::{Destination, destination};
+pub(crate) use misc::{Where, capabilities};
+
+use crate::reply::{Run, Tagged};
+use crate::selected::By;
+use crate::session::Session;
+use crate::wire::{Bad, Cursor, Parsed};
+
+/// A parsed command.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Capability,
+    Noop,
+    Check,
+    Logout,
+    Id,
+    Namespace,
+    Enable,
+    Starttls,
+    Login(login::Login),
+    Authenticate(login::Authenticate),
+    Select(select::Select),
+    Close,
+    Unselect,
+    Create(mailbox::Create),
+    Delete(mailbox::Delete),
+    Rename(mailbox::Rename),
+    Subscribe(mailbox::Subscribe),
+    List(list::List),
+    Lsub(list::Lsub),
+    Status(status::Status),
+    Append(append::Append),
+    Idle,
+    Expunge(expunge::Expunge),
+    Search(search::Search),
+    Fetch(fetch::Fetch),
+    Store(store_flags::StoreFlags),
+    CopyMove(copy_move::CopyMove),
+}
+
+/// In which state a command is allowed (RFC 3501 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Needs {
+    /// Any.
+    Nothing,
+    /// Before login only.
+    NoLogin,
+    /// After login.
+    Login,
+    /// With a mailbox.
+    Mailbox,
+}
+
+/// How the client is brought in step before a command's tagged answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Not at all.
+    None,
+    /// Without EXPUNGE.
+    Held,
+    /// With everything that was signalled.
+    Told,
+    /// With everything the store knows.
+    Asked,
+}
+
+/// The tag a line begins with; `None` when there is none.
+pub(crate) fn tag_of(line: &[u8]) -> Option<&str> {
+    let mut cursor = Cursor::new(line);
+    let tag = cursor.take_while(|octet| crate::wire::cursor::is_astring_char(octet) && octet != b'+');
+    let tag = std::str::from_utf8(tag).ok()?;
+    (!tag.is_empty() && tag.len() <= 256).then_some(tag)
+}
+
+/// Reads a command behind its tag.
+pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
+    let mut cursor = Cursor::new(line);
+    cursor.take_while(|octet| crate::wire::cursor::is_astring_char(octet) && octet != b'+');
+    cursor.expect(b' ', "Missing command")?;
+    let cursor = &mut cursor;
+    let name = cursor.atom("Missing command")?.to_ascii_uppercase();
+    let (by, name) = if name == "UID" {
+        cursor.space()?;
+        (By::Uid, cursor.atom("Missing UID command")?.to_ascii_uppercase())
+    } else {
+        (By::Number, name)
+    };
+    let command = match (by, name.as_str()) {
+        (_, "SEARCH") => Command::Search(search::Search::parse(cursor, by)?),
+        (_, "FETCH") => Command::Fetch(fetch::Fetch::parse(cursor, by)?),
+        (_, "STORE") => Command::Store(store_flags::StoreFlags::parse(cursor, by)?),
+        (_, "COPY") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Copy)?),
+        (_, "MOVE") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Move)?),
+        (_, "EXPUNGE") => Command::Expunge(expunge::Expunge::parse(cursor, by)?),
+        (By::Uid, _) => return Err(Bad(format!("Unknown command UID {name}").into())),
+        (By::Number, "CAPABILITY") => Command::Capability,
+        (By::Number, "NOOP") => Command::Noop,
+        (By::Number, "CHECK") => Command::Check,
+        (By::Number, "LOGOUT") => Command::Logout,
+        (By::Number, "ID") => misc::parse_id(cursor)?,
+        (By::Number, "NAMESPACE") => Command::Namespace,
+        (By::Number, "ENABLE") => misc::parse_enable(cursor)?,
+        (By::Number, "STARTTLS") => Command::Starttls,
+        (By::Number, "LOGIN") => Command::Login(login::Login::parse(cursor)?),
+        (By::Number, "AUTHENTICATE") => Command::Authenticate(login::Authenticate::parse(cursor)?),
+        (By::Number, "SELECT") => Command::Select(select::Select::parse(cursor, false)?),
+        (By::Number, "EXAMINE") => Command::Select(select::Select::parse(cursor, true)?),
+        (By::Number, "CLOSE") => Command::Close,
+        (By::Number, "UNSELECT") => Command::Unselect,
+        (By::Number, "CREATE") => Command::Create(mailbox::Create::parse(cursor)?),
+        (By::Number, "DELETE") => Command::Delete(mailbox::Delete::parse(cursor)?),
+        (By::Number, "RENAME") => Command::Rename(mailbox::Rename::parse(cursor)?),
+        (By::Number, "SUBSCRIBE") => Command::Subscribe(mailbox::Subscribe::parse(cursor, true)?),
+        (By::Number, "UNSUBSCRIBE") => Command::Subscribe(mailbox::Subscribe::parse(cursor, false)?),
+        (By::Number, "LIST") => Command::List(list::List::parse(cursor, list::Answer::List)?),
+        (By::Number, "XLIST") => Command::List(list::List::parse(cursor, list::Answer::Xlist)?),
+        (By::Number, "LSUB") => Command::Lsub(list::Lsub::parse(cursor)?),
+        (By::Number, "STATUS") => Command::Status(status::Status::parse(cursor)?),
+        (By::Number, "APPEND") => Command::Append(append::Append::parse(cursor)?),
+        (By::Number, "IDLE") => Command::Idle,
+        (By::Number, _) => return Err(Bad(format!("Unknown command {}", shown(&name)).into())),
+    };
+    cursor.end()?;
+    Ok(command)
+}
+
+/// A client's word, short enough to be repeated to it.
+fn shown(word: &str) -> &str {
+    // Atoms are ASCII: any cut falls between characters.
+    &word[..word.len().min(40)]
+}
+
+impl Command {
+    pub(crate) fn needs(&self) -> Needs {
+        match self {
+            Self::Capability | Self::Noop | Self::Logout | Self::Id => Needs::Nothing,
+            Self::Starttls | Self::Login(_) | Self::Authenticate(_) => Needs::NoLogin,
+            Self::Namespace
+            | Self::Enable
+            | Self::Select(_)
+            | Self::Create(_)
+            | Self::Delete(_)
+            | Self::Rename(_)
+            | Self::Subscribe(_)
+            | Self::List(_)
+            | Self::Lsub(_)
+            | Self::Status(_)
+            | Self::Append(_)
+            | Self::Idle => Needs::Login,
+            Self::Check
+            | Self::Close
+            | Self::Unselect
+            | Self::Expunge(_)
+            | Self::Search(_)
+            | Self::Fetch(_)
+            | Self::Store(_)
+            | Self::CopyMove(_) => Needs::Mailbox,
+        }
+    }
+
+    /// RFC 3501 §7.4.1 and §5.2.
+    pub(crate) fn step(&self) -> Step {
+        match self {
+            Self::Fetch(fetch::Fetch { by, .. })
+            | Self::Store(store_flags::StoreFlags { by, .. })
+            | Self::Search(search::Search { by, .. }) => match by {
+                By::Number => Step::Held,
+                By::Uid => Step::Told,
+            },
+            Self::Noop | Self::Check | Self::Append(_) | Self::CopyMove(_) | Self::Expunge(_) => Step::Asked,
+            Self::Capability
+            | Self::Id
+            | Self::Namespace
+            | Self::Enable
+            | Self::Create(_)
+            | Self::Delete(_)
+            | Self::Rename(_)
+            | Self::Subscribe(_)
+            | Self::List(_)
+            | Self::Lsub(_)
+            | Self::Status(_) => Step::Told,
+            Self::Idle
+            | Self::Logout
+            | Self::Starttls
+            | Self::Login(_)
+            | Self::Authenticate(_)
+            | Self::Select(_)
+            | Self::Close
+            | Self::Unselect => Step::None,
+        }
+    }
+
+    /// How UIDs are to be shown in what follows.
+    pub(crate) fn by(&self) -> By {
+        match self {
+            Self::Fetch(fetch::Fetch { by, .. })
+            | Self::Store(store_flags::StoreFlags { by, .. })
+            | Self::Search(search::Search { by, .. })
+            | Self::CopyMove(copy_move::CopyMove { by, .. }) => *by,
+            _ => By::Number,
+        }
+    }
+
+    /// Does it. Each future is boxed by itself, so that a session that waits is as small as its wait.
+    pub(crate) async fn run(self, session: &mut Session, tag: &str) -> Run {
+        match self {
+            Self::Capability => misc::capability(session),
+            Self::Noop => Ok(Tagged::ok("NOOP completed")),
+            Self::Check => Ok(Tagged::ok("CHECK completed")),
+            Self::Logout => misc::logout(session, tag),
+            Self::Id => misc::id(session),
+            Self::Namespace => misc::namespace(session),
+            Self::Enable => misc::enable(session),
+            Self::Starttls => Box::pin(starttls::run(session, tag)).await,
+            Self::Login(command) => Box::pin(command.run(session)).await,
+            Self::Authenticate(command) => Box::pin(command.run(session)).await,
+            Self::Select(command) => Box::pin(command.run(session)).await,
+            Self::Close => Box::pin(select::close(session)).await,
+            Self::Unselect => Box::pin(select::unselect(session)).await,
+            Self::Create(command) => Box::pin(command.run(session)).await,
+            Self::Delete(command) => Box::pin(command.run(session)).await,
+            Self::Rename(command) => Box::pin(command.run(session)).await,
+            Self::Subscribe(command) => Box::pin(command.run(session)).await,
+            Self::List(command) => Box::pin(command.run(session)).await,
+            Self::Lsub(command) => Box::pin(command.run(session)).await,
+            Self::Status(command) => Box::pin(command.run(session)).await,
+            Self::Append(command) => Box::pin(command.run(session)).await,
+            Self::Idle => Box::pin(idle::run(session)).await,
+            Self::Expunge(command) => Box::pin(command.run(session)).await,
+            Self::Search(command) => Box::pin(command.run(session)).await,
+            Self::Fetch(command) => Box::pin(command.run(session)).await,
+            Self::Store(command) => Box::pin(command.run(session)).await,
+            Self::CopyMove(command) => Box::pin(command.run(session)).await,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! COPY (RFC 3501 §6.4.7, COPYUID: RFC 4315 §3) and MOVE (RFC 6851).
+
+use store::Uid;
+
+use crate::limits::GONE_UIDS_MAX;
+use crate::name::MailboxName;
+use crate::reply::{Run, Tagged};
+use crate::selected::{By, Selected};
+use crate::session::Session;
+use crate::wire::sequence::write_set;
+use crate::wire::{Bad, Cursor, Parsed, SequenceSet, write};
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Copy,
+    Move,
+}
+
+/// COPY or MOVE.
+#[derive(Debug)]
+pub(crate) struct CopyMove {
+    kind: Kind,
+    pub(super) by: By,
+    set: SequenceSet,
+    mailbox: Vec<u8>,
+}
+
+/// UIDs that a set names and the view has, and single ones it had once: the server may have moved those (design
+/// section 3), and the store follows them.
+pub(super) fn with_gone(selected: &Selected, set: &SequenceSet, by: By) -> Option<Vec<Uid>> {
+    let indexes = selected.resolve(set, by)?;
+    let rows = &selected.snapshot.rows;
+    let mut uids: Vec<u32> = indexes.into_iter().map(|index| rows[index].uid).collect();
+    if by == By::Uid {
+        let known = uids.len();
+        for (low, high) in set.resolve(selected.snapshot.uid_max()) {
+            // A wide range means what is there; a narrow one was written by somebody who saw these.
+            if high - low < 16 && uids.len() - known < GONE_UIDS_MAX {
+                let was = |uid: &u32| *uid < selected.snapshot.uid_next && selected.snapshot.index_of(*uid).is_none();
+                uids.extend((low..=high).filter(was));
+            }
+        }
+        uids.sort_unstable();
+    }
+    Some(uids.into_iter().filter_map(Uid::new).collect())
+}
+
+impl CopyMove {
+    pub(super) fn parse(cursor: &mut Cursor<'_>, by: By, kind: Kind) -> Parsed<Self> {
+        cursor.space()?;
+        let set = SequenceSet::parse(cursor)?;
+        cursor.space()?;
+        Ok(Self { kind, by, set, mailbox: cursor.astring()?.into_owned() })
+    }
+
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let selected = match self.kind {
+            Kind::Copy => session.selected()?,
+            Kind::Move => session.writable()?,
+        };
+        let uids = with_gone(selected, &self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
+        let from = selected.mailbox;
+        let name = MailboxName::from_wire(&self.mailbox)?;
+        let to = session.existing(&name).await?.id;
+        let (account, now) = (session.account()?, (session.shared.now)());
+        let store = session.shared.store.clone();
+        if uids.is_empty() {
+            // Stalwart #1201 and others: messages that are gone are no error.
+            return Ok(Tagged::ok("No messages to copy"));
+        }
+        let copied = match self.kind {
+            Kind::Copy => store.copy(account, from, &uids, to, now).await?,
+            Kind::Move => store.move_entries(account, from, &uids, to, now).await?,
+        };
+        let mut code = Vec::new();
+        if !copied.pairs.is_empty() {
+            code.extend_from_slice(b"[COPYUID ");
+            write::number(&mut code, u64::from(copied.uid_validity.0.get()));
+            code.push(b' ');
+            write_set(&mut code, copied.pairs.iter().map(|(source, _)| source.get()));
+            code.push(b' ');
+            write_set(&mut code, copied.pairs.iter().map(|(_, target)| target.get()));
+            code.extend_from_slice(b"] ");
+        }
+        let code = String::from_utf8(code).unwrap_or_default();
+        match self.kind {
+            Kind::Copy => Ok(Tagged::ok(format!("{code}COPY completed"))),
+            Kind::Move => {
+                // RFC 6851 §4.3: before the EXPUNGEs, which come with bringing the client in step.
+                if !code.is_empty() {
+                    session.io.out.extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
+                }
+                Ok(Tagged::ok("MOVE completed"))
+            }
+        }
+    }
+}

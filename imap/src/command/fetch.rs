@@ -1,0 +1,395 @@
+//! FETCH (RFC 3501 §6.4.5): what is asked for, and how it is gathered and shown.
+
+mod item;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use converter::{Pick, SectionKind, Summary, header_fields};
+use store::{FlagChange, FlagMode, Flags, MessageId, Uid};
+
+use crate::command::fetch::item::{Item, Need, Section, SectionText};
+use crate::limits::SUMMARY_BATCH;
+use crate::mail::{Feed, Mail, MailError, read_one};
+use crate::reply::{End, Run, Stop, Tagged};
+use crate::selected::By;
+use crate::session::Session;
+use crate::snapshot::Row;
+use crate::wire::{Bad, Cursor, Parsed, SequenceSet, date, write};
+
+/// FETCH.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(super) by: By,
+    set: SequenceSet,
+    items: Vec<Item>,
+}
+
+/// What has been found out while answering.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// A message's content is not there any more.
+    gone: bool,
+    /// A message's attachment cannot be read.
+    unreadable: bool,
+}
+
+impl Fetch {
+    pub(super) fn parse(cursor: &mut Cursor<'_>, by: By) -> Parsed<Self> {
+        cursor.space()?;
+        let set = SequenceSet::parse(cursor)?;
+        cursor.space()?;
+        let mut items = item::parse_items(cursor)?;
+        // RFC 3501 §6.4.8: UID FETCH always answers with the UID.
+        if by == By::Uid && !items.contains(&Item::Uid) {
+            items.insert(0, Item::Uid);
+        }
+        Ok(Self { by, set, items })
+    }
+
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let selected = session.selected()?;
+        let indexes = selected.resolve(&self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
+        let newly_seen = self.set_seen(session, &indexes).await?;
+        let need = self.items.iter().map(Item::need).max().unwrap_or(Need::Row);
+        let mut outcome = Outcome::default();
+        match need {
+            Need::Row => self.answer_from_rows(session, &indexes, &newly_seen).await?,
+            Need::Summary => self.answer_from_summaries(session, &indexes, &newly_seen, &mut outcome).await?,
+            Need::Content => self.answer_from_contents(session, &indexes, &newly_seen, &mut outcome).await?,
+        }
+        Ok(match outcome {
+            Outcome { unreadable: true, .. } => Tagged::no("[UNAVAILABLE] Some attachments cannot be read now"),
+            // RFC 2180 §4.1.2
+            Outcome { gone: true, .. } => Tagged::no("[EXPUNGEISSUED] Some messages are gone"),
+            Outcome { .. } => Tagged::ok("FETCH completed"),
+        })
+    }
+
+    /// Sets `\Seen` where a body is read; returns the UIDs it was set on.
+    async fn set_seen(&self, session: &mut Session, indexes: &[usize]) -> Result<Vec<u32>, Stop> {
+        if !self.items.iter().any(Item::sets_seen) {
+            return Ok(Vec::new());
+        }
+        let selected = session.selected()?;
+        if selected.read_only {
+            return Ok(Vec::new());
+        }
+        let rows = &selected.snapshot.rows;
+        let unseen =
+            indexes.iter().map(|&index| &rows[index]).filter(|row| !row.flags.contains(Flags::SEEN) && !row.gone);
+        let uids: Vec<Uid> = unseen.filter_map(|row| Uid::new(row.uid)).collect();
+        if uids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let change = FlagChange {
+            mailbox: selected.mailbox,
+            uids,
+            mode: FlagMode::Add,
+            flags: Flags::SEEN,
+            keywords: Vec::new(),
+            unchanged_since: None,
+        };
+        let (account, now) = (session.account()?, (session.shared.now)());
+        match session.shared.store.clone().set_flags(account, change, now).await {
+            Ok(entries) => {
+                let Session { io, selected: Some(selected), .. } = session else { return Ok(Vec::new()) };
+                selected.update(&entries, &mut io.out);
+                Ok(entries.iter().map(|entry| entry.uid.get()).collect())
+            }
+            // Reading goes on when the disk is full.
+            Err(error) if error.is_temporary() => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn answer_from_rows(&self, session: &mut Session, indexes: &[usize], newly_seen: &[u32]) -> Result<(), Stop> {
+        for &index in indexes {
+            let Some(row) = self.begin(session, index)? else { continue };
+            for (at, item) in self.items.iter().enumerate() {
+                separate(session, at);
+                self.write_row_item(session, item, &row)?;
+            }
+            self.end(session, index, newly_seen)?;
+            session.io.relieve().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_from_summaries(
+        &self,
+        session: &mut Session,
+        indexes: &[usize],
+        newly_seen: &[u32],
+        outcome: &mut Outcome,
+    ) -> Result<(), Stop> {
+        for chunk in indexes.chunks(4 * SUMMARY_BATCH) {
+            let summaries = summaries(session, chunk).await?;
+            for (&index, summary) in chunk.iter().zip(summaries) {
+                let Some(summary) = summary else {
+                    outcome.gone = true;
+                    continue;
+                };
+                if summary.header_truncated && self.items.iter().any(Item::reads_header) {
+                    // The summary does not have all of a huge header.
+                    self.answer_from_contents(session, &[index], newly_seen, outcome).await?;
+                    continue;
+                }
+                let Some(row) = self.begin(session, index)? else { continue };
+                for (at, item) in self.items.iter().enumerate() {
+                    separate(session, at);
+                    if !self.write_summary_item(session, item, &summary) {
+                        self.write_row_item(session, item, &row)?;
+                    }
+                }
+                self.end(session, index, newly_seen)?;
+                session.io.relieve().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer_from_contents(
+        &self,
+        session: &mut Session,
+        indexes: &[usize],
+        newly_seen: &[u32],
+        outcome: &mut Outcome,
+    ) -> Result<(), Stop> {
+        let rows = &session.selected()?.snapshot.rows;
+        let messages: Vec<(MessageId, u64)> =
+            indexes.iter().map(|&index| (rows[index].message, rows[index].size)).collect();
+        if let [(id, _)] = messages[..] {
+            // One mail, perhaps the next piece of the one before.
+            let mail = match &session.kept {
+                Some((kept, mail)) if *kept == id => Some(mail.clone()),
+                _ => {
+                    let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
+                    let mail = read_one(&*session.shared.store, user.account, &user.opener, id).await?;
+                    if let Some(mail) = &mail {
+                        session.keep(id, mail);
+                    }
+                    mail
+                }
+            };
+            let mails = mail.map(|mail| (id, mail)).into_iter().collect();
+            return self.answer_from_batch(session, indexes, &mails, newly_seen, outcome).await;
+        }
+        let mut feed = {
+            let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
+            Feed::start(session.shared.store.clone(), user.account, user.opener.clone(), &messages)
+        };
+        while let Some(batch) = feed.next().await {
+            let (range, mails) = batch?;
+            self.answer_from_batch(session, &indexes[range], &mails, newly_seen, outcome).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_from_batch(
+        &self,
+        session: &mut Session,
+        indexes: &[usize],
+        mails: &HashMap<MessageId, Arc<Mail>>,
+        newly_seen: &[u32],
+        outcome: &mut Outcome,
+    ) -> Result<(), Stop> {
+        let summaries = if self.items.iter().any(Item::wants_summary) {
+            summaries(session, indexes).await?
+        } else {
+            vec![None; indexes.len()]
+        };
+        for (&index, summary) in indexes.iter().zip(summaries) {
+            let message = session.selected()?.snapshot.rows.get(index).map(|row| row.message);
+            let mail = message.and_then(|message| mails.get(&message));
+            let missing = summary.is_none() && self.items.iter().any(Item::wants_summary);
+            let Some(mail) = mail.filter(|_| !missing) else {
+                outcome.gone = true;
+                continue;
+            };
+            self.answer_from_content(session, index, mail, summary.as_deref(), newly_seen, outcome).await?;
+            session.io.relieve().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_from_content(
+        &self,
+        session: &mut Session,
+        index: usize,
+        mail: &Mail,
+        summary: Option<&Summary>,
+        newly_seen: &[u32],
+        outcome: &mut Outcome,
+    ) -> Result<(), Stop> {
+        let shelf = session.shared.shelf.clone();
+        let mut sections = Vec::new();
+        for item in &self.items {
+            let Item::Section(section) = item else { continue };
+            match self.section(&*shelf, mail, summary, section).await {
+                Ok(found) => sections.push(found),
+                Err(error) => {
+                    tracing::warn!(%error, "a section cannot be read");
+                    outcome.unreadable = true;
+                    return Ok(());
+                }
+            }
+        }
+        let Some(row) = self.begin(session, index)? else { return Ok(()) };
+        let mut sections = sections.into_iter();
+        for (at, item) in self.items.iter().enumerate() {
+            separate(session, at);
+            if let Item::Section(section) = item {
+                section.write_label(&mut session.io.out);
+                match sections.next() {
+                    Some(Found::Range(range)) => {
+                        write::literal_header(&mut session.io.out, range.end - range.start);
+                        if let Err(error) = mail.write(&*shelf, range, &mut session.io).await {
+                            // Fewer octets than the literal announces: only closing tells the client so.
+                            tracing::error!(%error, "a literal was broken off");
+                            return Err(End::Io(std::io::Error::other(error)).into());
+                        }
+                    }
+                    Some(Found::Octets(octets)) => write::literal(&mut session.io.out, &octets),
+                    Some(Found::Nothing) | None => session.io.out.extend_from_slice(b"NIL"),
+                }
+            } else if !summary.is_some_and(|summary| self.write_summary_item(session, item, summary)) {
+                self.write_row_item(session, item, &row)?;
+            }
+        }
+        self.end(session, index, newly_seen)
+    }
+
+    /// Where a section's octets are, partial applied.
+    async fn section(
+        &self,
+        shelf: &dyn attachments::Shelf,
+        mail: &Mail,
+        summary: Option<&Summary>,
+        section: &Section,
+    ) -> Result<Found, MailError> {
+        let kind = match &section.text {
+            SectionText::Whole => SectionKind::Whole,
+            SectionText::Header | SectionText::Fields { .. } => SectionKind::Header,
+            SectionText::Text => SectionKind::Text,
+            SectionText::Mime => SectionKind::Mime,
+        };
+        let range = match summary {
+            None if section.is_whole_mail() => Some(0..mail.layout.size()),
+            None => None,
+            Some(summary) => summary.section(&section.path, kind),
+        };
+        // A summary of another mail would be our bug; its ranges must not break the framing.
+        let Some(range) = range.filter(|range| range.start <= range.end && range.end <= mail.layout.size()) else {
+            return Ok(Found::Nothing);
+        };
+        if let SectionText::Fields { names, pick } = &section.text {
+            let end = range.end.min(range.start + item::HEADER_READ_BYTES_MAX);
+            let header = mail.read(shelf, range.start..end).await?;
+            let fields = header_fields(&header, names, *pick);
+            return Ok(Found::Octets(section.cut(&fields).to_vec()));
+        }
+        let range = section.cut_range(range);
+        mail.check(shelf, range.clone()).await?;
+        Ok(Found::Range(range))
+    }
+
+    /// `* n FETCH (`
+    fn begin(&self, session: &mut Session, index: usize) -> Result<Option<Row>, Stop> {
+        let Some(row) = session.selected()?.snapshot.rows.get(index).copied() else { return Ok(None) };
+        let out = &mut session.io.out;
+        out.extend_from_slice(b"* ");
+        write::number(out, index as u64 + 1);
+        out.extend_from_slice(b" FETCH (");
+        Ok(Some(row))
+    }
+
+    /// The flags where reading changed them (RFC 3501 §6.4.5), and the end.
+    fn end(&self, session: &mut Session, index: usize, newly_seen: &[u32]) -> Result<(), Stop> {
+        let Session { io, selected: Some(selected), .. } = session else { return Ok(()) };
+        let row = &selected.snapshot.rows[index];
+        if newly_seen.binary_search(&row.uid).is_ok() && !self.items.contains(&Item::Flags) {
+            io.out.push(b' ');
+            selected.write_flags_item(row, &mut io.out);
+        }
+        io.out.extend_from_slice(b")\r\n");
+        Ok(())
+    }
+
+    fn write_row_item(&self, session: &mut Session, item: &Item, row: &Row) -> Result<(), Stop> {
+        let Session { io, selected: Some(selected), .. } = session else { return Ok(()) };
+        let out = &mut io.out;
+        match item {
+            Item::Uid => {
+                out.extend_from_slice(b"UID ");
+                write::number(out, u64::from(row.uid));
+            }
+            Item::Flags => selected.write_flags_item(row, out),
+            Item::InternalDate => {
+                out.extend_from_slice(b"INTERNALDATE ");
+                date::write_date_time(out, row.internal_date);
+            }
+            Item::Size => {
+                out.extend_from_slice(b"RFC822.SIZE ");
+                write::number(out, row.size);
+            }
+            Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_) => {
+                // Written from summary or content, by whoever has it.
+                return Err(Tagged::no("[SERVERBUG] Item was not prepared").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it was one that the summary answers.
+    fn write_summary_item(&self, session: &mut Session, item: &Item, summary: &Summary) -> bool {
+        let out = &mut session.io.out;
+        let (name, octets) = match item {
+            Item::Envelope => (&b"ENVELOPE "[..], &summary.envelope),
+            Item::Body => (&b"BODY "[..], &summary.body),
+            Item::BodyStructure => (&b"BODYSTRUCTURE "[..], &summary.bodystructure),
+            Item::Section(section) if section.is_top_header() => {
+                section.write_label(out);
+                match &section.text {
+                    SectionText::Fields { names, pick } => {
+                        write::literal(out, section.cut(&header_fields(&summary.header, names, *pick)));
+                    }
+                    _ => write::literal(out, section.cut(&summary.header)),
+                }
+                return true;
+            }
+            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::Section(_) => return false,
+        };
+        out.extend_from_slice(name);
+        out.extend_from_slice(octets);
+        true
+    }
+}
+
+/// A section's octets.
+enum Found {
+    /// Of the mail.
+    Range(Range<u64>),
+    /// Made for the purpose.
+    Octets(Vec<u8>),
+    /// There is no such part.
+    Nothing,
+}
+
+fn separate(session: &mut Session, at: usize) {
+    if at > 0 {
+        session.io.out.push(b' ');
+    }
+}
+
+/// Summaries of messages by index.
+pub(super) async fn summaries(session: &Session, indexes: &[usize]) -> Result<Vec<Option<Arc<Summary>>>, Stop> {
+    let rows = &session.selected()?.snapshot.rows;
+    let ids: Vec<MessageId> = indexes.iter().map(|&index| rows[index].message).collect();
+    let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
+    user.room.summaries.get(&*session.shared.store, user.account, &user.opener, &ids).await
+}
+
+/// Named for [`item`], which reads them.
+type Fields = (Vec<Vec<u8>>, Pick);

@@ -1,0 +1,183 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
+
+use store::{Mailbox, StoreError};
+
+use crate::limits::MAILBOX_NAME_BYTES_MAX;
+use crate::name::{MailboxName, SEPARATOR, ancestors};
+use crate::reply::{Run, Stop, Tagged};
+use crate::session::Session;
+use crate::wire::{Cursor, Parsed};
+
+/// CREATE.
+#[derive(Debug)]
+pub(crate) struct Create {
+    mailbox: Vec<u8>,
+}
+
+/// DELETE.
+#[derive(Debug)]
+pub(crate) struct Delete {
+    mailbox: Vec<u8>,
+}
+
+/// RENAME.
+#[derive(Debug)]
+pub(crate) struct Rename {
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+/// SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    mailbox: Vec<u8>,
+    subscribed: bool,
+}
+
+impl Create {
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        cursor.space()?;
+        Ok(Self { mailbox: cursor.astring()?.into_owned() })
+    }
+
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let name = MailboxName::from_wire_to_create(&self.mailbox)?;
+        let (account, now) = (session.account()?, (session.shared.now)());
+        let store = session.shared.store.clone();
+        let mailboxes = store.mailboxes(account).await?;
+        if mailboxes.iter().any(|mailbox| mailbox.name == name.as_str()) {
+            return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
+        }
+        create_ancestors(session, name.as_str(), &mailboxes).await?;
+        store.create_mailbox(account, name.as_str(), now).await?;
+        Ok(Tagged::ok("CREATE completed"))
+    }
+}
+
+/// RFC 3501 §6.3.3: superior names that are needed are created too.
+async fn create_ancestors(session: &Session, name: &str, mailboxes: &[Mailbox]) -> Result<(), Stop> {
+    let (account, now) = (session.account()?, (session.shared.now)());
+    for above in ancestors(name) {
+        if mailboxes.iter().any(|mailbox| mailbox.name == above) {
+            continue;
+        }
+        match session.shared.store.create_mailbox(account, above, now).await {
+            // Another session was quicker.
+            Ok(_) | Err(StoreError::Exists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+impl Delete {
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        cursor.space()?;
+        Ok(Self { mailbox: cursor.astring()?.into_owned() })
+    }
+
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let name = MailboxName::from_wire(&self.mailbox)?;
+        if name.is_inbox() {
+            return Ok(Tagged::no("[CANNOT] INBOX cannot be deleted"));
+        }
+        let (account, now) = (session.account()?, (session.shared.now)());
+        let shared = session.shared.clone();
+        let mailboxes = shared.store.mailboxes(account).await?;
+        let Some(mailbox) = mailboxes.iter().find(|mailbox| mailbox.name == name.as_str()) else {
+            let below = format!("{}{SEPARATOR}", name.as_str());
+            let is_parent = mailboxes.iter().any(|mailbox| mailbox.name.starts_with(&below));
+            return Ok(Tagged::no(if is_parent {
+                "[HASCHILDREN] Only mailboxes below this name exist"
+            } else {
+                "[NONEXISTENT] No such mailbox"
+            }));
+        };
+        // Children stay; LIST then shows the name as \NoSelect (RFC 3501 §6.3.4).
+        let unreferenced = shared.store.delete_mailbox(account, mailbox.id, now).await?;
+        if session.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id) {
+            session.selected = None;
+        }
+        for cid in unreferenced {
+            if let Err(error) = shared.shelf.remove(&cid).await {
+                // It becomes an orphan, which the house collects.
+                tracing::warn!(%error, "an attachment of a deleted mailbox stays for the collector");
+            }
+        }
+        Ok(Tagged::ok("DELETE completed"))
+    }
+}
+
+impl Rename {
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        cursor.space()?;
+        let from = cursor.astring()?.into_owned();
+        cursor.space()?;
+        Ok(Self { from, to: cursor.astring()?.into_owned() })
+    }
+
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let from = MailboxName::from_wire(&self.from)?;
+        let to = MailboxName::from_wire_to_create(&self.to)?.into_string();
+        let account = session.account()?;
+        let store = session.shared.store.clone();
+        let mailboxes = store.mailboxes(account).await?;
+        let below = |name: &str| format!("{name}{SEPARATOR}");
+        if mailboxes.iter().any(|mailbox| mailbox.name == to || mailbox.name.starts_with(&below(&to))) {
+            return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
+        }
+        if from.is_inbox() {
+            return rename_inbox(session, &to, &mailboxes).await;
+        }
+        let from = from.into_string();
+        if to.starts_with(&below(&from)) {
+            return Ok(Tagged::no("[CANNOT] A mailbox cannot move below itself"));
+        }
+        // The mailbox itself first: when it may not be renamed, nothing has happened.
+        let mut moved: Vec<&Mailbox> =
+            mailboxes.iter().filter(|m| m.name == from || m.name.starts_with(&below(&from))).collect();
+        moved.sort_by_key(|mailbox| mailbox.name.len());
+        if moved.is_empty() {
+            return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
+        }
+        if moved.iter().any(|mailbox| mailbox.name.len() - from.len() + to.len() > MAILBOX_NAME_BYTES_MAX) {
+            return Ok(Tagged::no("[CANNOT] Mailbox name is too long"));
+        }
+        create_ancestors(session, &to, &mailboxes).await?;
+        for mailbox in moved {
+            store.rename_mailbox(account, mailbox.id, &format!("{to}{}", &mailbox.name[from.len()..])).await?;
+        }
+        Ok(Tagged::ok("RENAME completed"))
+    }
+}
+
+/// RFC 3501 §6.3.5: the messages move to a new mailbox, INBOX stays and is empty; mailboxes below it stay too.
+async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Run {
+    let (account, now) = (session.account()?, (session.shared.now)());
+    let store = &session.shared.store;
+    let Some(inbox) = mailboxes.iter().find(|mailbox| mailbox.name == "INBOX") else {
+        return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
+    };
+    create_ancestors(session, to, mailboxes).await?;
+    let target = store.create_mailbox(account, to, now).await?;
+    let view = store.open(account, inbox.id, false).await?;
+    let uids: Vec<_> = view.entries.iter().map(|entry| entry.uid).collect();
+    if !uids.is_empty() {
+        store.move_entries(account, inbox.id, &uids, target.id, now).await?;
+    }
+    Ok(Tagged::ok("RENAME completed"))
+}
+
+impl Subscribe {
+    pub(super) fn parse(cursor: &mut Cursor<'_>, subscribed: bool) -> Parsed<Self> {
+        cursor.space()?;
+        Ok(Self { mailbox: cursor.astring()?.into_owned(), subscribed })
+    }
+
+    /// A name without a mailbox can be subscribed: RFC 3501 §6.3.6 leaves it open, and clients restore lists.
+    pub(super) async fn run(self, session: &mut Session) -> Run {
+        let name = MailboxName::from_wire_to_create(&self.mailbox)?;
+        session.shared.store.subscribe(session.account()?, name.as_str(), self.subscribed).await?;
+        Ok(Tagged::ok(if self.subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
+    }
+}

@@ -1,0 +1,89 @@
+//! CAPABILITY, NOOP, CHECK, LOGOUT (RFC 3501 §6.1), ID (RFC 2971), NAMESPACE (RFC 2342), ENABLE (RFC 5161).
+
+use crate::command::Command;
+use crate::limits::ID_PARAMETERS_MAX;
+use crate::reply::{End, Run, Tagged};
+use crate::session::Session;
+use crate::wire::{Bad, Cursor, Parsed};
+
+/// What a dialogue's capabilities depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Where {
+    pub(crate) logged_in: bool,
+    pub(crate) starttls: bool,
+    pub(crate) may_log_in: bool,
+}
+
+/// The capability list.
+pub(crate) fn capabilities(place: Where) -> &'static str {
+    match place {
+        // LIST-EXTENDED because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
+        Where { logged_in: true, .. } => {
+            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE UIDPLUS MOVE UNSELECT NAMESPACE SPECIAL-USE CHILDREN \
+             LIST-EXTENDED LIST-STATUS"
+        }
+        Where { starttls: true, may_log_in: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=PLAIN",
+        Where { starttls: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
+        Where { may_log_in: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN",
+        Where { .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE LOGINDISABLED",
+    }
+}
+
+pub(super) fn capability(session: &mut Session) -> Run {
+    let line = format!("* CAPABILITY {}\r\n", capabilities(session.place()));
+    session.io.out.extend_from_slice(line.as_bytes());
+    Ok(Tagged::ok("CAPABILITY completed"))
+}
+
+pub(super) fn logout(session: &mut Session, tag: &str) -> Run {
+    let lines = format!("* BYE Logging out\r\n{tag} OK LOGOUT completed\r\n");
+    session.io.out.extend_from_slice(lines.as_bytes());
+    Err(End::LoggedOut.into())
+}
+
+/// `NIL`, or a list of pairs. What a client says of itself is not kept.
+pub(super) fn parse_id(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    if cursor.is_at_end() {
+        return Ok(Command::Id);
+    }
+    cursor.space()?;
+    if !cursor.take_word("NIL") {
+        let mut count = 0_usize;
+        cursor.list(2 * ID_PARAMETERS_MAX, "Too many ID parameters", |cursor| {
+            count += 1;
+            if count % 2 == 1 { cursor.string().map(Some) } else { cursor.nstring() }
+        })?;
+        if count % 2 == 1 {
+            return Err(Bad::new("ID parameters come in pairs"));
+        }
+    }
+    Ok(Command::Id)
+}
+
+pub(super) fn id(session: &mut Session) -> Run {
+    let line = concat!("* ID (\"name\" \"Satchel\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")\r\n");
+    session.io.out.extend_from_slice(line.as_bytes());
+    Ok(Tagged::ok("ID completed"))
+}
+
+pub(super) fn namespace(session: &mut Session) -> Run {
+    session.io.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    Ok(Tagged::ok("NAMESPACE completed"))
+}
+
+pub(super) fn parse_enable(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    cursor.space()?;
+    loop {
+        cursor.atom("Expected a capability")?;
+        if cursor.is_at_end() {
+            return Ok(Command::Enable);
+        }
+        cursor.space()?;
+    }
+}
+
+/// RFC 5161 §3.1: what cannot be enabled is passed over. Nothing here changes the protocol yet.
+pub(super) fn enable(session: &mut Session) -> Run {
+    session.io.out.extend_from_slice(b"* ENABLED\r\n");
+    Ok(Tagged::ok("ENABLE completed"))
+}

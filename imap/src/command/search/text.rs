@@ -1,0 +1,270 @@
+//! What SEARCH looks for, and the texts it looks in: decoded, without case.
+
+use attachments::Shelf;
+use converter::{PartKind, Summary, fields};
+use mail_parser::HeaderValue;
+use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
+use mail_parser::parsers::MessageStream;
+
+use crate::limits::SEARCH_TEXT_BYTES_MAX;
+use crate::mail::{Mail, MailError};
+
+/// A string to be found anywhere, without case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needle {
+    /// In lower case.
+    text: String,
+}
+
+impl Needle {
+    /// Octets of the command: UTF-8, of which US-ASCII is a part.
+    pub(super) fn new(octets: &[u8]) -> Self {
+        Self { text: String::from_utf8_lossy(octets).to_lowercase() }
+    }
+
+    fn is_in_text(&self, text: &str) -> bool {
+        if self.text.is_ascii() && is_in_octets(self.text.as_bytes(), text.as_bytes()) {
+            return true;
+        }
+        // Lower case can make ASCII of what was none (the Kelvin sign), so only this settles it.
+        !text.is_ascii() && text.to_lowercase().contains(&self.text)
+    }
+
+    /// Looks into a field's value: unfolded, encoded words decoded.
+    pub(super) fn is_in_header(&self, value: &[u8]) -> bool {
+        let plain = value.is_ascii() && !value.contains(&b'\n') && memchr::memmem::find(value, b"=?").is_none();
+        if plain {
+            return self.text.is_ascii() && is_in_octets(self.text.as_bytes(), value);
+        }
+        let line = [value, b"\r\n"].concat();
+        let decoded = MessageStream::new(&line).parse_unstructured();
+        // Addresses are searched as written too: their comments and quotes may hide from the decoder.
+        matches!(decoded, HeaderValue::Text(text) if self.is_in_text(&text)) || self.is_in_text(&unfolded(value))
+    }
+}
+
+/// RFC 5322 §2.2.3: the line ending before white space goes.
+fn unfolded(value: &[u8]) -> String {
+    let octets: Vec<u8> = value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// Whether `needle`, in lower case, is in `text`, ASCII letters of any case.
+fn is_in_octets(needle: &[u8], text: &[u8]) -> bool {
+    let Some((&first, rest)) = needle.split_first() else { return true };
+    let Some(last) = text.len().checked_sub(needle.len()) else { return false };
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), &text[..=last])
+        .any(|at| text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest))
+}
+
+/// A leaf's octets and how they are written.
+#[derive(Debug)]
+struct Leaf {
+    octets: Vec<u8>,
+    encoding: TransferEncoding,
+    charset: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TransferEncoding {
+    None,
+    Base64,
+    QuotedPrintable,
+}
+
+/// The texts of one mail.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// The mail's own header.
+    header: Vec<u8>,
+    /// Headers of parts.
+    part_headers: Vec<Vec<u8>>,
+    /// Headers of mails inside.
+    inner_headers: Vec<Vec<u8>>,
+    leaves: Vec<Leaf>,
+}
+
+/// Reads what can be searched: headers, and leaves of type text.
+pub(super) async fn texts_of(mail: &Mail, summary: &Summary, shelf: &dyn Shelf) -> Result<Texts, MailError> {
+    let mut left = SEARCH_TEXT_BYTES_MAX;
+    let mut texts =
+        Texts { header: Vec::new(), part_headers: Vec::new(), inner_headers: Vec::new(), leaves: Vec::new() };
+    for (at, part) in summary.parts.iter().enumerate() {
+        let mut range = part.header.clone();
+        range.end = range.end.min(range.start.saturating_add(left));
+        let header = mail.read(shelf, range).await?;
+        left = left.saturating_sub(header.len() as u64);
+        if part.kind == PartKind::Leaf
+            && let Some((encoding, charset)) = text_type(&header)
+        {
+            let mut range = part.body.clone();
+            range.end = range.end.min(range.start.saturating_add(left));
+            let octets = mail.read(shelf, range).await?;
+            left = left.saturating_sub(octets.len() as u64);
+            texts.leaves.push(Leaf { octets, encoding, charset });
+        }
+        let inside = at > 0 && summary.parts[at - 1].kind == PartKind::Message;
+        match at {
+            0 => texts.header = header,
+            _ if inside => texts.inner_headers.push(header),
+            _ => texts.part_headers.push(header),
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(texts)
+}
+
+/// How a leaf is encoded, if it is text (RFC 2045 §5.2: without a type it is).
+fn text_type(header: &[u8]) -> Option<(TransferEncoding, Option<String>)> {
+    let (mut encoding, mut charset) = (TransferEncoding::None, None);
+    for field in fields(header) {
+        if field.is("Content-Transfer-Encoding") {
+            let value = field.value.trim_ascii();
+            if value.eq_ignore_ascii_case(b"base64") {
+                encoding = TransferEncoding::Base64;
+            } else if value.eq_ignore_ascii_case(b"quoted-printable") {
+                encoding = TransferEncoding::QuotedPrintable;
+            }
+        } else if field.is("Content-Type") {
+            let line = [field.value, b"\r\n"].concat();
+            if let HeaderValue::ContentType(content_type) = MessageStream::new(&line).parse_content_type() {
+                if !content_type.ctype().eq_ignore_ascii_case("text") {
+                    return None;
+                }
+                charset = content_type.attribute("charset").map(str::to_owned);
+            }
+        }
+    }
+    Some((encoding, charset))
+}
+
+impl Leaf {
+    fn has(&self, needle: &Needle) -> bool {
+        let decoded;
+        let octets = match self.encoding {
+            TransferEncoding::None => self.octets.as_slice(),
+            TransferEncoding::Base64 => {
+                decoded = base64_decode(&self.octets);
+                decoded.as_deref().unwrap_or(&self.octets)
+            }
+            TransferEncoding::QuotedPrintable => {
+                decoded = quoted_printable_decode(&self.octets);
+                decoded.as_deref().unwrap_or(&self.octets)
+            }
+        };
+        if octets.is_ascii() && !self.is_seven_bit_coded() {
+            return needle.text.is_ascii() && is_in_octets(needle.text.as_bytes(), octets);
+        }
+        let decoder = self.charset.as_deref().and_then(|charset| charset_decoder(charset.as_bytes()));
+        let text = match decoder {
+            Some(decode) => decode(octets).into(),
+            None => String::from_utf8_lossy(octets),
+        };
+        needle.is_in_text(&text)
+    }
+
+    /// Whether ASCII octets may stand for something else.
+    fn is_seven_bit_coded(&self) -> bool {
+        self.charset.as_deref().is_some_and(|charset| {
+            let charset = charset.to_ascii_lowercase();
+            charset.starts_with("iso-2022")
+                || charset.starts_with("utf-7")
+                || charset.starts_with("utf-16")
+                || charset.starts_with("hz")
+        })
+    }
+}
+
+impl Texts {
+    /// BODY: what is below the header (of mails inside, the header too).
+    pub(super) fn body_has(&self, needle: &Needle) -> bool {
+        self.leaves.iter().any(|leaf| leaf.has(needle))
+            || self.inner_headers.iter().any(|header| any_field(header, needle))
+    }
+
+    /// TEXT: everything.
+    pub(super) fn text_has(&self, needle: &Needle) -> bool {
+        any_field(&self.header, needle)
+            || self.body_has(needle)
+            || self.part_headers.iter().any(|header| any_field(header, needle))
+    }
+
+    /// HEADER, where the summary has not all of it.
+    pub(super) fn header_has(&self, name: &str, needle: &Needle) -> bool {
+        fields(&self.header).any(|field| field.is(name) && needle.is_in_header(field.value))
+    }
+}
+
+/// Looks into names and values.
+fn any_field(header: &[u8], needle: &Needle) -> bool {
+    fields(header).any(|field| {
+        needle.is_in_header(field.value)
+            || needle.text.is_ascii() && is_in_octets(needle.text.as_bytes(), &unfolded(field.raw).into_bytes())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attachments::memory::MemoryShelf;
+    use converter::Layout;
+    use lnmp::Content;
+
+    async fn texts(message: &[u8]) -> Texts {
+        let content = Content { skeleton: message.to_vec(), ..Content::default() };
+        let layout = Layout::new(&content).unwrap();
+        texts_of(&Mail { content, layout }, &Summary::of(message), &MemoryShelf::new()).await.unwrap()
+    }
+
+    #[test]
+    fn needles_are_found_in_any_case() {
+        for (needle, text, expected) in [
+            ("abc", "xxABcx", true),
+            ("", "", true),
+            ("abcd", "abc", false),
+            ("ÜB", "über", true),
+            ("k", "\u{212a}", true),
+            ("aab", "aaab", true),
+        ] {
+            assert_eq!(Needle::new(needle.as_bytes()).is_in_text(text), expected, "{needle} in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_are_decoded_before_they_are_searched() {
+        let message = b"Subject: outer\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\
+            Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nR3LDvMOfZQ==\r\n--b\r\n\
+            Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncaf=E9 long=\r\nword\r\n--b\r\n\
+            Content-Type: application/pdf; name=secret.pdf\r\n\r\nbinary\r\n--b\r\n\
+            Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nletter\r\n--b--\r\n";
+        let texts = texts(message).await;
+        for (needle, body, text) in [
+            ("GRÜSSE", false, false),
+            ("grüße", true, true),
+            ("CAFÉ", true, true),
+            ("longword", true, true),
+            ("inner", true, true),
+            ("letter", true, true),
+            ("binary", false, false),
+            ("outer", false, true),
+            ("secret.pdf", false, true),
+            ("preamble", false, false),
+        ] {
+            let needle_ = Needle::new(needle.as_bytes());
+            assert_eq!((texts.body_has(&needle_), texts.text_has(&needle_)), (body, text), "{needle}");
+        }
+    }
+
+    #[test]
+    fn folded_and_encoded_headers_are_read() {
+        let has = |needle: &str, value: &str| Needle::new(needle.as_bytes()).is_in_header(value.as_bytes());
+        assert!(has("hello beautiful", " hello\r\n beautiful world"));
+        assert!(has("ä", " =?iso-8859-1?q?=C4?="));
+        assert!(has("group", " Group: a@b,\r\n c@d;"));
+        assert!(!has("zz", " =?utf-8?b?!!?="));
+    }
+}

@@ -1,0 +1,111 @@
+//! Every bound of this crate, with its source and reason.
+
+use std::time::Duration;
+
+/// Octets of a command without its literals. RFC 9051 §4 and RFC 7162 §4 ask for 8192 and more; Dovecot takes
+/// 64 KiB, which clients with long UID lists rely on.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Octets of one literal, and of all literals of a command together, that are not an APPEND's message.
+pub const LITERAL_BYTES_MAX: usize = 64 * 1024;
+/// Octets of a command's literals before login: a name and a password.
+pub const LITERAL_BEFORE_LOGIN_BYTES_MAX: usize = 4 * 1024;
+/// Octets of an APPENDed message. At least what SMTP accepts, so that every mail can be copied back.
+pub const APPEND_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Octets of APPENDed messages in memory over all sessions. A session waits its turn for a larger share.
+pub const APPEND_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+/// How long an APPEND waits for memory before it is put off.
+pub const APPEND_MEMORY_WAIT: Duration = Duration::from_secs(20);
+/// Octets of a refused non-synchronising literal that are read and thrown away to stay in step; beyond it the
+/// connection is closed.
+pub const SKIP_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Octets of an over-long line that are thrown away in search of its end; beyond it the connection is closed.
+pub const LINE_SKIP_BYTES_MAX: usize = 1024 * 1024;
+/// Literals in one command: an APPEND has two, a SEARCH with HEADER two for each key.
+pub const LITERALS_MAX: usize = 256;
+
+/// Ranges in a sequence set: what fits a line, and what one command may make us resolve.
+pub const SEQUENCE_RANGES_MAX: usize = 20_000;
+/// UIDs of a command that are not in the session's view and are still asked of the store: they may have been moved
+/// by the server (design section 3). Clients name such mails one by one.
+pub const GONE_UIDS_MAX: usize = 1000;
+/// Depth of parentheses, NOT and OR in SEARCH. The evaluation recurses this deep.
+pub const SEARCH_DEPTH_MAX: usize = 32;
+/// Keys in one SEARCH.
+pub const SEARCH_KEYS_MAX: usize = 1000;
+/// Items in one FETCH.
+pub const FETCH_ITEMS_MAX: usize = 100;
+/// Field names in one HEADER.FIELDS. Outlook asks for about 12, Thunderbird for 25.
+pub const HEADER_FIELDS_MAX: usize = 200;
+/// Numbers in a part path: the depth converter reads MIME to, and more.
+pub const PART_DEPTH_MAX: usize = 100;
+/// Flags in one command.
+pub const FLAGS_MAX: usize = 64;
+/// Octets of one keyword.
+pub const KEYWORD_BYTES_MAX: usize = 255;
+/// Keywords a mailbox's FLAGS response names; each may be set for as long as it is used at all.
+pub const KEYWORDS_ANNOUNCED_MAX: usize = 500;
+/// Octets of a mailbox name in UTF-8; the store's own limit is 1024.
+pub const MAILBOX_NAME_BYTES_MAX: usize = 1000;
+/// Levels of a mailbox name.
+pub const MAILBOX_LEVELS_MAX: usize = 32;
+/// Patterns in one extended LIST.
+pub const LIST_PATTERNS_MAX: usize = 50;
+/// Wildcards in one pattern: matching costs at most pattern × name.
+pub const LIST_WILDCARDS_MAX: usize = 20;
+/// Parameters of ID (RFC 2971 §3.3 allows 30).
+pub const ID_PARAMETERS_MAX: usize = 30;
+
+/// Wrong commands in a row before the connection is closed. Dovecot's number.
+pub const BAD_COMMANDS_MAX: u32 = 20;
+/// Failed logins on one connection before it is closed. The house throttles accounts; this ends dumb guessing.
+pub const LOGIN_FAILURES_MAX: u32 = 5;
+/// Connections served at once; each costs up to 40 KiB while idle.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How long a connection may stay without a login.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a TLS handshake may take.
+pub const TLS_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
+/// Silence after which a session is ended (RFC 3501 §5.4: at least 30 minutes), in IDLE too.
+pub const AUTOLOGOUT: Duration = Duration::from_secs(31 * 60);
+/// How long the rest of a begun command may take to arrive, counted from its last octet.
+pub const COMMAND_STALL: Duration = Duration::from_secs(5 * 60);
+/// How long a client may refuse to take our output.
+pub const WRITE_STALL: Duration = Duration::from_secs(5 * 60);
+/// How often IDLE says something, so that middle boxes keep the connection (Dovecot's two minutes).
+pub const IDLE_KEEPALIVE: Duration = Duration::from_secs(120);
+/// How long sessions get to say BYE when the server stops.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+/// The delay before a failed login is answered: slows guessing on one connection, and no client notices.
+pub const LOGIN_FAILURE_DELAY: Duration = Duration::from_millis(300);
+
+/// Output that is gathered before it is written to the socket.
+pub const OUTPUT_FLUSH_BYTES: usize = 128 * 1024;
+/// Buffers above this size are given back when a session waits.
+pub const BUFFER_KEEP_BYTES: usize = 4 * 1024;
+/// Octets read from the socket at once while a command is awaited.
+pub const READ_BYTES: usize = 4 * 1024;
+/// Octets read from the socket at once within a large literal.
+pub const READ_LITERAL_BYTES: usize = 64 * 1024;
+/// Octets of an attachment read, decrypted and encoded at once.
+pub const ATTACHMENT_PIECE_BYTES: u64 = 768 * 1024;
+
+/// Messages whose summaries are read from the store in one call.
+pub const SUMMARY_BATCH: usize = 512;
+/// Octets of decoded summaries kept for one account, while it has a session: 6000 mails are about 12 MiB.
+pub const SUMMARY_CACHE_BYTES: usize = 48 * 1024 * 1024;
+/// Messages whose contents are read from the store in one call.
+pub const CONTENT_BATCH: usize = 256;
+/// Octets of contents (by RFC822.SIZE) read in one call; a larger message goes alone.
+pub const CONTENT_BATCH_BYTES: u64 = 1024 * 1024;
+/// Octets of the last opened content a session keeps, for clients that fetch a mail in pieces.
+pub const CONTENT_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// Octets of a message's text that SEARCH BODY and TEXT look into; what follows is not searched.
+pub const SEARCH_TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The oldest INTERNALDATE shown: Apple Mail fails on dates before 1982 (mail.md quirk 17). 1982-01-01 UTC.
+pub const INTERNAL_DATE_MIN_MS: i64 = 378_691_200_000;
+
+const _: () = assert!(LITERAL_BYTES_MAX <= APPEND_BYTES_MAX, "the largest literal is an APPEND's");
+const _: () = assert!(APPEND_BYTES_MAX <= APPEND_BYTES_IN_FLIGHT_MAX, "one APPEND always finds room");
+const _: () = assert!(READ_BYTES <= BUFFER_KEEP_BYTES, "an idle session keeps one read buffer");

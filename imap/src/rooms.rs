@@ -1,0 +1,263 @@
+//! What sessions of this process share: one room for each account and mailbox that somebody is in.
+//!
+//! A room exists while a session holds it. The registry hands every change of the store to the one room it
+//! concerns, so that a thousand sessions elsewhere sleep on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use store::{AccountId, Change, MailboxId, ModSeq, Store};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use crate::snapshot::Snapshot;
+use crate::summaries::SummaryCache;
+
+type MailboxKey = (AccountId, MailboxId);
+
+/// The registry of rooms.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    accounts: Mutex<HashMap<AccountId, Weak<AccountRoom>>>,
+    mailboxes: Mutex<HashMap<MailboxKey, Weak<MailboxRoom>>>,
+}
+
+/// What the sessions of one account share.
+#[derive(Debug)]
+pub(crate) struct AccountRoom {
+    account: AccountId,
+    rooms: Weak<Rooms>,
+    /// Opened summaries; gone with the last session, as the key is.
+    pub(crate) summaries: SummaryCache,
+}
+
+/// What the sessions in one mailbox share.
+#[derive(Debug)]
+pub(crate) struct MailboxRoom {
+    key: MailboxKey,
+    rooms: Weak<Rooms>,
+    signal: watch::Sender<Signal>,
+    /// The newest snapshot somebody holds. Held over the store's answer, so that one session asks for all.
+    latest: tokio::sync::Mutex<Weak<Snapshot>>,
+    /// UIDs up to here were `\Recent` to some session already; the store hears of it when that session leaves.
+    claimed: AtomicU32,
+}
+
+/// What is known of a mailbox's state without asking the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Signal {
+    /// It has come at least this far.
+    pub(crate) modseq: u64,
+    /// How often changes were missed: whenever this differs, ask.
+    pub(crate) missed: u64,
+}
+
+/// When to ask the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// When a signal says that there is something new.
+    WhenSignalled,
+    /// In any case: NOOP and CHECK promise the newest state.
+    Always,
+}
+
+impl Rooms {
+    /// Follows the store's changes until it closes.
+    pub(crate) async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
+        let mut changes = store.watch();
+        loop {
+            match changes.recv().await {
+                Ok(change) => self.changed(change),
+                Err(RecvError::Lagged(_)) => self.missed(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Wakes the room a change concerns.
+    pub(crate) fn changed(&self, change: Change) {
+        let Some(mailbox) = change.mailbox else { return };
+        let room = lock(&self.mailboxes).get(&(change.account, mailbox)).and_then(Weak::upgrade);
+        if let Some(room) = room {
+            room.advance(change.modseq);
+        }
+    }
+
+    /// Makes every session ask the store.
+    fn missed(&self) {
+        let rooms: Vec<_> = lock(&self.mailboxes).values().filter_map(Weak::upgrade).collect();
+        for room in rooms {
+            room.signal.send_modify(|signal| signal.missed += 1);
+        }
+    }
+
+    pub(crate) fn account(self: &Arc<Self>, account: AccountId) -> Arc<AccountRoom> {
+        let mut accounts = lock(&self.accounts);
+        if let Some(room) = accounts.get(&account).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(AccountRoom { account, rooms: Arc::downgrade(self), summaries: SummaryCache::default() });
+        accounts.insert(account, Arc::downgrade(&room));
+        room
+    }
+
+    pub(crate) fn mailbox(self: &Arc<Self>, account: AccountId, mailbox: MailboxId) -> Arc<MailboxRoom> {
+        let key = (account, mailbox);
+        let mut mailboxes = lock(&self.mailboxes);
+        if let Some(room) = mailboxes.get(&key).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(MailboxRoom {
+            key,
+            rooms: Arc::downgrade(self),
+            signal: watch::Sender::new(Signal::default()),
+            latest: tokio::sync::Mutex::default(),
+            claimed: AtomicU32::new(0),
+        });
+        mailboxes.insert(key, Arc::downgrade(&room));
+        room
+    }
+
+    /// UIDs up to which `\Recent` was given away in a room that is in use.
+    pub(crate) fn claimed(&self, account: AccountId, mailbox: MailboxId) -> u32 {
+        let room = lock(&self.mailboxes).get(&(account, mailbox)).and_then(Weak::upgrade);
+        room.map_or(0, |room| room.claimed())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code under these locks can leave a map half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for AccountRoom {
+    fn drop(&mut self) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            let mut accounts = lock(&rooms.accounts);
+            // Another room may have taken the place between the last release and now.
+            if accounts.get(&self.account).is_some_and(|room| room.strong_count() == 0) {
+                accounts.remove(&self.account);
+            }
+        }
+    }
+}
+
+impl Drop for MailboxRoom {
+    fn drop(&mut self) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            let mut mailboxes = lock(&rooms.mailboxes);
+            if mailboxes.get(&self.key).is_some_and(|room| room.strong_count() == 0) {
+                mailboxes.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl MailboxRoom {
+    /// Says that the mailbox has come at least to `modseq`.
+    pub(crate) fn advance(&self, modseq: ModSeq) {
+        self.signal.send_if_modified(|signal| {
+            let news = modseq.0 > signal.modseq;
+            signal.modseq = signal.modseq.max(modseq.0);
+            news
+        });
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Signal> {
+        self.signal.subscribe()
+    }
+
+    pub(crate) fn signal(&self) -> Signal {
+        *self.signal.borrow()
+    }
+
+    pub(crate) fn claimed(&self) -> u32 {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Claims `\Recent` of all UIDs up to `uid`; returns up to where they were claimed before.
+    pub(crate) fn claim(&self, uid: u32) -> u32 {
+        self.claimed.fetch_max(uid, Ordering::Relaxed)
+    }
+
+    /// The newest snapshot: somebody's, or made from the store's changes since `mine`.
+    pub(crate) async fn refresh(
+        &self,
+        store: &dyn Store,
+        mine: &Arc<Snapshot>,
+        seen: &mut Signal,
+        ask: Ask,
+    ) -> store::Result<Arc<Snapshot>> {
+        let signal = self.signal();
+        let missed = signal.missed != seen.missed;
+        if ask == Ask::WhenSignalled && !missed && signal.modseq <= mine.modseq.0 {
+            return Ok(mine.clone());
+        }
+        let mut latest = self.latest.lock().await;
+        let base = latest.upgrade().filter(|latest| latest.modseq > mine.modseq).unwrap_or_else(|| mine.clone());
+        if ask == Ask::WhenSignalled && !missed && signal.modseq <= base.modseq.0 {
+            return Ok(base);
+        }
+        let (account, mailbox) = self.key;
+        let changes = store.changes(account, mailbox, base.modseq).await?;
+        *seen = signal;
+        if changes.changed.is_empty() && changes.vanished.is_empty() && changes.highest_modseq <= base.modseq {
+            return Ok(base);
+        }
+        let next = Arc::new(base.after(&changes));
+        *latest = Arc::downgrade(&next);
+        Ok(next)
+    }
+
+    /// The state SELECT read: others in step may share it.
+    pub(crate) async fn share(&self, mine: Snapshot) -> Arc<Snapshot> {
+        let mut latest = self.latest.lock().await;
+        if let Some(theirs) = latest.upgrade()
+            && theirs.modseq == mine.modseq
+            && theirs.rows.len() == mine.rows.len()
+        {
+            return theirs;
+        }
+        let newer = latest.upgrade().is_some_and(|theirs| theirs.modseq > mine.modseq);
+        let mine = Arc::new(mine);
+        if !newer {
+            *latest = Arc::downgrade(&mine);
+        }
+        mine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::tests::snapshot;
+
+    #[tokio::test]
+    async fn rooms_are_shared_and_end_with_the_last_session() {
+        let rooms = Arc::new(Rooms::default());
+        let (account, mailbox) = (AccountId(1), MailboxId(2));
+        let room = rooms.mailbox(account, mailbox);
+        assert!(Arc::ptr_eq(&room, &rooms.mailbox(account, mailbox)));
+        let mut signal = room.subscribe();
+        rooms.changed(Change { account, mailbox: Some(mailbox), modseq: ModSeq(7) });
+        assert!(signal.has_changed().unwrap());
+        assert_eq!(signal.borrow_and_update().modseq, 7);
+        assert_eq!((room.claim(5), room.claim(3), rooms.claimed(account, mailbox)), (0, 5, 5));
+        drop(room);
+        assert!(lock(&rooms.mailboxes).is_empty());
+        drop(rooms.account(account));
+        assert!(lock(&rooms.accounts).is_empty());
+    }
+
+    #[tokio::test]
+    async fn sessions_in_step_hold_one_snapshot() {
+        let rooms = Arc::new(Rooms::default());
+        let room = rooms.mailbox(AccountId(1), MailboxId(2));
+        let first = room.share(snapshot(3, &[])).await;
+        assert!(Arc::ptr_eq(&first, &room.share(snapshot(3, &[])).await));
+        let newer = room.share(snapshot(4, &[])).await;
+        assert!(Arc::ptr_eq(&newer, &room.share(snapshot(4, &[])).await));
+        assert!(!Arc::ptr_eq(&newer, &room.share(snapshot(3, &[])).await));
+    }
+}

@@ -1,0 +1,374 @@
+//! The selected mailbox as one session sees it, and the untagged responses that bring the client in step.
+
+use std::sync::Arc;
+
+use lnmp::Place;
+use store::{Entry, MailboxId, UidValidity, View};
+
+use crate::flags;
+use crate::limits::KEYWORDS_ANNOUNCED_MAX;
+use crate::rooms::{MailboxRoom, Signal};
+use crate::snapshot::{Row, Snapshot};
+use crate::wire::{SequenceSet, write};
+
+/// Whether EXPUNGE may be told now (RFC 3501 §7.4.1: not while FETCH, STORE or SEARCH is answered).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expunges {
+    Told,
+    Held,
+}
+
+/// Whether a command and its responses speak of UIDs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Number,
+    Uid,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) room: Arc<MailboxRoom>,
+    pub(crate) mailbox: MailboxId,
+    pub(crate) place: Place,
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) read_only: bool,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// What the last refresh knew.
+    pub(crate) seen: Signal,
+    /// Whether `\Recent` was claimed here of messages that arrived later; told to the store on leaving.
+    pub(crate) claimed: bool,
+    /// UIDs that are `\Recent` to this session, as ranges in order.
+    recent: Vec<(u32, u32)>,
+    /// Keywords the client was told of.
+    announced: Vec<Arc<str>>,
+    /// Messages that are gone and not told yet.
+    gone: usize,
+}
+
+impl Selected {
+    /// Enters a mailbox whose `view` was read after `room` began to listen.
+    pub(crate) async fn enter(room: Arc<MailboxRoom>, view: View, seen: Signal, read_only: bool) -> Self {
+        let snapshot = Snapshot::of_view(&view);
+        let last = snapshot.uid_next.saturating_sub(1);
+        let before = if read_only { room.claimed() } else { room.claim(last) };
+        let recent = match view.recent_from {
+            Some(from) if from.get().max(before + 1) <= last => vec![(from.get().max(before + 1), last)],
+            _ => Vec::new(),
+        };
+        Self {
+            mailbox: view.mailbox.id,
+            place: view.mailbox.place,
+            uid_validity: view.mailbox.uid_validity,
+            read_only,
+            snapshot: room.share(snapshot).await,
+            room,
+            seen,
+            claimed: false,
+            recent,
+            announced: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    pub(crate) fn is_recent(&self, uid: u32) -> bool {
+        let at = self.recent.partition_point(|&(_, last)| last < uid);
+        self.recent.get(at).is_some_and(|&(first, _)| first <= uid)
+    }
+
+    fn recent_count(&self) -> usize {
+        let rows = &self.snapshot.rows;
+        let count = |&(first, last): &(u32, u32)| {
+            rows.partition_point(|row| row.uid <= last) - rows.partition_point(|row| row.uid < first)
+        };
+        self.recent.iter().map(count).sum()
+    }
+
+    /// FLAGS, PERMANENTFLAGS, EXISTS, RECENT, UNSEEN, UIDVALIDITY, UIDNEXT (RFC 3501 §6.3.1).
+    pub(crate) fn announce(&mut self, out: &mut Vec<u8>) {
+        self.announced = self.snapshot.words().iter().take(KEYWORDS_ANNOUNCED_MAX).cloned().collect();
+        self.write_flags(out);
+        write_count(out, self.snapshot.rows.len(), "EXISTS");
+        write_count(out, self.recent_count(), "RECENT");
+        if let Some(first) = self.snapshot.rows.iter().position(|row| !row.flags.contains(store::Flags::SEEN)) {
+            out.extend_from_slice(b"* OK [UNSEEN ");
+            write::number(out, first as u64 + 1);
+            out.extend_from_slice(b"] First unseen\r\n");
+        }
+        out.extend_from_slice(b"* OK [UIDVALIDITY ");
+        write::number(out, u64::from(self.uid_validity.0.get()));
+        out.extend_from_slice(b"] UIDs valid\r\n* OK [UIDNEXT ");
+        write::number(out, u64::from(self.snapshot.uid_next));
+        out.extend_from_slice(b"] Predicted next UID\r\n");
+    }
+
+    fn write_flags(&self, out: &mut Vec<u8>) {
+        let mut names = flags::SYSTEM.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
+        for word in &self.announced {
+            names.push(' ');
+            names.push_str(word);
+        }
+        out.extend_from_slice(format!("* FLAGS ({names})\r\n").as_bytes());
+        let line = if self.read_only {
+            "* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n".to_owned()
+        } else {
+            format!("* OK [PERMANENTFLAGS ({names} \\*)] Flags permitted\r\n")
+        };
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    /// Names keywords that came into use, before a FETCH shows one.
+    fn announce_words(&mut self, out: &mut Vec<u8>) {
+        let before = self.announced.len();
+        for word in self.snapshot.words() {
+            if self.announced.len() >= KEYWORDS_ANNOUNCED_MAX {
+                break;
+            }
+            if !self.announced.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+                self.announced.push(word.clone());
+            }
+        }
+        if self.announced.len() > before {
+            self.write_flags(out);
+        }
+    }
+
+    /// Goes from the state the client knows to `next`, and says what changed.
+    pub(crate) fn move_to(&mut self, next: Arc<Snapshot>, expunges: Expunges, by: By, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(&next, &self.snapshot) && (self.gone == 0 || expunges == Expunges::Held) {
+            return;
+        }
+        let before = self.snapshot.clone();
+        let mut next = next;
+        if next.rows.iter().any(|row| row.gone) {
+            // Only our own state has such rows; the client is about to hear of them, or has to keep them below.
+            Arc::make_mut(&mut next).rows.retain(|row| !row.gone);
+        }
+        let (mut vanished, mut changed) = (Vec::new(), Vec::new());
+        let mut old = before.rows.iter().enumerate().peekable();
+        let mut first_new = None;
+        for (at, row) in next.rows.iter().enumerate() {
+            while let Some((number, _)) = old.next_if(|(_, old)| old.uid < row.uid) {
+                vanished.push(number);
+            }
+            match old.next_if(|(_, old)| old.uid == row.uid) {
+                Some((_, old)) => {
+                    let differs = || old.flags != row.flags || before.keywords(old) != next.keywords(row);
+                    if old.modseq != row.modseq && differs() {
+                        changed.push(row.uid);
+                    }
+                }
+                None if first_new.is_none() => first_new = Some(at),
+                None => {}
+            }
+        }
+        vanished.extend(old.map(|(number, _)| number));
+        let new_uids = first_new.map(|at| (next.rows[at].uid, next.uid_max()));
+        match expunges {
+            Expunges::Told => {
+                // From the end, so that each number still means what the client thinks.
+                for number in vanished.iter().rev() {
+                    write_count(out, number + 1, "EXPUNGE");
+                }
+                self.gone = 0;
+            }
+            Expunges::Held => {
+                if !vanished.is_empty() {
+                    let kept = Arc::make_mut(&mut next);
+                    for &number in &vanished {
+                        kept.keep_gone(&before, before.rows[number]);
+                    }
+                }
+                self.gone = vanished.len();
+            }
+        }
+        self.snapshot = next;
+        if let Some((first, last)) = new_uids {
+            self.take_recent(first, last);
+            write_count(out, self.snapshot.rows.len(), "EXISTS");
+            write_count(out, self.recent_count(), "RECENT");
+        }
+        self.announce_words(out);
+        for uid in changed {
+            if let Some(index) = self.snapshot.index_of(uid) {
+                self.write_flags_of(index, by, out);
+            }
+        }
+    }
+
+    fn take_recent(&mut self, first: u32, last: u32) {
+        let before = if self.read_only {
+            self.room.claimed()
+        } else {
+            self.claimed = true;
+            self.room.claim(last)
+        };
+        let first = first.max(before.saturating_add(1));
+        if first <= last {
+            self.recent.push((first, last));
+        }
+    }
+
+    /// Takes over what the store says of some entries; returns the indexes of those known here.
+    pub(crate) fn update(&mut self, entries: &[Entry], out: &mut Vec<u8>) -> Vec<usize> {
+        let mut indexes = Vec::with_capacity(entries.len());
+        if !entries.is_empty() {
+            let snapshot = Arc::make_mut(&mut self.snapshot);
+            for entry in entries {
+                if let Some(index) = snapshot.index_of(entry.uid.get()) {
+                    snapshot.update(index, entry);
+                    indexes.push(index);
+                }
+            }
+            self.announce_words(out);
+        }
+        indexes
+    }
+
+    /// `* n FETCH (FLAGS (…))`, with the UID where the command speaks of UIDs (RFC 3501 §6.4.8).
+    pub(crate) fn write_flags_of(&self, index: usize, by: By, out: &mut Vec<u8>) {
+        let row = &self.snapshot.rows[index];
+        out.extend_from_slice(b"* ");
+        write::number(out, index as u64 + 1);
+        out.extend_from_slice(b" FETCH (");
+        if by == By::Uid {
+            out.extend_from_slice(b"UID ");
+            write::number(out, u64::from(row.uid));
+            out.push(b' ');
+        }
+        self.write_flags_item(row, out);
+        out.extend_from_slice(b")\r\n");
+    }
+
+    /// `FLAGS (…)`
+    pub(crate) fn write_flags_item(&self, row: &Row, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"FLAGS (");
+        flags::write(out, row.flags, self.snapshot.keywords(row), self.is_recent(row.uid));
+        out.push(b')');
+    }
+
+    /// The messages a set names, as indexes in order; `None` when it names a message number that does not exist
+    /// (RFC 3501 §9: an error; UIDs that do not exist are not).
+    pub(crate) fn resolve(&self, set: &SequenceSet, by: By) -> Option<Vec<usize>> {
+        let rows = &self.snapshot.rows;
+        match by {
+            By::Uid => {
+                let mut indexes = Vec::new();
+                for (low, high) in set.resolve(self.snapshot.uid_max()) {
+                    let from = rows.partition_point(|row| row.uid < low);
+                    let to = rows.partition_point(|row| row.uid <= high);
+                    indexes.extend(from..to);
+                }
+                Some(indexes)
+            }
+            By::Number => {
+                let count = self.snapshot.count();
+                if count == 0 {
+                    // `1:*` in an empty mailbox means nothing rather than an error: clients ask so.
+                    return (set.has_star() && set.largest_number() <= 1).then(Vec::new);
+                }
+                if set.largest_number() > count {
+                    return None;
+                }
+                let ranges = set.resolve(count);
+                Some(ranges.into_iter().flat_map(|(low, high)| low as usize - 1..high as usize).collect())
+            }
+        }
+    }
+}
+
+fn write_count(out: &mut Vec<u8>, count: usize, what: &str) {
+    out.extend_from_slice(b"* ");
+    write::number(out, count as u64);
+    out.push(b' ');
+    out.extend_from_slice(what.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::Rooms;
+    use crate::snapshot::tests::{changes, entry, snapshot};
+    use crate::wire::Cursor;
+    use store::{AccountId, Flags};
+
+    fn selected(snapshot: Snapshot) -> Selected {
+        Selected {
+            room: Arc::new(Rooms::default()).mailbox(AccountId(1), MailboxId(1)),
+            mailbox: MailboxId(1),
+            place: Place::Inbox,
+            uid_validity: UidValidity(1.try_into().unwrap()),
+            read_only: false,
+            snapshot: Arc::new(snapshot),
+            seen: Signal::default(),
+            claimed: false,
+            recent: Vec::new(),
+            announced: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    fn moved(selected: &mut Selected, next: Snapshot, expunges: Expunges) -> String {
+        let mut out = Vec::new();
+        selected.move_to(Arc::new(next), expunges, By::Number, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn three() -> Snapshot {
+        snapshot(3, &[entry(1, Flags::NONE, &[], 1), entry(2, Flags::NONE, &[], 2), entry(4, Flags::NONE, &[], 3)])
+    }
+
+    #[test]
+    fn changes_are_told_expunges_first_then_exists_then_flags() {
+        let mut selected = selected(three());
+        let next =
+            three().after(&changes(9, &[entry(2, Flags::SEEN, &["$a"], 5), entry(7, Flags::NONE, &[], 6)], &[1, 4]));
+        assert_eq!(
+            moved(&mut selected, next, Expunges::Told),
+            "* 3 EXPUNGE\r\n* 1 EXPUNGE\r\n* 2 EXISTS\r\n* 1 RECENT\r\n\
+             * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $a)\r\n\
+             * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $a \\*)] Flags permitted\r\n\
+             * 1 FETCH (FLAGS (\\Seen $a))\r\n"
+        );
+    }
+
+    #[test]
+    fn held_expunges_keep_numbers_and_are_told_later() {
+        let mut selected = selected(three());
+        let next = three().after(&changes(9, &[entry(7, Flags::NONE, &[], 6)], &[2]));
+        assert_eq!(moved(&mut selected, next.clone(), Expunges::Held), "* 4 EXISTS\r\n* 1 RECENT\r\n");
+        assert_eq!(selected.snapshot.rows[2].uid, 4);
+        let same = selected.snapshot.clone();
+        let mut out = Vec::new();
+        selected.move_to(same.clone(), Expunges::Held, By::Number, &mut out);
+        assert!(out.is_empty());
+        selected.move_to(same, Expunges::Told, By::Number, &mut out);
+        assert_eq!(out, b"* 2 EXPUNGE\r\n");
+        assert_eq!(selected.snapshot.count(), 3);
+        assert_eq!(moved(&mut selected, next, Expunges::Told), "");
+    }
+
+    #[test]
+    fn only_the_first_session_told_sees_recent() {
+        let mut first = selected(three());
+        let mut second = Selected { room: first.room.clone(), ..selected(three()) };
+        let next = three().after(&changes(9, &[entry(7, Flags::NONE, &[], 6)], &[]));
+        assert_eq!(moved(&mut first, next.clone(), Expunges::Told), "* 4 EXISTS\r\n* 1 RECENT\r\n");
+        assert_eq!(moved(&mut second, next, Expunges::Told), "* 4 EXISTS\r\n* 0 RECENT\r\n");
+        assert!(first.is_recent(7) && !second.is_recent(7) && !first.is_recent(4));
+    }
+
+    #[test]
+    fn sets_name_numbers_that_exist_and_any_uids() {
+        let selected = selected(three());
+        let resolve =
+            |text: &str, by| selected.resolve(&SequenceSet::parse(&mut Cursor::new(text.as_bytes())).unwrap(), by);
+        assert_eq!(resolve("1:*", By::Number), Some(vec![0, 1, 2]));
+        assert_eq!(resolve("4", By::Number), None);
+        assert_eq!(resolve("2:4", By::Uid), Some(vec![1, 2]));
+        assert_eq!(resolve("9:*", By::Uid), Some(vec![2]));
+        assert_eq!(resolve("3,9", By::Uid), Some(vec![]));
+        assert_eq!(resolve("3:1", By::Number), Some(vec![0, 1, 2]));
+    }
+}

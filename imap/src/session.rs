@@ -1,0 +1,426 @@
+//! One connection's dialogue: commands in order, each answered before the next is looked at (RFC 3501 §5.5).
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use store::{AccountId, Store, UnixMs};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroize as _;
+
+use crate::command::{self, Command, Destination, Needs, Step, Where};
+use crate::host::{Host, LoggedIn};
+use crate::io::Connection;
+use crate::limits::{
+    APPEND_BYTES_MAX, APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, CONTENT_KEPT_BYTES,
+    LITERAL_BEFORE_LOGIN_BYTES_MAX, LITERAL_BYTES_MAX, LOGIN_DEADLINE, SKIP_BYTES_MAX,
+};
+use crate::mail::Mail;
+use crate::reply::{End, Status, Stop, Tagged};
+use crate::rooms::{AccountRoom, Ask, Rooms};
+use crate::selected::{By, Expunges, Selected};
+use crate::wire::{Frame, LiteralHeader};
+
+/// What every session of a server shares.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shelf: Arc<dyn attachments::Shelf>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) now: fn() -> UnixMs,
+    /// KiB that APPENDed messages may still take in memory.
+    pub(crate) append_memory: Arc<Semaphore>,
+}
+
+/// Whom a session talks to, and how.
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    pub(crate) secure: bool,
+    /// What STARTTLS offers now.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+/// Somebody logged in.
+pub(crate) struct User {
+    pub(crate) account: AccountId,
+    pub(crate) opener: Arc<lnmp::Opener>,
+    pub(crate) room: Arc<AccountRoom>,
+    revoked: Option<watch::Receiver<bool>>,
+    // The last field: the key goes when everything that was opened with it is gone.
+    _seat: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// The dialogue.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) io: Connection,
+    pub(crate) peer: Peer,
+    pub(crate) user: Option<User>,
+    pub(crate) selected: Option<Selected>,
+    /// The mail fetched last, for clients that fetch in pieces.
+    pub(crate) kept: Option<(store::MessageId, Arc<Mail>)>,
+    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) login_failures: u32,
+    bad_commands: u32,
+    began: Instant,
+    memory: Option<OwnedSemaphorePermit>,
+    refusal: Option<Tagged>,
+}
+
+/// What [`Session::wait`] came to.
+pub(crate) enum Waited<T> {
+    Done(T),
+    /// The credential was revoked, or the server stops.
+    End(End),
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, io: Connection, peer: Peer, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            shared,
+            io,
+            peer,
+            user: None,
+            selected: None,
+            kept: None,
+            stopping,
+            login_failures: 0,
+            bad_commands: 0,
+            began: Instant::now(),
+            memory: None,
+            refusal: None,
+        }
+    }
+
+    /// Talks until somebody ends it.
+    pub(crate) async fn run(mut self) {
+        let end = match self.greet().await {
+            Ok(()) => loop {
+                if let Err(end) = self.command().await {
+                    break end;
+                }
+            },
+            Err(end) => end,
+        };
+        match &end {
+            End::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                self.io.out.extend_from_slice(b"* BYE Connection was idle for too long\r\n");
+            }
+            End::Io(error) => tracing::debug!(%error, "imap connection lost"),
+            End::Bye(text) => self.io.out.extend_from_slice(format!("* BYE {text}\r\n").as_bytes()),
+            End::LoggedOut => {}
+        }
+        self.io.close().await;
+        self.leave().await;
+    }
+
+    async fn greet(&mut self) -> Result<(), End> {
+        let line = format!("* OK [CAPABILITY {}] Satchel ready\r\n", command::capabilities(self.place()));
+        self.io.out.extend_from_slice(line.as_bytes());
+        Ok(self.io.flush().await?)
+    }
+
+    /// Where the dialogue stands, as CAPABILITY sees it.
+    pub(crate) fn place(&self) -> Where {
+        Where {
+            logged_in: self.user.is_some(),
+            starttls: !self.peer.secure && self.peer.tls.is_some(),
+            may_log_in: self.may_log_in(),
+        }
+    }
+
+    /// Whether a password may be sent as things are: over TLS, or on this machine.
+    pub(crate) fn may_log_in(&self) -> bool {
+        self.peer.secure || self.peer.ip.to_canonical().is_loopback()
+    }
+
+    /// Waits for `what`, for the end of the server, or for the credential's.
+    pub(crate) async fn wait<T>(
+        stopping: &mut watch::Receiver<bool>,
+        revoked: Option<&mut watch::Receiver<bool>>,
+        what: impl Future<Output = T>,
+    ) -> Waited<T> {
+        let revoked = async {
+            if let Some(revoked) = revoked
+                && revoked.wait_for(|revoked| *revoked).await.is_ok()
+            {
+                return;
+            }
+            // A sender that is gone revokes nothing any more.
+            std::future::pending().await
+        };
+        let stopped = async {
+            if stopping.wait_for(|stopping| *stopping).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Waited::End(End::Bye("Server is shutting down")),
+            () = revoked => Waited::End(End::Bye("Access was revoked")),
+            done = what => Waited::Done(done),
+        }
+    }
+
+    /// The next frame. What was answered is on its way before anybody waits.
+    pub(crate) async fn frame(&mut self) -> Result<Frame, End> {
+        loop {
+            match self.io.framer.poll() {
+                Frame::More => {}
+                frame => {
+                    // More commands wait: their answers can share a packet, but not grow without bound.
+                    self.io.relieve().await?;
+                    return Ok(frame);
+                }
+            }
+            self.io.flush().await?;
+            self.io.shrink();
+            let patience = if self.io.framer.is_within_command() { COMMAND_STALL } else { AUTOLOGOUT };
+            let mut deadline = Instant::now() + patience;
+            if self.user.is_none() {
+                deadline = deadline.min(self.began + LOGIN_DEADLINE);
+            }
+            let Self { io, stopping, user, .. } = self;
+            let revoked = user.as_mut().and_then(|user| user.revoked.as_mut());
+            match Self::wait(stopping, revoked, timeout_at(deadline, io.fill())).await {
+                Waited::Done(Ok(filled)) => filled?,
+                Waited::Done(Err(_)) if self.user.is_none() => return Err(End::Bye("Login took too long")),
+                Waited::Done(Err(_)) => return Err(End::Bye("Connection was idle for too long")),
+                Waited::End(end) => return Err(end),
+            }
+        }
+    }
+
+    /// Reads one command, does it, answers it.
+    async fn command(&mut self) -> Result<(), End> {
+        match self.frame().await? {
+            Frame::More => {}
+            Frame::Literal(literal) => self.literal(literal).await?,
+            Frame::Command => {
+                let mut line = self.io.framer.take_command();
+                self.io.framer.next();
+                let ended = self.execute(&line).await;
+                // It may have held a password.
+                if line.len() <= LITERAL_BYTES_MAX {
+                    line.zeroize();
+                }
+                self.memory = None;
+                ended?;
+            }
+            Frame::Refused => {
+                let tagged = self.refusal.take().unwrap_or_else(|| Tagged::bad("[TOOBIG] Command line is too long"));
+                let tag = command::tag_of(self.io.framer.command()).unwrap_or("*").to_owned();
+                self.io.framer.next();
+                self.answer(&tag, &tagged)?;
+            }
+            Frame::Lost => return Err(End::Bye("[TOOBIG] Command is too long to go on")),
+        }
+        Ok(())
+    }
+
+    /// Decides whether an announced literal is wanted.
+    async fn literal(&mut self, literal: LiteralHeader) -> Result<(), End> {
+        match self.literal_wanted(literal).await {
+            Ok(()) => {
+                self.io.framer.accept_literal();
+                if literal.synchronising {
+                    self.io.out.extend_from_slice(b"+ OK\r\n");
+                    self.io.flush().await?;
+                }
+            }
+            Err(Stop::End(end)) => return Err(end),
+            Err(Stop::Answered) => {}
+            Err(Stop::Tagged(refusal)) if literal.synchronising => {
+                let tag = command::tag_of(self.io.framer.command()).unwrap_or("*").to_owned();
+                self.io.framer.refuse_literal();
+                self.memory = None;
+                self.answer(&tag, &refusal)?;
+            }
+            Err(Stop::Tagged(refusal)) => {
+                if literal.size > SKIP_BYTES_MAX {
+                    return Err(End::Bye("[TOOBIG] Literal is too large to skip"));
+                }
+                self.refusal = Some(refusal);
+                self.io.framer.skip_literal();
+            }
+        }
+        Ok(())
+    }
+
+    async fn literal_wanted(&mut self, literal: LiteralHeader) -> Result<(), Stop> {
+        let total = literal.before.saturating_add(literal.size);
+        if self.user.is_none() {
+            let fits = total <= LITERAL_BEFORE_LOGIN_BYTES_MAX as u64;
+            return if fits { Ok(()) } else { Err(Tagged::bad("[TOOBIG] Literal is too large before login").into()) };
+        }
+        match command::destination(self.io.framer.command()) {
+            // RFC 7889 §4 wants TOOBIG before the literal is sent.
+            Destination::Append(_) if literal.size > APPEND_BYTES_MAX as u64 => {
+                Err(Tagged::no("[TOOBIG] Message is too large").into())
+            }
+            Destination::Append(mailbox) => {
+                if literal.synchronising {
+                    // RFC 3501 §6.3.11: spare the client from sending what has nowhere to go.
+                    self.existing(&mailbox).await?;
+                }
+                self.reserve_memory(literal.size).await
+            }
+            Destination::Other if total <= LITERAL_BYTES_MAX as u64 => Ok(()),
+            Destination::Other => Err(Tagged::bad("[TOOBIG] Literal is too large").into()),
+        }
+    }
+
+    async fn reserve_memory(&mut self, size: u64) -> Result<(), Stop> {
+        if size <= LITERAL_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX);
+        let permit = self.shared.append_memory.clone().acquire_many_owned(kib);
+        match tokio::time::timeout(APPEND_MEMORY_WAIT, permit).await {
+            Ok(Ok(permit)) => {
+                self.memory = Some(permit);
+                Ok(())
+            }
+            _ => Err(Tagged::no("[UNAVAILABLE] Too many large messages at once, try again later").into()),
+        }
+    }
+
+    async fn execute(&mut self, line: &[u8]) -> Result<(), End> {
+        let Some(tag) = command::tag_of(line) else {
+            let text = if line.is_empty() { "Empty command line" } else { "Missing or invalid tag" };
+            return self.answer("*", &Tagged::bad(text));
+        };
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(bad) => return self.answer(tag, &Tagged::bad(bad.0)),
+        };
+        if let Some(refusal) = self.refused_here(&command) {
+            return self.answer(tag, &refusal);
+        }
+        let (step, by) = (command.step(), command.by());
+        let tagged = match command.run(self, tag).await {
+            Ok(tagged) | Err(Stop::Tagged(tagged)) => tagged,
+            Err(Stop::End(end)) => return Err(end),
+            Err(Stop::Answered) => return Ok(()),
+        };
+        match Box::pin(self.bring_in_step(step, by)).await {
+            Err(Stop::End(end)) => return Err(end),
+            // A store that cannot answer now: the command's own outcome stands, the news come with the next one.
+            Ok(()) | Err(Stop::Tagged(_) | Stop::Answered) => {}
+        }
+        self.answer(tag, &tagged)
+    }
+
+    fn refused_here(&self, command: &Command) -> Option<Tagged> {
+        match command.needs() {
+            Needs::NoLogin if self.user.is_some() => Some(Tagged::bad("Already logged in")),
+            Needs::Login | Needs::Mailbox if self.user.is_none() => Some(Tagged::bad("Log in first")),
+            Needs::Mailbox if self.selected.is_none() => Some(Tagged::bad("No mailbox is selected")),
+            Needs::Nothing | Needs::NoLogin | Needs::Login | Needs::Mailbox => None,
+        }
+    }
+
+    /// Writes the tagged answer, and counts wrong commands.
+    fn answer(&mut self, tag: &str, tagged: &Tagged) -> Result<(), End> {
+        let line = format!("{tag} {} {}\r\n", tagged.status.word(), tagged.text);
+        self.io.out.extend_from_slice(line.as_bytes());
+        if tagged.status == Status::Bad {
+            self.bad_commands += 1;
+            if self.bad_commands >= BAD_COMMANDS_MAX {
+                return Err(End::Bye("Too many invalid commands"));
+            }
+        } else {
+            self.bad_commands = 0;
+        }
+        Ok(())
+    }
+
+    /// Tells the client what changed in its mailbox.
+    pub(crate) async fn bring_in_step(&mut self, step: Step, by: By) -> Result<(), Stop> {
+        let (ask, expunges) = match step {
+            Step::None => return Ok(()),
+            Step::Held => (Ask::WhenSignalled, Expunges::Held),
+            Step::Told => (Ask::WhenSignalled, Expunges::Told),
+            Step::Asked => (Ask::Always, Expunges::Told),
+        };
+        let Some(selected) = self.selected.as_mut() else { return Ok(()) };
+        let room = selected.room.clone();
+        match room.refresh(&*self.shared.store, &selected.snapshot, &mut selected.seen, ask).await {
+            Ok(next) => selected.move_to(next, expunges, by, &mut self.io.out),
+            Err(store::StoreError::NoSuch(_)) => {
+                self.selected = None;
+                return Err(End::Bye("Selected mailbox was deleted").into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Logs somebody in.
+    pub(crate) fn enter(&mut self, logged_in: LoggedIn) {
+        let LoggedIn { account, opener, seat, revoked } = logged_in;
+        let room = self.shared.rooms.account(account);
+        self.user = Some(User { account, opener, room, revoked, _seat: seat });
+        tracing::info!(account = account.0, "imap login");
+    }
+
+    /// Leaves the selected mailbox, without expunging.
+    pub(crate) async fn leave(&mut self) {
+        self.kept = None;
+        let Some(selected) = self.selected.take() else { return };
+        if selected.claimed
+            && let Some(user) = &self.user
+            && let Err(error) = self.shared.store.claim_recent(user.account, selected.mailbox).await
+        {
+            tracing::debug!(%error, "recent messages stay recent");
+        }
+    }
+
+    /// The account; an answer where there is none, which [`Session::refused_here`] has excluded.
+    pub(crate) fn account(&self) -> Result<AccountId, Stop> {
+        self.user.as_ref().map(|user| user.account).ok_or_else(|| Tagged::bad("Log in first").into())
+    }
+
+    pub(crate) fn selected(&self) -> Result<&Selected, Stop> {
+        self.selected.as_ref().ok_or_else(|| Tagged::bad("No mailbox is selected").into())
+    }
+
+    /// The selected mailbox, for a command that changes it.
+    pub(crate) fn writable(&self) -> Result<&Selected, Stop> {
+        let selected = self.selected()?;
+        if selected.read_only { Err(Tagged::no("[READ-ONLY] Mailbox is read-only").into()) } else { Ok(selected) }
+    }
+
+    /// The mailbox of a name, or TRYCREATE.
+    pub(crate) async fn existing(&self, name: &crate::name::MailboxName) -> Result<store::Mailbox, Stop> {
+        let mailboxes = self.shared.store.mailboxes(self.account()?).await?;
+        let found = mailboxes.into_iter().find(|mailbox| mailbox.name == name.as_str());
+        // RFC 3501 §7.1: TRYCREATE, because a CREATE would help.
+        found.ok_or_else(|| Tagged::no("[TRYCREATE] No such mailbox").into())
+    }
+
+    /// Keeps a mail for the next FETCH, unless it is large.
+    pub(crate) fn keep(&mut self, id: store::MessageId, mail: &Arc<Mail>) {
+        self.kept = (mail.footprint() <= CONTENT_KEPT_BYTES).then(|| (id, mail.clone()));
+    }
+
+    /// Waits a moment, as after a failed login.
+    pub(crate) async fn pause(&mut self, time: Duration) -> Result<(), End> {
+        self.io.flush().await?;
+        match Self::wait(&mut self.stopping, None, tokio::time::sleep(time)).await {
+            Waited::Done(()) => Ok(()),
+            Waited::End(end) => Err(end),
+        }
+    }
+
+    /// What IDLE waits on at once: the connection, the end of the server, the end of the credential.
+    pub(crate) fn waits(
+        &mut self,
+    ) -> (&mut Connection, &mut watch::Receiver<bool>, Option<&mut watch::Receiver<bool>>) {
+        let Self { io, stopping, user, .. } = self;
+        (io, stopping, user.as_mut().and_then(|user| user.revoked.as_mut()))
+    }
+}
