@@ -22,6 +22,8 @@ use crate::{dns, run};
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
 /// Blocks one `sandbox mine` may make: a week of them is plenty for any hold.
 const MINE_BLOCKS_MAX: u32 = 2016;
+/// The node's event is committed within this, or the machine is in trouble.
+const HEARD_DEADLINE: Duration = Duration::from_secs(5);
 /// After mining, the node gets this long to see the new tip.
 const CHAIN_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -450,7 +452,23 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
 async fn sandbox_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
     let sandbox = run::sandbox(house)?;
     let state = sandbox.pay(bolt11).await?;
+    if matches!(state, lightning::CustomerPayment::Locked) {
+        wait_until_heard(house, bolt11).await?;
+    }
     Ok(json!({ "state": run::payment_state(&state) }))
+}
+
+/// Locked at the node is not yet committed here: waits until the gate knows, so that the next command sees it.
+async fn wait_until_heard(house: &House, bolt11: &str) -> anyhow::Result<()> {
+    let hash = lightning::Invoice::parse(bolt11)?.hash;
+    let deadline = tokio::time::Instant::now() + HEARD_DEADLINE;
+    while let Some(quote) = house.store.quote(&hash).await?
+        && matches!(quote.state, QuoteState::Live | QuoteState::Expired)
+        && tokio::time::Instant::now() < deadline
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 async fn sandbox_mine(house: &House, blocks: u32) -> anyhow::Result<Value> {

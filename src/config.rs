@@ -188,13 +188,11 @@ pub struct Limits {
     pub disk_free_mib: u64,
     /// SMTP connections at once.
     pub smtp_connections: usize,
-    /// IMAP connections at once.
-    pub imap_connections: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 2000, imap_connections: 8000 }
+        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 2000 }
     }
 }
 
@@ -296,7 +294,7 @@ impl Config {
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
             return Err(("tls.certificate", "certificate and key belong together: give both or neither".into()));
         }
-        if self.limits.smtp_connections == 0 || self.limits.imap_connections == 0 {
+        if self.limits.smtp_connections == 0 {
             return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
         }
         Ok(())

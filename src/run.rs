@@ -334,17 +334,15 @@ fn open_doors(
         let server = smtp::Server::from_listener(listener, config, Arc::clone(&host), spool.clone());
         doors.spawn(server.run(stop.clone()));
     }
-    let imap = imap::Server::new(imap::Config {
-        host: Arc::new(ImapHost(Arc::clone(house))),
+    let imap = imap::Server::new(imap::Parts {
         store: Arc::clone(&house.store),
         shelf: Arc::clone(&house.running()?.shelf),
-        tls: Some(tls),
-        connections_max: house.config.limits.imap_connections,
-        append_bytes_max: house.config.limits.message_mib * 1024 * 1024,
+        host: Arc::new(ImapHost(Arc::clone(house))),
+        tls: Arc::new(move || Some(Arc::clone(&tls))),
+        now: now_ms,
     });
-    for (listener, start) in [(bound.imap, imap::TlsStart::StartTls), (bound.imaps, imap::TlsStart::Implicit)] {
-        let (imap, stop) = (imap.clone(), stop.clone());
-        doors.spawn(async move { imap.run(listener, start, stop).await });
+    for (listener, security) in [(bound.imap, imap::Security::StartTls), (bound.imaps, imap::Security::Implicit)] {
+        doors.spawn(Arc::clone(&imap).serve(listener, security, stop.clone()));
     }
     let (web_host, stop) = (Arc::new(WebHost(Arc::clone(house))), stop.clone());
     doors.spawn(async move {
