@@ -251,3 +251,105 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Frame, Framer};
+
+    /// One well-formed line of each command, and more of those with much grammar.
+    const LINES: &[&str] = &[
+        "a CAPABILITY",
+        "a ID (\"name\" \"x\" \"os\" NIL)",
+        "a ENABLE CONDSTORE UTF8=ACCEPT",
+        "a LOGIN {5+}\r\nalice \"sec\\\"ret\"",
+        "a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==",
+        "a SELECT \"My &- Box\"",
+        "a RENAME a/b c",
+        "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *x) RETURN (CHILDREN STATUS (MESSAGES UNSEEN))",
+        "a LSUB \"\" %",
+        "a STATUS INBOX (MESSAGES UIDNEXT)",
+        "a APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc",
+        "a UID FETCH 1:*,7,9:3 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From {2+}\r\nTo)]<0.100> ENVELOPE)",
+        "a FETCH 1 FULL",
+        "a STORE 1:4,* +FLAGS.SILENT (\\Deleted $Junk)",
+        "a UID SEARCH CHARSET UTF-8 OR (FROM \"x\" NOT SEEN) HEADER Message-ID {3+}\r\n<a> SENTSINCE 1-Feb-1994 1:*",
+        "a UID MOVE 1:3 Trash",
+        "a UID EXPUNGE 5:9",
+        "a IDLE",
+    ];
+
+    /// SplitMix64: the same octets in every run.
+    struct Chance(u64);
+
+    impl Chance {
+        fn next(&mut self) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) as usize
+        }
+    }
+
+    #[test]
+    fn every_sample_is_understood() {
+        for line in LINES {
+            assert!(parse(line.as_bytes()).is_ok(), "{line}: {:?}", parse(line.as_bytes()));
+        }
+    }
+
+    /// Octets that mean something to the grammar.
+    const ODD: &[u8] = b" (){}[]<>\"\\*%,:.-+\r\n\0\xff0aA";
+
+    #[test]
+    fn changed_lines_never_panic() {
+        let mut chance = Chance(1);
+        for round in 0..40_000 {
+            let mut line = LINES[round % LINES.len()].as_bytes().to_vec();
+            for _ in 0..=chance.next() % 4 {
+                let at = chance.next() % (line.len() + 1);
+                match chance.next() % 5 {
+                    0 => line.truncate(at),
+                    1 => line.insert(at, (chance.next() % 256) as u8),
+                    2 if at < line.len() => line[at] = ODD[chance.next() % ODD.len()],
+                    3 if at < line.len() => drop(line.remove(at)),
+                    _ => {
+                        let other = LINES[chance.next() % LINES.len()].as_bytes();
+                        line.extend_from_slice(&other[chance.next() % other.len()..]);
+                    }
+                }
+            }
+            let _ = (tag_of(&line), parse(&line), destination(&line));
+        }
+    }
+
+    #[test]
+    fn random_octets_never_panic_the_framer_and_never_grow_it() {
+        let mut chance = Chance(2);
+        for _ in 0..300 {
+            let mut framer = Framer::new();
+            for _ in 0..50 {
+                let pieces: [&[u8]; 8] =
+                    [b"a ", b"{", b"17", b"+}", b"}", b"\r\n", b"xyz\"(", b"{99999999999999999999+}\r\n"];
+                for _ in 0..chance.next() % 9 {
+                    framer.input().extend_from_slice(pieces[chance.next() % pieces.len()]);
+                }
+                for _ in 0..1000 {
+                    match framer.poll() {
+                        Frame::More | Frame::Lost => break,
+                        Frame::Literal(literal) if literal.size > 1000 && literal.synchronising => {
+                            framer.refuse_literal()
+                        }
+                        Frame::Literal(literal) if literal.size > 1000 => framer.skip_literal(),
+                        Frame::Literal(_) => framer.accept_literal(),
+                        Frame::Command | Frame::Refused => {
+                            let _ = (tag_of(framer.command()), parse(framer.command()));
+                            framer.next();
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Dialogues over a socket: states, mailboxes, flags, copies, updates between sessions.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;
