@@ -1,5 +1,5 @@
 //! The sandbox's chain: what it refuses, what it keeps, and what its RPC says.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
 

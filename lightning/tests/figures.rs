@@ -1,5 +1,5 @@
 //! Figures: run with `--ignored --nocapture`, in a release build when they are to be quoted.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -30,8 +30,8 @@ fn figures() {
             let (amount, _) = held(&*wallet, hash).await;
             let locked = began.elapsed() - created;
             let began = Instant::now();
-            let verb = if n % 2 == 0 { "claim" } else { "cancel" };
-            if n % 2 == 0 {
+            let verb = if n.is_multiple_of(2) { "claim" } else { "cancel" };
+            if n.is_multiple_of(2) {
                 wallet.settle(hash, amount, &preimage(n)).await.unwrap();
                 settled(&*wallet, hash).await;
             } else {

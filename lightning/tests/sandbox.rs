@@ -1,5 +1,5 @@
 //! Two real LDK nodes over the sandbox's chain.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -315,3 +315,93 @@ fn number_in_manager(manager: &[u8], id: &[u8; 32]) -> Option<u64> {
     }
     manager.get(at + 44..at + 52)?.try_into().ok().map(u64::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Sandbox;
+
+    /// Pins the two formats this file reads: should LDK change them, this fails before anybody's channel does.
+    #[test]
+    fn the_numbers_in_a_node_s_manager_and_monitors_agree_after_a_clean_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let sandbox = Sandbox::start(dir.path(), &[1; 32]).await.unwrap();
+            let expiry = std::time::Duration::from_secs(3600);
+            let invoice = sandbox.wallet().invoice(lnmp::Msat(1000), "pin".into(), expiry).await.unwrap();
+            let hash = sandbox.customer().pay(&invoice).await.unwrap();
+            let paid = sandbox.customer().wait(hash, crate::limits::PAY_WITHIN).await.unwrap();
+            assert!(matches!(paid, crate::CustomerPayment::Succeeded { .. }));
+            sandbox.stop().await.unwrap();
+        });
+        for node in ["bridge", "customer"] {
+            let store = Store::open(&dir.path().join(node)).unwrap();
+            let channels = store.shared.channels();
+            assert_eq!(channels.len(), 1);
+            for channel in channels.values() {
+                assert_eq!(channel.managed, Some(channel.written), "{node}: {channel:?}");
+                assert!(channel.written > 0 && !channel.closed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_monitor_ahead_of_the_manager_is_dirty_and_is_undone_at_the_next_opening() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = format!("{}_1", "ab".repeat(32));
+        let id = channel_id(&key).unwrap();
+        let whole = |number: u64| [&[0xff, 0xff, 1, 1][..], &number.to_be_bytes(), b"rest"].concat();
+        let manager = |number: u64| {
+            let satoshis = 10_000_000_u64.to_be_bytes();
+            [&[4, 4][..], &[7; 8], &[0; 8], &id, &[0; 4], &satoshis, &number.to_be_bytes(), b"rest"].concat()
+        };
+        let put = |store: &Store, primary: &str, secondary: &str, key: &str, value: Vec<u8>| {
+            KVStoreSync::write(store, primary, secondary, key, value).unwrap();
+        };
+        let store = Store::open(dir.path()).unwrap();
+        let dirty = store.dirty();
+        put(&store, MONITORS, "", &key, whole(98));
+        assert!(*dirty.borrow(), "a channel no manager knows");
+        put(&store, "", "", "manager", manager(98));
+        assert!(!*dirty.borrow());
+        put(&store, UPDATES, &key, "99", b"update".to_vec());
+        assert!(*dirty.borrow());
+        put(&store, "", "", "manager", manager(99));
+        assert!(!*dirty.borrow());
+
+        // The hundredth comes as a whole, and the process dies before the manager.
+        put(&store, MONITORS, "", &key, whole(100));
+        KVStoreSync::remove(&store, UPDATES, &key, "99", true).unwrap();
+        assert!(*dirty.borrow());
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(KVStoreSync::read(&store, MONITORS, "", &key).unwrap(), whole(98));
+        assert_eq!(KVStoreSync::list(&store, UPDATES, &key).unwrap(), vec!["99"]);
+
+        // The same, and the manager comes.
+        put(&store, MONITORS, "", &key, whole(100));
+        put(&store, "", "", "manager", manager(100));
+        assert!(!*store.dirty().borrow());
+        assert_eq!(KVStoreSync::read(&store, MONITORS, "", &key).unwrap(), whole(100));
+        assert!(KVStoreSync::list(&store, UPDATES, &key).unwrap().is_empty());
+
+        // Updates beyond the manager are undone.
+        for number in 101..=103 {
+            put(&store, UPDATES, &key, &number.to_string(), b"update".to_vec());
+        }
+        put(&store, "", "", "manager", manager(102));
+        assert!(*store.dirty().borrow());
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        let mut left = KVStoreSync::list(&store, UPDATES, &key).unwrap();
+        left.sort();
+        assert_eq!(left, vec!["101", "102"]);
+        assert!(!*store.dirty().borrow());
+
+        // A closed channel is in no manager, and holds nobody up.
+        put(&store, "", "", "manager", b"nothing".to_vec());
+        put(&store, UPDATES, &key, "103", b"update".to_vec());
+        assert!(!*store.dirty().borrow());
+    }
+}

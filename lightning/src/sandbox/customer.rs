@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::secp256k1::PublicKey;
+use ldk::ln::channelmanager::PaymentId;
 use ldk::routing::router::RouteParametersConfig;
-use ldk_node::Event;
+use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentStatus};
+use ldk_node::{Event, LightningBalance, Node};
 use lnmp::{Msat, PaymentHash};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +19,9 @@ use super::SandboxError;
 use crate::limits::{FAILURES_MAX, POLL_EVERY, READY_WITHIN};
 use crate::node::{LdkNode, NodeConfig, NodeRuntime, parse_payable};
 use crate::{Balance, Paid, Wallet, WalletError};
+
+/// A payment under way shows in the channel long before this.
+const UNSENT_AFTER: Duration = Duration::from_secs(3);
 
 /// How far a payment of the customer's is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +85,9 @@ impl Customer {
     pub(super) fn adopt(&self, node: LdkNode, bridge: PublicKey, address: SocketAddr) {
         *lock(&self.bridge) = Some((bridge, address));
         let (listening, failures, changes) = (node.clone(), Arc::clone(&self.failures), self.changes.clone());
-        let events = tokio::spawn(async move { listen(&listening, &failures, &changes).await });
+        let events = tokio::spawn(async move {
+            tokio::join!(listen(&listening, &failures, &changes), forget_unsent(&listening));
+        });
         *lock(&self.running) = Some(Running { node, events });
     }
 
@@ -239,6 +246,47 @@ async fn listen(node: &LdkNode, failures: &Mutex<HashMap<PaymentHash, String>>, 
             }
         }
     }
+}
+
+/// ldk-node notes a payment down before LDK has written it: killed in between, it waits for an answer to something that
+/// was never said, and refuses to pay again. When nothing at all is on its way, such notes are removed.
+async fn forget_unsent(node: &LdkNode) {
+    let pending = |payment: &&PaymentDetails| {
+        payment.direction == PaymentDirection::Outbound && payment.status == PaymentStatus::Pending
+    };
+    let noted = node.call(move |node, _| Ok(node.list_payments_with_filter(|payment| pending(payment)))).await;
+    let mut noted: Vec<PaymentId> = noted.unwrap_or_default().into_iter().map(|payment| payment.id).collect();
+    while !noted.is_empty() {
+        sleep(UNSENT_AFTER).await;
+        let before = noted.clone();
+        let looked = node.call(move |node, _| {
+            noted.retain(|id| node.payment(id).is_some_and(|payment| pending(&&payment)));
+            if outbound(node) == 0 {
+                for id in noted.drain(..) {
+                    node.remove_payment(&id)?;
+                }
+            }
+            Ok(noted)
+        });
+        noted = match looked.await {
+            Ok(left) => left,
+            Err(WalletError::NotRunning) => return,
+            Err(_) => before,
+        };
+    }
+}
+
+/// Millisatoshis on their way from this node, over all channels.
+fn outbound(node: &Node) -> u64 {
+    let balances = node.list_balances().lightning_balances;
+    let parts = balances.iter().map(|balance| match balance {
+        LightningBalance::ClaimableOnChannelClose { outbound_payment_htlc_rounded_msat, .. } => {
+            *outbound_payment_htlc_rounded_msat
+        }
+        LightningBalance::MaybeTimeoutClaimableHTLC { amount_satoshis, .. } => amount_satoshis * 1000,
+        _ => 0,
+    });
+    parts.sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -47,7 +47,7 @@ impl Server {
         let address = listener.local_addr()?;
         let mut secret = Zeroizing::new([0; 24]);
         OsRng.fill_bytes(&mut *secret);
-        let (user, password) = ("satchel".to_owned(), Zeroizing::new(hex::encode(&*secret)));
+        let (user, password) = ("satchel".to_owned(), Zeroizing::new(hex::encode(secret.as_slice())));
         let credentials = Zeroizing::new(format!("{user}:{}", &*password));
         let (stop, mut stopped) = watch::channel(false);
         let (mining, may_mine) = watch::channel(false);

@@ -32,7 +32,7 @@ use self::chain::{Chain, ChainError};
 pub use self::customer::{Customer, CustomerPayment};
 use self::miner::Server;
 use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY};
-use crate::node::{LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
+use crate::node::{ChainSource, LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
 use crate::{HoldStatus, Wallet, WalletError};
 
 /// An event loop takes a payment's event within milliseconds; after this there is none.
@@ -89,7 +89,7 @@ pub struct Sandbox {
     customer: Customer,
     chain: Arc<Chain>,
     // Last, so that the chain answers until the nodes are gone.
-    _server: Server,
+    server: Server,
 }
 
 impl Sandbox {
@@ -131,7 +131,7 @@ impl Sandbox {
         bootstrap::channel(&chain, &bridge, &customer_node, ports.bridge).await?;
         customer.adopt(customer_node, bridge.node_id(), ports.bridge);
         server.begin_mining();
-        Ok(Self { bridge, customer, chain, _server: server })
+        Ok(Self { bridge, customer, chain, server })
     }
 
     /// The bridge's wallet: what the house uses.
@@ -152,6 +152,11 @@ impl Sandbox {
     /// The chain.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// Where the chain's RPC is, for this run: the port and credential change with every start.
+    pub fn chain_source(&self) -> ChainSource {
+        self.server.source()
     }
 
     /// Mines `blocks` now and waits until both nodes have seen them; the new height. The only fast-forward there is:
@@ -204,7 +209,8 @@ impl Sandbox {
     /// [`SandboxError::Node`] when one does not stop in time.
     pub async fn stop(&self) -> Result<(), SandboxError> {
         let (customer, bridge) = tokio::join!(self.customer.stop(), self.bridge.stop());
-        customer.and(bridge.map_err(SandboxError::bridge))
+        customer?;
+        bridge.map_err(SandboxError::bridge)
     }
 }
 
