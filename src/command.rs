@@ -51,7 +51,7 @@ pub async fn offline(dir: Dir, request: Request) -> anyhow::Result<Value> {
 pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
     let keys = Keys::open(&dir)?;
     let path = dir.database();
-    let store = store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules))
+    let store = store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules { grace: config.money.expunge_grace }))
         .with_context(|| path.display().to_string())?;
     Ok(Arc::new(House::new(config, dir, keys, store)))
 }

@@ -117,7 +117,10 @@ pub fn now_ms() -> UnixMs {
 
 /// `policy`, in the shape the store asks inside its transactions.
 #[derive(Debug, Clone, Copy)]
-pub struct PolicyRules;
+pub struct PolicyRules {
+    /// The config's `money.expunge_grace`.
+    pub grace: std::time::Duration,
+}
 
 impl Rules for PolicyRules {
     fn meaning(&self, act: &Act, facts: &GateFacts) -> Verdict {
@@ -126,6 +129,10 @@ impl Rules for PolicyRules {
 
     fn meaning_without_gate(&self, act: &Act) -> Verdict {
         policy::meaning_without_gate(act)
+    }
+
+    fn grace_ms(&self) -> i64 {
+        i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX / 2)
     }
 }
 

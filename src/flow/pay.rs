@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::{Event, Wallet};
-use lnmp::{AcceptOn, Act, Msat, PaymentHash};
+use lnmp::{Msat, PaymentHash};
 use store::{HeldOutcome, Incoming};
 use tokio::sync::watch;
 
@@ -74,12 +74,8 @@ async fn held(
         hold_ms: i64::try_from(house.config.money.hold.as_millis()).unwrap_or(i64::MAX / 2),
     };
     match house.store.payment_held(incoming, now_ms()).await? {
-        HeldOutcome::Held { gate, account } => {
+        HeldOutcome::Held { gate, .. } => {
             tracing::info!(gate = gate.0, amount_msat = amount.0, "a payment is locked");
-            let account = house.store.account(account).await?;
-            if account.is_some_and(|account| account.settings.accept_on == AcceptOn::Delivery) {
-                house.store.decide(gate, Act::MarkedAccepted, now_ms()).await?;
-            }
         }
         HeldOutcome::Already => {}
         HeldOutcome::Refuse(reason) => {

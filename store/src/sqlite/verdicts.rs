@@ -6,11 +6,7 @@ use super::gates::{self, GateRow};
 use super::vault::Of;
 use super::writer::Tx;
 use super::{contacts, entries, jobs, messages, payments};
-use crate::limits::GRACE_MINUTES;
 use crate::{AccountId, Author, Decided, Flags, JobKind, MessageId, Result, UnixMs};
-
-/// Milliseconds of the grace.
-const GRACE_MS: i64 = GRACE_MINUTES * 60_000;
 
 /// A mail that an act is about.
 #[derive(Clone, Copy)]
@@ -29,7 +25,7 @@ pub(super) fn act(tx: &mut Tx<'_>, account: AccountId, mail: Mail, act: Act, now
             carry_out(tx, &mut row, mail, verdict, now)
         }
         None => match tx.rules.meaning_without_gate(&act) {
-            Verdict::ArmDemotion => jobs::push(tx, now + GRACE_MS, &JobKind::Demote(account, mail.message)),
+            Verdict::ArmDemotion => jobs::push(tx, now + tx.rules.grace_ms(), &JobKind::Demote(account, mail.message)),
             Verdict::Demote => step_down(tx, account, mail, now).map(|_| ()),
             Verdict::Restore | Verdict::LetIn => restore(tx, account, mail, false, now),
             // These speak of money, and there is none.
@@ -105,8 +101,8 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, row: &mut GateRow, mail: Mail, verdict:
         }
         Verdict::ArmDecline | Verdict::ArmAccept => {
             if row.state == GateState::Held {
-                gates::arm(tx, row, now + GRACE_MS, verdict == Verdict::ArmAccept)?;
-                jobs::push(tx, now + GRACE_MS, &JobKind::Grace(row.id))?;
+                gates::arm(tx, row, now + tx.rules.grace_ms(), verdict == Verdict::ArmAccept)?;
+                jobs::push(tx, now + tx.rules.grace_ms(), &JobKind::Grace(row.id))?;
             }
         }
         Verdict::LetIn => {
@@ -122,7 +118,7 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, row: &mut GateRow, mail: Mail, verdict:
                 payments::back_to_unpaid(tx, row.id, now)?;
             }
         }
-        Verdict::ArmDemotion => jobs::push(tx, now + GRACE_MS, &JobKind::Demote(row.account, mail.message))?,
+        Verdict::ArmDemotion => jobs::push(tx, now + tx.rules.grace_ms(), &JobKind::Demote(row.account, mail.message))?,
         Verdict::Demote => {
             step_down(tx, row.account, mail, now)?;
         }
@@ -180,7 +176,7 @@ pub(super) fn entry_gone(tx: &mut Tx<'_>, mail: Mail, now: UnixMs) -> Result<()>
         messages::delete(tx, mail.message)?;
     }
     if copy.is_none() && row.state == GateState::Waiting {
-        jobs::push(tx, now + GRACE_MS, &JobKind::Grace(gate))?;
+        jobs::push(tx, now + tx.rules.grace_ms(), &JobKind::Grace(gate))?;
     }
     Ok(())
 }

@@ -191,7 +191,7 @@ impl WriterThread {
         queue.close();
         self.wal.stop();
         // On failure the next start reads the WAL: nothing is lost.
-        if let Err(error) = self.conn.pragma_query(None, "wal_checkpoint(truncate)", |_| Ok(())) {
+        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!(%error, "the WAL could not be copied back at close");
         }
         drop(self.conn);
@@ -284,7 +284,7 @@ impl Wal {
             .name("store-wal".into())
             .spawn(move || {
                 while woken.recv().is_ok() {
-                    if let Err(error) = conn.pragma_query(None, "wal_checkpoint(passive)", |_| Ok(())) {
+                    if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
                         tracing::warn!(%error, "the WAL could not be copied back");
                     }
                 }
@@ -299,7 +299,7 @@ impl Wal {
         let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
         if length >= WAL_RESTART_BYTES {
             // Most of it is copied already. Readers that are still in it make this a no-op after LOCK_WAIT_MS at worst.
-            let _ = writer.pragma_query(None, "wal_checkpoint(truncate)", |_| Ok(()));
+            let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             self.copied_at = 0;
         } else if length < self.copied_at {
             self.copied_at = 0;
