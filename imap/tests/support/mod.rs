@@ -122,7 +122,15 @@ impl World {
         Self::start_with(Security::StartTls, None).await
     }
 
+    pub async fn start_on(address: &str) -> Self {
+        Self::start_at(address, Security::StartTls, None).await
+    }
+
     pub async fn start_with(security: Security, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self::start_at("127.0.0.1:0", security, tls).await
+    }
+
+    async fn start_at(address: &str, security: Security, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.sqlite");
         let store: Arc<dyn Store> = Sqlite::open(&path, BridgeKey::from_bytes([7; 32]), Arc::new(LetIn)).unwrap();
@@ -161,7 +169,7 @@ impl World {
             tls: Arc::new(move || tls.clone()),
             now: || NOW,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = watch::Sender::new(false);
         tokio::spawn(Server::new(parts).serve(listener, security, stop.subscribe()));
@@ -316,13 +324,18 @@ impl Client {
 
     /// APPENDs with a non-synchronising literal; the tagged line.
     pub async fn append(&mut self, mailbox: &str, rest: &str, message: &[u8]) -> String {
+        self.append_lines(mailbox, rest, message).await.pop().unwrap()
+    }
+
+    /// APPENDs with a non-synchronising literal.
+    pub async fn append_lines(&mut self, mailbox: &str, rest: &str, message: &[u8]) -> Vec<String> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
         let mut octets = format!("{tag} APPEND {mailbox} {rest}{{{}+}}\r\n", message.len()).into_bytes();
         octets.extend_from_slice(message);
         octets.extend_from_slice(b"\r\n");
         self.send(&octets).await;
-        self.finish(&tag).await.pop().unwrap()
+        self.finish(&tag).await
     }
 }
 

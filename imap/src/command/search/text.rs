@@ -32,17 +32,43 @@ impl Needle {
         !text.is_ascii() && text.to_lowercase().contains(&self.text)
     }
 
-    /// Looks into a field's value: unfolded, encoded words decoded.
+    /// Looks into a field's value: unfolded, encoded words decoded, and with comments taken out of addresses.
     pub(super) fn is_in_header(&self, value: &[u8]) -> bool {
         let plain = value.is_ascii() && !value.contains(&b'\n') && memchr::memmem::find(value, b"=?").is_none();
+        if plain && self.text.is_ascii() && is_in_octets(self.text.as_bytes(), value) {
+            return true;
+        }
+        // `<user (comment)@ (comment) example.org>` is searched by its address (RFC 5322 §3.2.2).
+        if value.contains(&b'(') && value.contains(&b'@') && self.is_in_text(&without_comments(&unfolded(value))) {
+            return true;
+        }
         if plain {
-            return self.text.is_ascii() && is_in_octets(self.text.as_bytes(), value);
+            return false;
         }
         let line = [value, b"\r\n"].concat();
         let decoded = MessageStream::new(&line).parse_unstructured();
-        // Addresses are searched as written too: their comments and quotes may hide from the decoder.
+        // Also as written: a search may be for what stands there.
         matches!(decoded, HeaderValue::Text(text) if self.is_in_text(&text)) || self.is_in_text(&unfolded(value))
     }
+}
+
+/// Text without what stands in parentheses, and without the white space around `@`.
+fn without_comments(text: &str) -> String {
+    let (mut out, mut depth) = (String::with_capacity(text.len()), 0_u32);
+    for character in text.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '@' if depth == 0 => {
+                out.truncate(out.trim_end().len());
+                out.push('@');
+            }
+            ' ' | '\t' if out.ends_with('@') => {}
+            _ if depth == 0 => out.push(character),
+            _ => {}
+        }
+    }
+    out
 }
 
 /// RFC 5322 §2.2.3: the line ending before white space goes.
@@ -265,6 +291,8 @@ mod tests {
         assert!(has("hello beautiful", " hello\r\n beautiful world"));
         assert!(has("ä", " =?iso-8859-1?q?=C4?="));
         assert!(has("group", " Group: a@b,\r\n c@d;"));
+        assert!(has("user@example.org", " <user (a (b))@ (c) example.org>"));
+        assert!(has("(a", " user@example.org (a)") && !has("b", " <a@c.org>"));
         assert!(!has("zz", " =?utf-8?b?!!?="));
     }
 }
