@@ -4,14 +4,16 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 
-/// The records this version needs. Outbound DKIM, MTA-STS and the like come with their features.
+/// The records this version needs. MTA-STS, DANE, autoconfig and the like come with their features.
 pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
     let name = &house.config.server.name;
     let listen = &house.config.listen;
+    let (dkim_name, dkim_text) = house.keys.dkim(domain)?.dns_record()?;
     let wanted = [
         (domain.to_owned(), "MX", format!("10 {name}."), "mail for the domain comes here"),
         (domain.to_owned(), "TXT", "v=spf1 mx -all".to_owned(), "only this server sends mail of the domain"),
         (format!("_dmarc.{domain}"), "TXT", "v=DMARC1; p=reject".to_owned(), "others refuse mail that forges the domain"),
+        (dkim_name, "TXT", dkim_text, "mail of the domain is signed with this key"),
         (format!("_imaps._tcp.{domain}"), "SRV", format!("0 1 {} {name}.", listen.imaps), "mail clients find IMAP"),
         (format!("_submissions._tcp.{domain}"), "SRV", format!("0 1 {} {name}.", listen.submissions), "mail clients find submission"),
     ];

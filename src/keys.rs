@@ -1,23 +1,31 @@
-//! The bridge's own secrets on disk: bridge key and identity.
+//! The bridge's own secrets on disk: bridge key, identity, DKIM key.
 //!
 //! The bridge key comes from a systemd credential (`$CREDENTIALS_DIRECTORY/bridge-key`) where there is one,
-//! else from `DIR/keys/bridge.key`, 0600. The identity lies beside it, sealed under the bridge key.
+//! else from `DIR/keys/bridge.key`, 0600. Identity and DKIM key lie beside it, sealed under the bridge key.
 
 use std::io;
 
 use anyhow::{Context, bail};
 use lnmp::{BridgeKey, Identity, open_secret, seal_secret};
 use rand::rngs::OsRng;
+use smtp::{DkimKey, SignError};
+use zeroize::Zeroizing;
 
 use crate::dir::{Dir, write_durably};
 
 /// What `keys/identity` is sealed for.
 const IDENTITY_CONTEXT: &[u8] = b"satchel/bridge-identity";
+/// What `keys/dkim` is sealed for.
+const DKIM_CONTEXT: &[u8] = b"satchel/dkim-key";
+/// Selector of the DKIM key. A rotated key gets another one.
+const DKIM_SELECTOR: &str = "satchel1";
 
 /// The bridge's secrets.
 pub struct Keys {
     bridge: BridgeKey,
     identity: Identity,
+    /// PKCS #8, Ed25519.
+    dkim: Zeroizing<Vec<u8>>,
 }
 
 impl Keys {
@@ -45,7 +53,13 @@ impl Keys {
             }
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        Ok(Self { bridge, identity })
+        let dkim = dkim_key(dir, &bridge)?;
+        Ok(Self { bridge, identity, dkim })
+    }
+
+    /// Signs what leaves the bridge for `domain`, one of ours (RFC 6376, RFC 8463).
+    pub fn dkim(&self, domain: &str) -> Result<DkimKey, SignError> {
+        DkimKey::from_pkcs8(domain, DKIM_SELECTOR, &self.dkim)
     }
 
     /// Encrypts what the server needs while nobody is logged in.
@@ -56,6 +70,24 @@ impl Keys {
     /// Signs what the bridge seals.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+}
+
+fn dkim_key(dir: &Dir, bridge: &BridgeKey) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let path = dir.keys().join("dkim");
+    let key = bridge.subkey("dkim");
+    match std::fs::read(&path) {
+        Ok(sealed) => {
+            let pkcs8 = open_secret(&key, DKIM_CONTEXT, &sealed)
+                .with_context(|| format!("{}: not sealed under this bridge key", path.display()))?;
+            Ok(Zeroizing::new(pkcs8))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let pkcs8 = Zeroizing::new(DkimKey::generate_ed25519()?);
+            write_durably(&path, &seal_secret(&mut OsRng, &key, DKIM_CONTEXT, &pkcs8))?;
+            Ok(pkcs8)
+        }
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
 }
 

@@ -200,7 +200,11 @@ async fn resolver(
     if let Some(address) = house.config.dns.resolver {
         return Ok(smtp::Resolver::new(smtp::DnsConfig::server(address))?);
     }
-    let zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
+    let mut zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
+    for domain in &house.config.server.domains {
+        let (name, text) = house.keys.dkim(domain)?.dns_record()?;
+        zone = zone.with_txt(&name, &text);
+    }
     let address = zone.addr();
     let stop = stop.clone();
     workers.spawn(async move { zone.run(stop).await });

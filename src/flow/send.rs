@@ -1,5 +1,6 @@
 //! Mail goes out: the queue is leased, delivered, retried, and bounced when it must be.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -139,12 +140,13 @@ async fn attempt(house: &House, domain: &str, items: &[QueueItem]) -> Vec<Try> {
         "" => ReversePath::Null,
         mailbox => ReversePath::Mailbox(mailbox.to_owned()),
     };
+    let message = signed(house, &first.message);
     let outgoing = Outgoing {
         helo: &house.config.server.name,
         reverse_path: &reverse_path,
         recipients: &recipients,
-        message: &first.message,
-        smtputf8: needs_smtputf8(&first.message),
+        message: &message,
+        smtputf8: needs_smtputf8(&message),
     };
     let mut last = Try::Later(format!("no server of {domain} could be reached"));
     for target in &targets {
@@ -168,6 +170,22 @@ async fn attempt(house: &House, domain: &str, items: &[QueueItem]) -> Vec<Try> {
     }
     let Try::Later(why) = last else { return Vec::new() };
     all(&|| Try::Later(why.clone()))
+}
+
+/// The message under a DKIM signature of its From domain, when that is ours; else as it is.
+fn signed<'a>(house: &House, message: &'a [u8]) -> Cow<'a, [u8]> {
+    let facts = converter::facts(message);
+    let Some(domain) = facts.author().map(|author| author.domain.to_lowercase()) else { return Cow::Borrowed(message) };
+    if !house.config.is_local_domain(&domain) {
+        return Cow::Borrowed(message);
+    }
+    match house.keys.dkim(&domain).and_then(|key| key.sign(message)) {
+        Ok(field) => Cow::Owned([field.as_bytes(), message].concat()),
+        Err(error) => {
+            tracing::error!(%error, "a mail goes out without a DKIM signature");
+            Cow::Borrowed(message)
+        }
+    }
 }
 
 fn never(reply: &Reply) -> Try {
