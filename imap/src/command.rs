@@ -109,7 +109,7 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (_, "COPY") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Copy)?),
         (_, "MOVE") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Move)?),
         (_, "EXPUNGE") => Command::Expunge(expunge::Expunge::parse(cursor, by)?),
-        (By::Uid, _) => return Err(Bad(format!("Unknown command UID {name}").into())),
+        (By::Uid, _) => return Err(Bad(format!("Unknown command UID {}", shown(&name)).into())),
         (By::Number, "CAPABILITY") => Command::Capability,
         (By::Number, "NOOP") => Command::Noop,
         (By::Number, "CHECK") => Command::Check,

@@ -55,7 +55,7 @@ impl FlagList {
                 Some((flag, _)) => self.flags = self.flags.with(*flag),
                 // RFC 3501 §2.3.2: a client cannot alter \Recent. Some APPEND it nevertheless.
                 None if name.eq_ignore_ascii_case("Recent") => {}
-                None => return Err(Bad(format!("Invalid system flag \\{name}").into())),
+                None => return Err(Bad(format!("Invalid system flag \\{}", &name[..name.len().min(40)]).into())),
             }
             return Ok(());
         }

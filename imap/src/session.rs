@@ -214,6 +214,7 @@ impl Session {
                 let tagged = self.refusal.take().unwrap_or_else(|| Tagged::bad("[TOOBIG] Command line is too long"));
                 let tag = command::tag_of(self.io.framer.command()).unwrap_or("*").to_owned();
                 self.io.framer.next();
+                self.memory = None;
                 self.answer(&tag, &tagged)?;
             }
             Frame::Lost => return Err(End::Bye("[TOOBIG] Command is too long to go on")),

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::command::Step;
 use crate::limits::{AUTOLOGOUT, IDLE_KEEPALIVE};
-use crate::reply::{End, Run, Tagged};
+use crate::reply::{End, Run, Stop, Tagged};
 use crate::selected::By;
 use crate::session::{Session, Waited};
 use crate::wire::Frame;
@@ -25,7 +25,11 @@ pub(super) async fn run(session: &mut Session) -> Run {
     // What changed before we listened is told first.
     let mut step = Step::Asked;
     loop {
-        Box::pin(session.bring_in_step(step, By::Number)).await?;
+        match Box::pin(session.bring_in_step(step, By::Number)).await {
+            // A store that cannot answer now is asked again with the next change.
+            Ok(()) | Err(Stop::Tagged(_) | Stop::Answered) => {}
+            Err(Stop::End(end)) => return Err(end.into()),
+        }
         step = Step::Told;
         match session.io.framer.poll() {
             Frame::More => {}

@@ -66,8 +66,11 @@ impl Search {
             }
         }
         if !open.is_empty() {
-            let texts_needed = by_summaries(session, &key, &open, &mut matches).await?;
-            by_texts(session, &key, texts_needed, &mut matches).await?;
+            // In portions, so that a search through everything holds the summaries of some.
+            for portion in open.chunks(4 * SUMMARY_BATCH) {
+                let still_open = by_summaries(session, &key, portion, &mut matches).await?;
+                by_texts(session, &key, still_open, &mut matches).await?;
+            }
             matches.sort_unstable();
         }
         let Session { io, selected: Some(selected), .. } = session else {
@@ -107,21 +110,19 @@ async fn by_summaries(
     matches: &mut Vec<usize>,
 ) -> Result<Vec<(usize, Arc<Summary>)>, Stop> {
     let mut still_open = Vec::new();
-    for chunk in open.chunks(4 * SUMMARY_BATCH) {
-        let summaries = summaries(session, chunk).await?;
-        let selected = session.selected()?;
-        for (&index, summary) in chunk.iter().zip(summaries) {
-            // A message that is gone matches nothing.
-            let Some(summary) = summary else { continue };
-            match key.answer(&subject(selected, index), Some(&summary), None) {
-                Some(true) => matches.push(index),
-                Some(false) => {}
-                None => still_open.push((index, summary)),
-            }
+    let summaries = summaries(session, open).await?;
+    let selected = session.selected()?;
+    for (&index, summary) in open.iter().zip(summaries) {
+        // A message that is gone matches nothing.
+        let Some(summary) = summary else { continue };
+        match key.answer(&subject(selected, index), Some(&summary), None) {
+            Some(true) => matches.push(index),
+            Some(false) => {}
+            None => still_open.push((index, summary)),
         }
-        // A long scan must not keep others from the thread.
-        tokio::task::yield_now().await;
     }
+    // A long scan must not keep others from the thread.
+    tokio::task::yield_now().await;
     Ok(still_open)
 }
 
