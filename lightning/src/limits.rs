@@ -47,6 +47,9 @@ pub const PEERS_MAX: usize = 64;
 pub const GATE_CHUNK: usize = 66_000;
 /// Longest wait for the node's state to be on the disk before its peer is disconnected: two writes to SQLite.
 pub const CLEAN_WITHIN: Duration = Duration::from_secs(10);
+/// Claims noted this long before the newest one are made again at a start: the note and LDK's own state are
+/// milliseconds apart, but the clock may have been set.
+pub const CLAIM_AGAIN_LAST: Duration = Duration::from_secs(600);
 /// Longest wait for a peer to accept a connection.
 pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Threads that run the nodes' tasks: LDK writes to SQLite on them, so the mail doors have their own.

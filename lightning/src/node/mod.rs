@@ -26,6 +26,7 @@ use std::time::Duration;
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Address, Network};
 use ldk_node::config::Config;
+use ldk_node::payment::{PaymentDirection, PaymentKind, PaymentStatus};
 use ldk_node::{Builder, Node, NodeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,7 +37,7 @@ pub(crate) use self::gate::{pick_port, port_is_free};
 use self::holds::Holds;
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 use crate::WalletError;
-use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
+use crate::limits::{CLAIM_AGAIN_LAST, NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
 
 /// Where blocks come from: a bitcoind RPC.
 #[derive(Clone)]
@@ -200,7 +201,7 @@ impl LdkNode {
                     Err(error) => return Err(error.into()),
                 }
             }
-            Ok(())
+            claim_again(node)
         })
         .await
     }
@@ -286,13 +287,18 @@ impl LdkNode {
     {
         let inner = Arc::clone(&self.inner);
         let node = inner.node().ok_or(WalletError::NotRunning)?;
+        let mut dirty = inner.gates().dirty.clone();
         let task = self.inner.runtime.handle().spawn_blocking(move || work(&node, &inner));
-        match timeout(within, task).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(panicked)) => Err(WalletError::Bug(panicked.to_string())),
-            // The call goes on and its effect may still come: that is why every call may be repeated.
-            Err(_) => Err(WalletError::Busy),
-        }
+        let answered = async {
+            let result = task.await.map_err(|panicked| WalletError::Bug(panicked.to_string()))?;
+            // An answer is like a word to a peer: it is given when the state behind it is on the disk.
+            match dirty.wait_for(|dirty| !dirty).await {
+                Ok(_) => result,
+                Err(_) => Err(WalletError::NotRunning),
+            }
+        };
+        // The call goes on and its effect may still come: that is why every call may be repeated.
+        timeout(within, answered).await.unwrap_or(Err(WalletError::Busy))
     }
 
     /// The oldest event as LDK tells it; `None` once the node is stopping.
@@ -333,6 +339,22 @@ impl LdkNode {
             Err(_) => Err(WalletError::Busy),
         }
     }
+}
+
+/// ldk-node may have noted a claim as done that the store then undid, because the process died before the manager was
+/// written: claim what was noted last again. LDK ignores what it claimed already.
+fn claim_again(node: &Node) -> Result<(), WalletError> {
+    let noted = node.list_payments_with_filter(|payment| {
+        payment.direction == PaymentDirection::Inbound && payment.status == PaymentStatus::Succeeded
+    });
+    let newest = noted.iter().map(|payment| payment.latest_update_timestamp).max().unwrap_or(0);
+    let last = newest.saturating_sub(CLAIM_AGAIN_LAST.as_secs());
+    for payment in noted.into_iter().filter(|payment| payment.latest_update_timestamp >= last) {
+        if let PaymentKind::Bolt11 { hash, preimage: Some(preimage), .. } = payment.kind {
+            node.bolt11_payment().claim_for_hash(hash, payment.amount_msat.unwrap_or(0), preimage)?;
+        }
+    }
+    Ok(())
 }
 
 impl Inner {
