@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use lnmp::{AppPassword, Identity, MailboxKey, Opener, PasswordParams, RecoveryPhrase, Secret, WrapError};
 use rand::rngs::OsRng;
-use store::{Account, AccountId, AccountSettings, Credential, CredentialKind, NewAccount, NewCredential};
+use store::{Account, AccountId, AccountSettings, Credential, CredentialKind, NewAccount, NewCredential, UnixMs};
 use tokio::sync::Semaphore;
 
 use crate::house::{House, now_ms};
@@ -32,6 +32,8 @@ pub struct Sessions {
     open: Mutex<HashMap<AccountId, Weak<Opener>>>,
     guesses: Mutex<HashMap<(AccountId, [u8; 8]), Guesses>>,
     kdf: KdfSlots,
+    /// The day an account last logged in, so that most logins need not ask the store about digests.
+    days: Mutex<HashMap<AccountId, i64>>,
 }
 
 struct KdfSlots(Semaphore);
@@ -149,6 +151,13 @@ impl Sessions {
         let opener = Arc::new(Opener::new(&key.open_identity(&account.address(), &account.sealed_seed)?));
         open.insert(account.id, Arc::downgrade(&opener));
         Ok(opener)
+    }
+
+    /// Whether an account has not logged in today, as far as this process knows.
+    pub fn is_first_of_day(&self, account: AccountId, now: UnixMs) -> bool {
+        let day = now / 86_400_000;
+        let mut days = self.days.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        days.insert(account, day) != Some(day)
     }
 
     fn may_guess(&self, guesser: (AccountId, [u8; 8])) -> Result<(), LoginError> {

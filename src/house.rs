@@ -33,6 +33,8 @@ pub struct House {
     pub work: Notify,
     /// Held while a quote is made: what one reserves, the next must see.
     pub quoting: tokio::sync::Mutex<()>,
+    /// Held while a digest is written: two sessions that begin together are one first session.
+    pub digesting: tokio::sync::Mutex<()>,
     /// What only a running server has; empty while a command works on a closed DIR.
     running: OnceLock<Running>,
 }
@@ -78,7 +80,7 @@ impl House {
     /// A house without doors: enough for commands on a closed DIR.
     pub fn new(config: Config, dir: Dir, keys: Keys, store: Arc<dyn Store>) -> Self {
         let sealer = Sealer::new(keys.identity());
-        Self { config, dir, keys, store, sealer, sessions: Sessions::default(), work: Notify::new(), quoting: tokio::sync::Mutex::new(()), running: OnceLock::new() }
+        Self { config, dir, keys, store, sealer, sessions: Sessions::default(), work: Notify::new(), quoting: tokio::sync::Mutex::new(()), digesting: tokio::sync::Mutex::new(()), running: OnceLock::new() }
     }
 
     /// Opens for business; once.

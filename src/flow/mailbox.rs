@@ -5,27 +5,46 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use imap::{LoggedIn, LoginRefusal, SealRefusal, Sealed};
-use lnmp::PublicKey;
-use store::AccountId;
+use lnmp::{Opener, PublicKey};
+use store::{Account, AccountId};
 
 use crate::accounts::{self, LoginError};
+use crate::flow::digest;
 use crate::flow::seal::{Attached, SealError, seal};
-use crate::house::House;
+use crate::house::{House, now_ms};
 
 /// The house, as the IMAP door sees it.
 pub struct ImapHost(pub Arc<House>);
+
+impl ImapHost {
+    /// Beside the session, which need not wait for it.
+    fn write_digest(&self, account: Account, opener: Arc<Opener>) {
+        if !self.0.sessions.is_first_of_day(account.id, now_ms()) {
+            return;
+        }
+        let house = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if let Err(error) = digest::first_session(&house, &account, &opener, now_ms()).await {
+                tracing::warn!(error = format!("{error:#}"), "the digest could not be written");
+            }
+        });
+    }
+}
 
 #[async_trait]
 impl imap::Login for ImapHost {
     async fn login(&self, peer: IpAddr, user: &str, password: &str) -> Result<LoggedIn, LoginRefusal> {
         match accounts::login(&self.0, peer, user, password).await {
-            Ok(login) => Ok(LoggedIn {
-                account: login.account.id,
-                // The opener is the seat: it is wiped with the last session that holds it.
-                seat: Box::new(Arc::clone(&login.opener)),
-                opener: login.opener,
-                revoked: None,
-            }),
+            Ok(login) => {
+                self.write_digest(login.account.clone(), Arc::clone(&login.opener));
+                Ok(LoggedIn {
+                    account: login.account.id,
+                    // The opener is the seat: it is wiped with the last session that holds it.
+                    seat: Box::new(Arc::clone(&login.opener)),
+                    opener: login.opener,
+                    revoked: None,
+                })
+            }
             Err(LoginError::Wrong) => Err(LoginRefusal::Credentials),
             Err(LoginError::Throttled) => Err(LoginRefusal::Throttled),
             Err(LoginError::Fault(error)) => {

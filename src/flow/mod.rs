@@ -12,6 +12,7 @@
 
 pub mod ask;
 pub mod bounce;
+pub mod digest;
 pub mod expire;
 pub mod judge;
 pub mod mailbox;
