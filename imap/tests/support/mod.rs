@@ -13,10 +13,13 @@ use async_trait::async_trait;
 use attachments::Shelf;
 use attachments::memory::MemoryShelf;
 use imap::{LoggedIn, Login, LoginRefusal, Parts, SealRefusal, Sealed, Security, Server};
-use lnmp::{Act, BridgeKey, GateFacts, GateState, Identity, Opener, Place, Sealer, Verdict};
+use lnmp::{
+    Act, BridgeKey, GateFacts, GateId, GateState, HoldKind, Identity, Msat, Opener, Place, Preimage, Relation, Sealer,
+    Verdict,
+};
 use store::{
-    AccountId, AccountSettings, Batch, CredentialKind, Delivery, Flags, NewAccount, NewCredential, Rules, SealedParts,
-    Store, sqlite::Sqlite,
+    AccountId, AccountSettings, Author, Batch, CredentialKind, Delivery, Flags, Incoming, NewAccount, NewCredential,
+    NewGate, Rules, SealedParts, Store, sqlite::Sqlite,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -183,6 +186,46 @@ impl World {
     /// Delivers as SMTP does.
     pub async fn deliver(&self, user: &str, place: Place, message: &[u8]) {
         self.deliver_many(user, place, &[message]).await;
+    }
+
+    /// Delivers a priced mail to Unpaid; what its gate is called.
+    pub async fn deliver_priced(&self, user: &str, message: &[u8]) -> GateId {
+        let gate = NewGate {
+            relation: Relation::Stranger,
+            price: Msat(100_000),
+            priority_price: Msat(1_000_000),
+            recipient: format!("{user}@satchel.test"),
+            ask: None,
+            dkim_signature: None,
+            message_id: None,
+        };
+        let delivery = Delivery {
+            account: self.account(user),
+            place: Place::Unpaid,
+            sealed: self.house.sealed(user, message).await,
+            internal_date: NOW,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            author: Some(Author { address: "bob@shop.test".into(), aligned: true, evidence: None }),
+            message_id: None,
+            content_digest: None,
+            gate: Some(gate),
+            alias: None,
+        };
+        let batch = Batch { deliveries: vec![delivery], ..Batch::default() };
+        self.store.commit(batch, NOW).await.unwrap().remove(0).gate.unwrap()
+    }
+
+    /// A payment for it is locked.
+    pub async fn pay(&self, gate: GateId) {
+        let preimage = Preimage::new([5; 32]);
+        let (amount, kind) = (Msat(100_000), HoldKind::Htlc);
+        let quote = self.store.begin_quote(gate, amount, kind, &preimage, NOW + 3_600_000, NOW).await.unwrap().unwrap();
+        self.store.publish_quote(quote, "lnbcrt1").await.unwrap();
+        let hash = preimage.hash();
+        let incoming =
+            Incoming { hash, amount, deadline_height: 344, height: 100, window_min: 144, hold_ms: 86_400_000 };
+        self.store.payment_held(incoming, NOW).await.unwrap();
     }
 
     pub async fn deliver_many(&self, user: &str, place: Place, messages: &[&[u8]]) {
