@@ -13,6 +13,8 @@ use crate::letters;
 
 /// A live invoice that is shown must be payable for at least this long.
 const STILL_PAYABLE_MS: i64 = 60_000;
+/// The shortest expiry the wallet signs; the house refuses what is paid after the quote's own end all the same.
+const INVOICE_EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Hours a payment request is tried: later it would ask for a mail long answered.
 const REQUEST_HOURS: i64 = 24;
 /// What a quote may not do to the disk (design section 4).
@@ -28,6 +30,9 @@ pub enum NoQuote {
     /// The gate takes no payment (any more).
     #[error("this gate is {}, it takes no payment now", .0.name())]
     NotWaiting(GateState),
+    /// The mail lies where no payment could raise it from.
+    #[error("this mail is not in Unpaid, so paying would not raise it")]
+    NotPayable,
     /// It may work later; the text is for the payer.
     #[error("{0}")]
     Later(&'static str),
@@ -70,19 +75,24 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
     if house.is_short_of_disk() {
         return Err(NoQuote::Later(SHORT_OF_DISK));
     }
-    if !has_room(house, running, amount, now).await? {
-        return Err(NoQuote::Later(NO_SLOT));
-    }
-    let preimage = random_preimage();
-    let expiry = house.config.money.quote;
-    let expires_at = now + i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX / 2);
-    // The hash is ours for ever before the node hears of it.
-    let begun = house.store.begin_quote(id, amount, HoldKind::Htlc, &preimage, expires_at, now).await?;
-    let Some(quote) = begun else { return Err(NoQuote::NotWaiting(gate.state)) };
+    let (quote, hash, expires_at) = match begun_quote(&gate, amount, now) {
+        Some(begun) => (begun.id, begun.hash, begun.expires_at),
+        None => {
+            if !has_room(house, running, amount, now).await? {
+                return Err(NoQuote::Later(NO_SLOT));
+            }
+            let preimage = random_preimage();
+            let expires_at = now + i64::try_from(house.config.money.quote.as_millis()).unwrap_or(i64::MAX / 2);
+            // The hash is ours for ever before the node hears of it.
+            let begun = house.store.begin_quote(id, amount, HoldKind::Htlc, &preimage, expires_at, now).await?;
+            let Some(quote) = begun else { return Err(NoQuote::NotPayable) };
+            (quote, preimage.hash(), expires_at)
+        }
+    };
     let hold = NewHold {
-        hash: preimage.hash(),
+        hash,
         amount,
-        expiry,
+        expiry: Duration::from_millis((expires_at - now).unsigned_abs()).max(INVOICE_EXPIRY_MIN),
         final_cltv: house.config.money.final_cltv,
         description: description(),
     };
@@ -91,7 +101,14 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
         NoQuote::Later(NODE_AWAY)
     })?;
     house.store.publish_quote(quote, &bolt11).await?;
-    house.store.quote(&preimage.hash()).await?.ok_or(NoQuote::Unknown)
+    house.store.quote(&hash).await?.ok_or(NoQuote::Unknown)
+}
+
+/// A live quote whose invoice was never published: the node was away, or a kill came between. It holds its slot, and
+/// an invoice may be made again for the same hash.
+fn begun_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
+    let begun = |quote: &&Quote| quote.state == QuoteState::Live && quote.amount == amount && quote.bolt11.is_none();
+    gate.quotes.iter().rev().filter(begun).find(|quote| quote.expires_at > now)
 }
 
 /// Whether one more hold fits beside the live quotes, each of which reserves its slot and value.
@@ -141,7 +158,7 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     let quote = match quote(house, id, false).await {
         Ok(quote) => quote,
         Err(NoQuote::Later(_)) => return Ok(Asked::Later(AGAIN)),
-        Err(NoQuote::NotWaiting(_) | NoQuote::Unknown) => return Ok(Asked::Done(Batch::default())),
+        Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::Unknown) => return Ok(Asked::Done(Batch::default())),
         Err(error) => return Err(error),
     };
     let running = house.running()?;

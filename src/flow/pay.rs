@@ -45,11 +45,12 @@ async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Res
     match event {
         Event::Held { hash, amount, deadline_height } => held(house, wallet, hash, amount, deadline_height).await,
         Event::Settled { hash, amount } => {
-            // `false`: a repeat, or an ordinary invoice of the operator, which reconcile books.
+            if house.store.quote(&hash).await?.is_none() {
+                return book_own_income(house, &hash, amount).await;
+            }
+            // `false`: a repeat.
             if house.store.payment_settled(&hash, amount, now_ms()).await? {
                 tracing::info!(amount_msat = amount.0, "a payment settled");
-            } else {
-                book_own_income(house, &hash, amount).await?;
             }
             Ok(())
         }
@@ -100,9 +101,6 @@ async fn cancel(wallet: &dyn Wallet, hash: PaymentHash) {
 
 /// An ordinary invoice of the operator was paid: it is the operator's money.
 async fn book_own_income(house: &House, hash: &PaymentHash, amount: Msat) -> anyhow::Result<()> {
-    if house.store.quote(hash).await?.is_some() {
-        return Ok(());
-    }
     let posting = store::Posting {
         key: format!("income:{hash}"),
         gate: None,

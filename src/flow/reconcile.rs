@@ -14,6 +14,8 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
     let wallet = &*house.running()?.wallet;
     pay::drain(house, wallet).await?;
     let now = now_ms();
+    // Claims and cancels the last process was at are made again at once, not when their lease ends.
+    house.store.release_leases(now).await?;
     for quote in house.store.open_quotes(now - CANCELLED_MS).await? {
         let status = wallet.lookup(quote.hash).await?;
         match (quote.state, status) {

@@ -246,6 +246,9 @@ pub trait Store: Send + Sync + 'static {
     async fn finish_job(&self, id: JobId, causes: Batch, now: UnixMs) -> Result<()>;
     /// Puts a job off.
     async fn retry_job(&self, id: JobId, due: UnixMs) -> Result<()>;
+    /// Makes due what an earlier process leased, jobs and outgoing mail, and cannot end any more; how many. For the
+    /// start of a process that works on this store alone, before its first lease.
+    async fn release_leases(&self, now: UnixMs) -> Result<usize>;
     /// Counts payment requests since `since`: by author and account, by author, by author domain, by DKIM
     /// signature. The hashes are taken here under the bridge key.
     async fn ask_counts(&self, gate: GateId, now: UnixMs) -> Result<AskCounts>;

@@ -110,6 +110,7 @@ macro_rules! store_contract {
         $crate::store_contract!($make, outbox: [
             a_leased_job_comes_back_and_a_finished_one_does_not,
             a_jobs_causes_are_committed_once,
+            what_a_dead_process_leased_is_due_at_the_next_start,
             asks_are_counted_by_author_domain_and_signature,
             queued_mail_is_leased_retried_and_ended,
             what_the_user_sends_befriends_and_makes_replies_free,

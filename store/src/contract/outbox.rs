@@ -27,6 +27,21 @@ pub async fn a_leased_job_comes_back_and_a_finished_one_does_not(store: Subject)
     assert_eq!(store.next_due().await.unwrap(), None);
 }
 
+pub async fn what_a_dead_process_leased_is_due_at_the_next_start(store: Subject) {
+    let alice = account(&store, "alice").await;
+    deliver(&store, priced(alice, "bob@shop.test")).await;
+    deliver(&store, priced(alice, "carol@shop.test")).await;
+    store.commit(Batch { outgoing: vec![outgoing(&["bob@shop.test"])], ..Batch::default() }, NOW).await.unwrap();
+    let jobs = store.lease_jobs(NOW, HOUR, 10).await.unwrap();
+    assert_eq!((jobs.len(), store.lease_queue(NOW, HOUR, 10).await.unwrap().len()), (2, 1));
+    // Put off by its own decision: that is no lease.
+    store.retry_job(jobs[0].id, NOW + MINUTE).await.unwrap();
+    assert_eq!(store.release_leases(NOW + 1).await.unwrap(), 2);
+    let again: Vec<_> = store.lease_jobs(NOW + 1, HOUR, 10).await.unwrap().iter().map(|job| job.id).collect();
+    assert_eq!(again, [jobs[1].id]);
+    assert_eq!(store.lease_queue(NOW + 1, HOUR, 10).await.unwrap().len(), 1);
+}
+
 pub async fn a_jobs_causes_are_committed_once(store: Subject) {
     let alice = account(&store, "alice").await;
     let gate = deliver(&store, priced(alice, "bob@shop.test")).await.gate.unwrap();

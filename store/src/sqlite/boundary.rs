@@ -355,6 +355,10 @@ impl Store for Sqlite {
         self.writer.write(move |tx| jobs::retry(tx, id, due)).await
     }
 
+    async fn release_leases(&self, now: UnixMs) -> Result<usize> {
+        self.writer.write(move |tx| jobs::release(tx, now)).await
+    }
+
     async fn ask_counts(&self, gate: GateId, now: UnixMs) -> Result<AskCounts> {
         self.readers.quick(|db| jobs::ask_counts(db, gate, now)).await
     }

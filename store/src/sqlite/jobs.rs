@@ -28,7 +28,10 @@ pub(super) fn lease(tx: &Tx<'_>, now: UnixMs, lease_ms: i64, max: usize) -> Resu
     )?;
     rows.into_iter()
         .map(|(id, attempts, kind)| {
-            tx.run("UPDATE job SET due_at = ?2, attempts = attempts + 1 WHERE id = ?1", (id, now + lease_ms))?;
+            tx.run(
+                "UPDATE job SET leased = 1, due_at = ?2, attempts = attempts + 1 WHERE id = ?1",
+                (id, now + lease_ms),
+            )?;
             Ok(Job { id: JobId(id), kind: tx.vault.open_json(Of::Job, &kind)?, attempts })
         })
         .collect()
@@ -44,10 +47,17 @@ pub(super) fn finish(tx: &mut Tx<'_>, id: JobId, causes: &Batch, bodies: &[Vec<u
 
 /// Puts a job off.
 pub(super) fn retry(tx: &Tx<'_>, id: JobId, due: UnixMs) -> Result<()> {
-    match tx.run("UPDATE job SET due_at = ?2 WHERE id = ?1", (id.0, due))? {
+    match tx.run("UPDATE job SET leased = 0, due_at = ?2 WHERE id = ?1", (id.0, due))? {
         0 => Err(StoreError::NoSuch("job")),
         _ => Ok(()),
     }
+}
+
+/// What a process that is gone had leased, jobs and mail, is due now.
+pub(super) fn release(tx: &Tx<'_>, now: UnixMs) -> Result<usize> {
+    let jobs = tx.run("UPDATE job SET leased = 0, due_at = ?1 WHERE leased = 1", [now])?;
+    let mails = tx.run("UPDATE queue SET leased = 0, due_at = ?1 WHERE leased = 1", [now])?;
+    Ok(jobs + mails)
 }
 
 /// The earliest time at which a job or a queue item falls due.

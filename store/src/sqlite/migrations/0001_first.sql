@@ -232,6 +232,7 @@ CREATE TABLE job(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     due_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    leased INTEGER NOT NULL DEFAULT 0,
     kind BLOB NOT NULL                       -- sealed
 ) STRICT;
 CREATE INDEX job_due ON job(due_at);
