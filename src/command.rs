@@ -365,6 +365,8 @@ async fn wallet_balance(house: &House) -> anyhow::Result<Value> {
     Ok(json!({
         "users_msat": books.users,
         "held_msat": books.held,
+        // The same by the channels' own account: anything else than held_msat for more than a moment is a mistake.
+        "node_held_msat": node.map(|b| b.held.0),
         "escrow_msat": books.escrow,
         "fees_msat": books.fees,
         "node_msat": node.map_or(books.node.max(0).unsigned_abs(), |b| b.channel.0 + b.onchain.0 + b.closing.0),
@@ -476,21 +478,27 @@ async fn sandbox_mine(house: &House, blocks: u32) -> anyhow::Result<Value> {
         bail!("mine 1 to {MINE_BLOCKS_MAX} blocks at a time, not {blocks}");
     }
     let running = house.running()?;
+    let before = held(house).await?;
     let height = run::sandbox(house)?.mine(blocks).await?;
-    let before = held_ids(house).await?;
     let deadline = tokio::time::Instant::now() + CHAIN_DEADLINE;
     while running.wallet.chain().await?.height < height && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     expire::end_holds(house).await?;
-    let after = held_ids(house).await?;
-    let ended: Vec<i64> = before.into_iter().filter(|id| !after.contains(id)).collect();
+    let after = held(house).await?;
+    // Whoever's blocks are not over was decided by the owner meanwhile.
+    let over = |gate: &Gate| gate.deadline_height.is_some_and(|deadline| deadline <= height + policy::MARGIN_BLOCKS);
+    let ended: Vec<i64> = before
+        .iter()
+        .filter(|gate| over(gate) && !after.iter().any(|still| still.id == gate.id))
+        .map(|gate| gate.id.0)
+        .collect();
     Ok(json!({ "height": height, "ended_holds": ended }))
 }
 
-async fn held_ids(house: &House) -> anyhow::Result<Vec<i64>> {
+async fn held(house: &House) -> anyhow::Result<Vec<Gate>> {
     let filter = GateFilter { state: Some(GateState::Held), ..GateFilter::default() };
-    Ok(house.store.gates(filter).await?.iter().map(|gate| gate.id.0).collect())
+    Ok(house.store.gates(filter).await?)
 }
 
 async fn sandbox_wallet(house: &House, bolt11: Option<&str>) -> anyhow::Result<Value> {
