@@ -110,11 +110,10 @@ async fn by_password(
     // Others may have guessed while this one waited for a slot.
     sessions.may_guess(guesser)?;
     let (address, password) = (account.address(), Secret::new(password.to_owned()));
-    let unwrapped = tokio::task::spawn_blocking(move || {
-        MailboxKey::unwrap_with_password(&address, password.reveal(), &wrap.wrap)
-    })
-    .await
-    .map_err(|error| LoginError::Fault(error.to_string()))?;
+    let unwrapped =
+        tokio::task::spawn_blocking(move || MailboxKey::unwrap_with_password(&address, password.reveal(), &wrap.wrap))
+            .await
+            .map_err(|error| LoginError::Fault(error.to_string()))?;
     match unwrapped {
         Ok(key) => {
             sessions.forget_guesses(guesser);
@@ -163,7 +162,9 @@ impl Sessions {
     fn may_guess(&self, guesser: (AccountId, [u8; 8])) -> Result<(), LoginError> {
         let guesses = self.guesses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match guesses.get(&guesser) {
-            Some(guess) if guess.wrong >= FREE_GUESSES && Instant::now() < guess.not_before => Err(LoginError::Throttled),
+            Some(guess) if guess.wrong >= FREE_GUESSES && Instant::now() < guess.not_before => {
+                Err(LoginError::Throttled)
+            }
             _ => Ok(()),
         }
     }
@@ -218,7 +219,10 @@ pub async fn create(
     let parsed = lnmp::Address::parse(&address.to_lowercase())?;
     let (local, domain) = (parsed.local().to_owned(), parsed.domain().to_owned());
     if !house.config.is_local_domain(&domain) {
-        bail!("{domain} is not served here; the config's server.domains has: {}", house.config.server.domains.join(", "));
+        bail!(
+            "{domain} is not served here; the config's server.domains has: {}",
+            house.config.server.domains.join(", ")
+        );
     }
     let address = format!("{local}@{domain}");
     let identity = Identity::generate(&mut OsRng);
@@ -246,7 +250,12 @@ pub async fn create(
 }
 
 /// Makes an app password; `secret` is the password or the recovery phrase, needed unless the server has a wrap.
-pub async fn app_password(house: &House, account: &Account, secret: &str, label: &str) -> anyhow::Result<Secret<String>> {
+pub async fn app_password(
+    house: &House,
+    account: &Account,
+    secret: &str,
+    label: &str,
+) -> anyhow::Result<Secret<String>> {
     let key = unlock(house, account, secret).await?;
     let password = AppPassword::generate(&mut OsRng);
     let credential = NewCredential {
@@ -281,7 +290,8 @@ async fn unlock(house: &House, account: &Account, secret: &str) -> anyhow::Resul
         return Ok(MailboxKey::unwrap_with_key(&address, house.keys.bridge(), wrap)?);
     }
     if let (Ok(phrase), Some(wrap)) = (RecoveryPhrase::parse(secret), wrap_of(CredentialKind::Recovery)) {
-        return MailboxKey::unwrap_with_phrase(&address, &phrase, wrap).map_err(|_| anyhow!("this is not the recovery phrase of {address}"));
+        return MailboxKey::unwrap_with_phrase(&address, &phrase, wrap)
+            .map_err(|_| anyhow!("this is not the recovery phrase of {address}"));
     }
     let Some(wrap) = wrap_of(CredentialKind::Password) else {
         bail!("{address} has no password; give its recovery phrase");

@@ -54,7 +54,9 @@ fn ports(config: &Config, running: bool, findings: &mut Vec<Finding>) {
             findings.push(Finding {
                 what: "ports",
                 ok: false,
-                text: format!("{address} cannot be bound: {error}; change listen.{key} or stop what uses it (0 picks a free port)"),
+                text: format!(
+                    "{address} cannot be bound: {error}; change listen.{key} or stop what uses it (0 picks a free port)"
+                ),
             });
         }
     }
@@ -66,11 +68,9 @@ fn ports(config: &Config, running: bool, findings: &mut Vec<Finding>) {
 fn keys(dir: &Dir, findings: &mut Vec<Finding>) {
     let path = dir.keys().join("bridge.key");
     let finding = match std::fs::metadata(&path) {
-        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => Finding {
-            what: "keys",
-            ok: false,
-            text: format!("{} can be read by others; chmod 600 it", path.display()),
-        },
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+            Finding { what: "keys", ok: false, text: format!("{} can be read by others; chmod 600 it", path.display()) }
+        }
         Ok(_) => Finding { what: "keys", ok: true, text: format!("{} is there and private", path.display()) },
         Err(_) if dir.database().exists() => Finding {
             what: "keys",
@@ -88,7 +88,10 @@ fn disk(dir: &Dir, config: &Config, findings: &mut Vec<Finding>) {
         Ok(free) if free / (1024 * 1024) < floor => Finding {
             what: "disk",
             ok: false,
-            text: format!("{} MiB are free, below limits.disk_free_mib = {floor}: mail is put off with 452", free / (1024 * 1024)),
+            text: format!(
+                "{} MiB are free, below limits.disk_free_mib = {floor}: mail is put off with 452",
+                free / (1024 * 1024)
+            ),
         },
         Ok(free) => Finding { what: "disk", ok: true, text: format!("{} MiB are free", free / (1024 * 1024)) },
         Err(error) => Finding { what: "disk", ok: false, text: format!("{}: {error}", dir.root().display()) },

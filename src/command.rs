@@ -30,7 +30,10 @@ const CHAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// Does a command on a DIR no server runs on.
 pub async fn offline(dir: Dir, request: Request) -> anyhow::Result<Value> {
     let Some(_lock) = dir.lock()? else {
-        bail!("{}: a server holds this directory but does not answer; is it starting or stopping?", dir.root().display());
+        bail!(
+            "{}: a server holds this directory but does not answer; is it starting or stopping?",
+            dir.root().display()
+        );
     };
     if !dir.config().exists() {
         return Err(ConfigError(format!(
@@ -51,8 +54,9 @@ pub async fn offline(dir: Dir, request: Request) -> anyhow::Result<Value> {
 pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
     let keys = Keys::open(&dir)?;
     let path = dir.database();
-    let store = store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules { grace: config.money.expunge_grace }))
-        .with_context(|| path.display().to_string())?;
+    let store =
+        store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules { grace: config.money.expunge_grace }))
+            .with_context(|| path.display().to_string())?;
     Ok(Arc::new(House::new(config, dir, keys, store)))
 }
 
@@ -100,7 +104,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             let expires_at = expires_ms.map(|ms| now_ms() + i64::try_from(ms).unwrap_or(i64::MAX / 2));
             let new = NewAlias { account: owner.id, local, domain, expires_at, max_uses };
             store.add_alias(new, now_ms()).await?;
-            Ok(json!({ "address": address.to_lowercase(), "for": owner.address(), "expires_at": expires_at.map(rfc3339), "max_uses": max_uses }))
+            Ok(
+                json!({ "address": address.to_lowercase(), "for": owner.address(), "expires_at": expires_at.map(rfc3339), "max_uses": max_uses }),
+            )
         }
         Request::AliasList => alias_list(store).await,
         Request::AliasRemove { address } => {
@@ -131,7 +137,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::GateShow { id } => gate_show(house, GateId(id)).await,
         Request::GateInvoice { id, priority } => {
             let quote = ask::quote(house, GateId(id), priority).await?;
-            Ok(json!({ "id": id, "bolt11": quote.bolt11, "amount_msat": quote.amount.0, "expires_at": rfc3339(quote.expires_at) }))
+            Ok(
+                json!({ "id": id, "bolt11": quote.bolt11, "amount_msat": quote.amount.0, "expires_at": rfc3339(quote.expires_at) }),
+            )
         }
         Request::GateAccept { id } => decide(house, GateId(id), Act::MarkedAccepted).await,
         Request::GateDecline { id } => decide(house, GateId(id), Act::MarkedDeclined).await,
@@ -177,7 +185,10 @@ fn local_address(house: &House, address: &str) -> anyhow::Result<(String, String
     let parsed = lnmp::Address::parse(&address.to_lowercase())?;
     let (local, domain) = (parsed.local().to_owned(), parsed.domain().to_owned());
     if !house.config.is_local_domain(&domain) {
-        bail!("{domain} is not served here; the config's server.domains has: {}", house.config.server.domains.join(", "));
+        bail!(
+            "{domain} is not served here; the config's server.domains has: {}",
+            house.config.server.domains.join(", ")
+        );
     }
     Ok((local, domain))
 }
@@ -235,7 +246,11 @@ async fn alias_list(store: &dyn Store) -> anyhow::Result<Value> {
 async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
     let account = account(house, &change.address).await?;
     let mut settings = account.settings;
-    let msat = |sat: u64| Msat::from_sat(sat).filter(|m| m.0 <= 21_000_000 * 100_000_000 * 1000).context("a price is at most 21 million bitcoin");
+    let msat = |sat: u64| {
+        Msat::from_sat(sat)
+            .filter(|m| m.0 <= 21_000_000 * 100_000_000 * 1000)
+            .context("a price is at most 21 million bitcoin")
+    };
     if let Some(sat) = change.stranger_sat {
         settings.prices.stranger = msat(sat)?;
     }
@@ -274,7 +289,8 @@ async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
 
 /// A gate as `gate list --json` shows it (design section 8).
 pub fn gate_json(gate: &Gate, now: UnixMs) -> Value {
-    let live = gate.quotes.iter().rev().find(|q| q.state == QuoteState::Live && q.bolt11.is_some() && q.expires_at > now);
+    let live =
+        gate.quotes.iter().rev().find(|q| q.state == QuoteState::Live && q.bolt11.is_some() && q.expires_at > now);
     let kind = gate.quotes.last().map(|quote| quote.kind).unwrap_or_default();
     let held = gate.quotes.iter().rev().find(|q| matches!(q.state, QuoteState::Held | QuoteState::Settled));
     json!({
@@ -429,7 +445,11 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     if books.node != node {
-        findings.push(format!("the ledger says the node has {} msat, the node says {node}: {} apart", books.node, node - books.node));
+        findings.push(format!(
+            "the ledger says the node has {} msat, the node says {node}: {} apart",
+            books.node,
+            node - books.node
+        ));
     }
     let liabilities = books.users + books.escrow;
     if liabilities > node {

@@ -26,7 +26,7 @@ pub struct ConfigError(pub String);
 pub struct Config {
     /// Where everything is kept; the folder of the file when left out.
     pub dir: Option<PathBuf>,
-    /// What this process runs.
+    /// Which doors this process opens. Wallet and queue run with either.
     pub roles: Vec<Role>,
     /// Which chain the money lives on.
     pub network: Network,
@@ -54,7 +54,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// MX, submission, outbound, payments.
+    /// MX and submission.
     Gateway,
     /// IMAP, web.
     Mailbox,
@@ -254,7 +254,9 @@ impl Config {
             let leaf = key.rsplit('.').next().unwrap_or(key);
             let line = text
                 .lines()
-                .position(|line| line.trim_start().strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('=')))
+                .position(|line| {
+                    line.trim_start().strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('='))
+                })
                 .map_or_else(|| "default".to_owned(), |index| format!("line {}", index + 1));
             ConfigError(format!("{name}: {line}, key `{key}`: {what}"))
         })?;
@@ -283,7 +285,10 @@ impl Config {
             }
         }
         if !(1..=1024).contains(&self.limits.message_mib) {
-            return Err(("limits.message_mib", format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib)));
+            return Err((
+                "limits.message_mib",
+                format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib),
+            ));
         }
         if !(105..=418).contains(&self.money.final_cltv) {
             return Err((
@@ -298,6 +303,11 @@ impl Config {
             return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
         }
         Ok(())
+    }
+
+    /// Whether this process runs a role.
+    pub fn runs(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
 
     /// Whether a domain (lower case) is ours.
@@ -331,7 +341,8 @@ impl std::str::FromStr for DurationText {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let wrong = || format!("\"{text}\" is no length of time; allowed: a whole number and ms, s, m, h or d, like \"24h\"");
+        let wrong =
+            || format!("\"{text}\" is no length of time; allowed: a whole number and ms, s, m, h or d, like \"24h\"");
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let ms = match &text[digits..] {
             "ms" => 1,
@@ -341,7 +352,11 @@ impl std::str::FromStr for DurationText {
             "d" => 86_400_000,
             _ => return Err(wrong()),
         };
-        number.checked_mul(ms).filter(|ms| *ms <= 366 * 86_400_000).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
+        number
+            .checked_mul(ms)
+            .filter(|ms| *ms <= 366 * 86_400_000)
+            .map(|ms| Self(Duration::from_millis(ms)))
+            .ok_or_else(wrong)
     }
 }
 
@@ -402,7 +417,9 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_and_print() {
-        for (text, ms) in [("250ms", 250), ("2s", 2000), ("10m", 600_000), ("24h", 86_400_000), ("60d", 60 * 86_400_000)] {
+        for (text, ms) in
+            [("250ms", 250), ("2s", 2000), ("10m", 600_000), ("24h", 86_400_000), ("60d", 60 * 86_400_000)]
+        {
             assert_eq!(text.parse::<DurationText>().unwrap().0, Duration::from_millis(ms));
         }
         assert_eq!(DurationText(Duration::from_secs(600)).to_string(), "10m");

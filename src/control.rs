@@ -12,8 +12,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::cli::Request;
-use crate::house::{House, stopped};
 use crate::command;
+use crate::house::{House, stopped};
 
 /// Octets of one request line: the longest is an invoice with a password, far below.
 const REQUEST_BYTES_MAX: u64 = 64 * 1024;

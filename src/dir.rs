@@ -87,7 +87,8 @@ impl Dir {
 
     /// Takes DIR for this process, or `None` when another one has it.
     pub fn lock(&self) -> io::Result<Option<DirLock>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.run().join("lock"))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.run().join("lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(DirLock { _file: file })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),

@@ -12,10 +12,20 @@ pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
     let wanted = [
         (domain.to_owned(), "MX", format!("10 {name}."), "mail for the domain comes here"),
         (domain.to_owned(), "TXT", "v=spf1 mx -all".to_owned(), "only this server sends mail of the domain"),
-        (format!("_dmarc.{domain}"), "TXT", "v=DMARC1; p=reject".to_owned(), "others refuse mail that forges the domain"),
+        (
+            format!("_dmarc.{domain}"),
+            "TXT",
+            "v=DMARC1; p=reject".to_owned(),
+            "others refuse mail that forges the domain",
+        ),
         (dkim_name, "TXT", dkim_text, "mail of the domain is signed with this key"),
         (format!("_imaps._tcp.{domain}"), "SRV", format!("0 1 {} {name}.", listen.imaps), "mail clients find IMAP"),
-        (format!("_submissions._tcp.{domain}"), "SRV", format!("0 1 {} {name}.", listen.submissions), "mail clients find submission"),
+        (
+            format!("_submissions._tcp.{domain}"),
+            "SRV",
+            format!("0 1 {} {name}.", listen.submissions),
+            "mail clients find submission",
+        ),
     ];
     let resolver = match house.running() {
         Ok(running) => Some(&running.resolver),
@@ -27,7 +37,9 @@ pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
             (None, _) => "not looked up: the server is not running".to_owned(),
             (Some(resolver), "MX") => match resolver.mx(&record).await {
                 Ok(hosts) if hosts.iter().any(|host| host.host.trim_end_matches('.') == name) => "fine".to_owned(),
-                Ok(hosts) => format!("differs: {}", hosts.iter().map(|host| host.host.as_str()).collect::<Vec<_>>().join(", ")),
+                Ok(hosts) => {
+                    format!("differs: {}", hosts.iter().map(|host| host.host.as_str()).collect::<Vec<_>>().join(", "))
+                }
                 Err(error) => format!("not found: {error}"),
             },
             (Some(_), _) => "look it up with your DNS tools".to_owned(),

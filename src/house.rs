@@ -8,12 +8,17 @@ use attachments::Shelf;
 use lightning::{Sandbox, Wallet};
 use lnmp::{Act, GateFacts, Sealer, Verdict};
 use store::{Rules, Store, UnixMs};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::accounts::Sessions;
 use crate::config::Config;
 use crate::dir::Dir;
 use crate::keys::Keys;
+
+/// Memory for messages being converted, over all connections, in MiB: ten of the largest at once.
+const CONVERSIONS_MIB: u32 = 1536;
+/// How often a message is in memory while it is converted: as it came, with its trace, as content.
+const COPIES: u64 = 3;
 
 /// The house.
 pub struct House {
@@ -35,6 +40,8 @@ pub struct House {
     pub quoting: tokio::sync::Mutex<()>,
     /// Held while a digest is written: two sessions that begin together are one first session.
     pub digesting: tokio::sync::Mutex<()>,
+    /// MiB of messages being converted, over all connections.
+    conversions: Semaphore,
     /// What only a running server has; empty while a command works on a closed DIR.
     running: OnceLock<Running>,
 }
@@ -57,16 +64,16 @@ pub struct Running {
     pub ports: Ports,
 }
 
-/// The bound ports, as `run/ready.json` holds them.
+/// The bound ports, as `run/ready.json` holds them; `null` where the role is not run.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "the names are those of design section 8")]
 pub struct Ports {
-    pub smtp: u16,
-    pub submission: u16,
-    pub submissions: u16,
-    pub imap: u16,
-    pub imaps: u16,
-    pub web: u16,
+    pub smtp: Option<u16>,
+    pub submission: Option<u16>,
+    pub submissions: Option<u16>,
+    pub imap: Option<u16>,
+    pub imaps: Option<u16>,
+    pub web: Option<u16>,
     /// The relay comes with a later version.
     pub relay: Option<u16>,
 }
@@ -80,7 +87,19 @@ impl House {
     /// A house without doors: enough for commands on a closed DIR.
     pub fn new(config: Config, dir: Dir, keys: Keys, store: Arc<dyn Store>) -> Self {
         let sealer = Sealer::new(keys.identity());
-        Self { config, dir, keys, store, sealer, sessions: Sessions::default(), work: Notify::new(), quoting: tokio::sync::Mutex::new(()), digesting: tokio::sync::Mutex::new(()), running: OnceLock::new() }
+        Self {
+            config,
+            dir,
+            keys,
+            store,
+            sealer,
+            sessions: Sessions::default(),
+            work: Notify::new(),
+            quoting: tokio::sync::Mutex::new(()),
+            digesting: tokio::sync::Mutex::new(()),
+            conversions: Semaphore::new(CONVERSIONS_MIB as usize),
+            running: OnceLock::new(),
+        }
     }
 
     /// Opens for business; once.
@@ -93,6 +112,12 @@ impl House {
     /// What only a running server has.
     pub fn running(&self) -> Result<&Running, NotRunning> {
         self.running.get().ok_or(NotRunning)
+    }
+
+    /// Waits until there is room in memory to convert a message of so many octets.
+    pub async fn room_for(&self, octets: u64) -> Option<SemaphorePermit<'_>> {
+        let mib = u32::try_from(octets * COPIES / (1024 * 1024)).unwrap_or(u32::MAX).saturating_add(1);
+        self.conversions.acquire_many(mib.min(CONVERSIONS_MIB)).await.ok()
     }
 
     /// The address letters of the bridge come from.

@@ -92,7 +92,8 @@ fn dkim_key(dir: &Dir, bridge: &BridgeKey) -> anyhow::Result<Zeroizing<Vec<u8>>>
 }
 
 fn bridge_key(dir: &Dir) -> anyhow::Result<BridgeKey> {
-    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| std::path::Path::new(&folder).join("bridge-key"));
+    let credential =
+        std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| std::path::Path::new(&folder).join("bridge-key"));
     let path = match credential {
         Some(path) if path.exists() => path,
         _ => dir.keys().join("bridge.key"),

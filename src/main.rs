@@ -158,8 +158,7 @@ fn alias(verb: AliasVerb) -> anyhow::Result<(Common, Request)> {
         AliasVerb::Add { address, account, expires, max_uses, common } => {
             let expires_ms = match expires {
                 Some(text) => {
-                    let length: DurationText =
-                        text.parse().map_err(|why| ConfigError(format!("--expires: {why}")))?;
+                    let length: DurationText = text.parse().map_err(|why| ConfigError(format!("--expires: {why}")))?;
                     u64::try_from(length.0.as_millis()).ok()
                 }
                 None => None,

@@ -1,6 +1,6 @@
 //! Starts everything in an order that never answers for something that is not there yet, and stops it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfigError, TEMPLATE};
+use crate::config::{Config, ConfigError, Role, TEMPLATE};
 use crate::dir::{Dir, write_durably};
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
@@ -50,32 +50,42 @@ pub fn config_and_dir(path: &Path) -> anyhow::Result<(Dir, Config)> {
     Ok((dir, config))
 }
 
-/// Config keys and their ports, for messages.
-pub fn named_ports(config: &Config) -> [(&'static str, u16); 6] {
+/// Config keys and ports of the doors this process opens, in the order of [`Bound`].
+pub fn named_ports(config: &Config) -> Vec<(&'static str, u16)> {
     let listen = &config.listen;
-    [
-        ("smtp", listen.smtp),
-        ("submission", listen.submission),
-        ("submissions", listen.submissions),
-        ("imap", listen.imap),
-        ("imaps", listen.imaps),
-        ("web", listen.web),
-    ]
+    let mut ports = Vec::new();
+    if config.runs(Role::Gateway) {
+        ports.extend([("smtp", listen.smtp), ("submission", listen.submission), ("submissions", listen.submissions)]);
+    }
+    if config.runs(Role::Mailbox) {
+        ports.extend([("imap", listen.imap), ("imaps", listen.imaps), ("web", listen.web)]);
+    }
+    ports
 }
 
-/// Bound and not yet answering.
-struct Bound {
-    smtp: TcpListener,
-    submission: TcpListener,
-    submissions: TcpListener,
-    imap: TcpListener,
-    imaps: TcpListener,
-    web: TcpListener,
-    ports: Ports,
+/// Bound and not yet answering, by config key.
+struct Bound(HashMap<&'static str, TcpListener>);
+
+impl Bound {
+    fn port(&self, key: &str) -> Option<u16> {
+        self.0.get(key).and_then(|listener| listener.local_addr().ok()).map(|address| address.port())
+    }
+
+    fn ports(&self) -> Ports {
+        Ports {
+            smtp: self.port("smtp"),
+            submission: self.port("submission"),
+            submissions: self.port("submissions"),
+            imap: self.port("imap"),
+            imaps: self.port("imaps"),
+            web: self.port("web"),
+            relay: None,
+        }
+    }
 }
 
 async fn bind(config: &Config) -> anyhow::Result<Bound> {
-    let mut bound = Vec::new();
+    let mut bound = HashMap::new();
     for (key, port) in named_ports(config) {
         let address = SocketAddr::new(config.listen.address, port);
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -83,29 +93,9 @@ async fn bind(config: &Config) -> anyhow::Result<Bound> {
                 "{address} cannot be bound: {error}; change `{key}` under [listen] in the config (0 picks a free port), or stop what uses it"
             ))
         })?;
-        let port = listener.local_addr()?.port();
-        bound.push((listener, port));
+        bound.insert(key, listener);
     }
-    let ports: Vec<u16> = bound.iter().map(|(_, port)| *port).collect();
-    let mut listeners = bound.into_iter().map(|(listener, _)| listener);
-    let mut next = || listeners.next().context("six ports make six listeners");
-    Ok(Bound {
-        smtp: next()?,
-        submission: next()?,
-        submissions: next()?,
-        imap: next()?,
-        imaps: next()?,
-        web: next()?,
-        ports: Ports {
-            smtp: ports[0],
-            submission: ports[1],
-            submissions: ports[2],
-            imap: ports[3],
-            imaps: ports[4],
-            web: ports[5],
-            relay: None,
-        },
-    })
+    Ok(Bound(bound))
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -118,6 +108,7 @@ pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _ = std::fs::remove_file(dir.ready());
     let bound = bind(&config).await?;
+    let ports = bound.ports();
     let tls = tls::load(&config, &dir)?;
     let house = command::closed(config, dir).await?;
     check_epoch(&house).await?;
@@ -125,10 +116,14 @@ pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
     let (stop_tx, stop) = watch::channel(false);
     let mut doors = JoinSet::new();
     let mut workers = JoinSet::new();
-    let (shelf, sandbox, dns) = tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
+    let (shelf, sandbox, dns) =
+        tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
     let wallet = sandbox.wallet();
     let public_url = match house.config.server.public_url.trim_end_matches('/') {
-        "" => format!("http://{}", SocketAddr::new(house.config.listen.address, bound.ports.web)),
+        "" => format!(
+            "http://{}",
+            SocketAddr::new(house.config.listen.address, ports.web.unwrap_or(house.config.listen.web))
+        ),
         url => url.to_owned(),
     };
     house.start(Running {
@@ -138,7 +133,7 @@ pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
         authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
         resolver: dns,
         public_url,
-        ports: bound.ports,
+        ports,
     });
     open_books(&house).await?;
     reconcile::reconcile(&house).await?;
@@ -150,7 +145,6 @@ pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
     workers.spawn(work::run(Arc::clone(&house), stop.clone()));
     workers.spawn(send::run(Arc::clone(&house), stop.clone()));
     workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
-    let ports = bound.ports;
     open_doors(&house, bound, tls, &stop, &mut doors)?;
     doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
 
@@ -217,7 +211,9 @@ async fn check_epoch(house: &House) -> anyhow::Result<()> {
     let ours = house.store.get_meta(EPOCH).await?;
     let theirs = std::fs::read(&path).ok();
     // Written to LDK's side first: a crash between leaves `theirs` one ahead, which is the next start's own doing.
-    let epoch = |bytes: &Option<Vec<u8>>| bytes.as_ref().and_then(|b| std::str::from_utf8(b).ok()?.parse::<u64>().ok()).unwrap_or(0);
+    let epoch = |bytes: &Option<Vec<u8>>| {
+        bytes.as_ref().and_then(|b| std::str::from_utf8(b).ok()?.parse::<u64>().ok()).unwrap_or(0)
+    };
     let (ours, theirs) = (epoch(&ours), epoch(&theirs));
     if theirs != ours && theirs != ours + 1 {
         bail!(
@@ -256,7 +252,10 @@ async fn keep_attachments(house: &House) -> anyhow::Result<()> {
     let cids = house.store.cids().await?;
     let missing = shelf.restore_pins(&cids).await?;
     if !missing.is_empty() {
-        tracing::error!(count = missing.len(), "attachments are missing from the IPFS repository; restore it from the backup");
+        tracing::error!(
+            count = missing.len(),
+            "attachments are missing from the IPFS repository; restore it from the backup"
+        );
     }
     let keep: HashSet<String> = cids.into_iter().collect();
     // No door is open yet: whatever nobody references now is an orphan.
@@ -294,7 +293,7 @@ async fn first_account(house: &Arc<House>) -> anyhow::Result<()> {
 
 async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
     let running = house.running()?;
-    let smtp = SocketAddr::new(house.config.listen.address, running.ports.smtp);
+    let smtp = SocketAddr::new(house.config.listen.address, running.ports.smtp.unwrap_or(house.config.listen.smtp));
     let letter = letters::Welcome {
         from: &house.bridge_address(),
         to: address,
@@ -314,24 +313,28 @@ async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
 /// Ready means that the wallet can issue an invoice.
 async fn prove_invoice(house: &House) -> anyhow::Result<()> {
     let wallet = &house.running()?.wallet;
-    wallet.invoice(Msat(1000), "ready".into(), Duration::from_secs(60)).await.context("the wallet issues no invoice")?;
+    wallet
+        .invoice(Msat(1000), "ready".into(), Duration::from_secs(60))
+        .await
+        .context("the wallet issues no invoice")?;
     Ok(())
 }
 
 fn open_doors(
     house: &Arc<House>,
-    bound: Bound,
+    mut bound: Bound,
     tls: Arc<rustls::ServerConfig>,
     stop: &watch::Receiver<bool>,
     doors: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let spool = smtp::SpoolArea::open(house.dir.spool())?;
     let host: Arc<dyn smtp::Host> = Arc::new(SmtpHost(Arc::clone(house)));
-    for (listener, kind, start) in [
-        (bound.smtp, smtp::Kind::Mx, smtp::TlsStart::StartTls),
-        (bound.submission, smtp::Kind::Submission, smtp::TlsStart::StartTls),
-        (bound.submissions, smtp::Kind::Submission, smtp::TlsStart::Implicit),
+    for (key, kind, start) in [
+        ("smtp", smtp::Kind::Mx, smtp::TlsStart::StartTls),
+        ("submission", smtp::Kind::Submission, smtp::TlsStart::StartTls),
+        ("submissions", smtp::Kind::Submission, smtp::TlsStart::Implicit),
     ] {
+        let Some(listener) = bound.0.remove(key) else { continue };
         let mut config = smtp::ServerConfig::new(kind, &house.config.server.name).with_tls(Arc::clone(&tls), start);
         config.message_bytes_max = u64::from(house.config.limits.message_mib) * 1024 * 1024;
         config.connections_max = house.config.limits.smtp_connections;
@@ -345,15 +348,18 @@ fn open_doors(
         tls: Arc::new(move || Some(Arc::clone(&tls))),
         now: now_ms,
     });
-    for (listener, security) in [(bound.imap, imap::Security::StartTls), (bound.imaps, imap::Security::Implicit)] {
+    for (key, security) in [("imap", imap::Security::StartTls), ("imaps", imap::Security::Implicit)] {
+        let Some(listener) = bound.0.remove(key) else { continue };
         doors.spawn(Arc::clone(&imap).serve(listener, security, stop.clone()));
     }
-    let (web_host, stop) = (Arc::new(WebHost(Arc::clone(house))), stop.clone());
-    doors.spawn(async move {
-        if let Err(error) = web::serve(bound.web, web_host, stop).await {
-            tracing::error!(%error, "the web door closed");
-        }
-    });
+    if let Some(listener) = bound.0.remove("web") {
+        let (web_host, stop) = (Arc::new(WebHost(Arc::clone(house))), stop.clone());
+        doors.spawn(async move {
+            if let Err(error) = web::serve(listener, web_host, stop).await {
+                tracing::error!(%error, "the web door closed");
+            }
+        });
+    }
     Ok(())
 }
 
@@ -364,8 +370,13 @@ fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Satchel {} for {}", env!("CARGO_PKG_VERSION"), house.config.server.domains.join(", "))?;
     writeln!(out, "  data       {}", house.dir.root().display())?;
-    writeln!(out, "  SMTP       {address}:{} (mail comes in), {} and {} (mail clients send; STARTTLS, TLS)", ports.smtp, ports.submission, ports.submissions)?;
-    writeln!(out, "  IMAP       {address}:{} (STARTTLS), {} (TLS)", ports.imap, ports.imaps)?;
+    let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |port| port.to_string());
+    let (smtp, submission, submissions) = (port(ports.smtp), port(ports.submission), port(ports.submissions));
+    writeln!(
+        out,
+        "  SMTP       {address}:{smtp} (mail comes in), {submission} and {submissions} (mail clients send; STARTTLS, TLS)"
+    )?;
+    writeln!(out, "  IMAP       {address}:{} (STARTTLS), {} (TLS)", port(ports.imap), port(ports.imaps))?;
     writeln!(out, "  web        {}", running.public_url)?;
     writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?;
     if let Ok(text) = std::fs::read_to_string(house.dir.first_login())
@@ -374,7 +385,11 @@ fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
         writeln!(out, "\nSet up a mail client with")?;
         writeln!(out, "  user       {user}")?;
         writeln!(out, "  password   {password}")?;
-        writeln!(out, "  servers    {address}, IMAP port {}, SMTP port {}; STARTTLS or none on this machine", ports.imap, ports.submission)?;
+        writeln!(
+            out,
+            "  servers    {address}, IMAP port {}, SMTP port {submission}; STARTTLS or none on this machine",
+            port(ports.imap)
+        )?;
     }
     writeln!(out, "satchel is ready")?;
     out.flush()?;

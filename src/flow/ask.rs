@@ -158,7 +158,9 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     let quote = match quote(house, id, false).await {
         Ok(quote) => quote,
         Err(NoQuote::Later(_)) => return Ok(Asked::Later(AGAIN)),
-        Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::Unknown) => return Ok(Asked::Done(Batch::default())),
+        Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::Unknown) => {
+            return Ok(Asked::Done(Batch::default()));
+        }
         Err(error) => return Err(error),
     };
     let running = house.running()?;

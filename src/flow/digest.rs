@@ -75,7 +75,8 @@ async fn lines(house: &House, account: &Account, opener: &Opener, since: UnixMs)
     let filter = GateFilter { account: Some(account.id), state: Some(GateState::Waiting), limit: None };
     let prices: HashMap<MessageId, Msat> =
         house.store.gates(filter).await?.into_iter().map(|gate| (gate.message, gate.price)).collect();
-    let ids: Vec<MessageId> = view.entries.iter().map(|entry| entry.message).filter(|id| dates.contains_key(id)).collect();
+    let ids: Vec<MessageId> =
+        view.entries.iter().map(|entry| entry.message).filter(|id| dates.contains_key(id)).collect();
     let mut lines = Vec::with_capacity(ids.len());
     for some in ids.chunks(SUMMARIES_AT_ONCE) {
         for (id, sealed) in house.store.summaries(account.id, some).await? {

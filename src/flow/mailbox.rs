@@ -66,7 +66,8 @@ impl imap::Host for ImapHost {
         if house.is_short_of_disk() {
             return Err(SealRefusal::Unavailable);
         }
-        let owner = house.store.account(account).await.map_err(|error| refuse(&error))?.ok_or(SealRefusal::Unavailable)?;
+        let owner =
+            house.store.account(account).await.map_err(|error| refuse(&error))?.ok_or(SealRefusal::Unavailable)?;
         let key = PublicKey::from_bytes(owner.identity).map_err(|error| refuse(&error))?;
         let message_id = converter::facts(&message).message_id;
         let sealed = seal(house, &key, &message, &mut Attached::default()).await.map_err(|error| match error {

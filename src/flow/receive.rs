@@ -52,7 +52,9 @@ pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal>
     let (local, domain) = match mailbox.rsplit_once('@') {
         Some((local, domain)) => (local.to_lowercase(), domain.to_lowercase()),
         // RFC 5321 §4.5.1: the bare word is always taken.
-        None if mailbox.eq_ignore_ascii_case("postmaster") => ("postmaster".to_owned(), house.config.first_domain().to_owned()),
+        None if mailbox.eq_ignore_ascii_case("postmaster") => {
+            ("postmaster".to_owned(), house.config.first_domain().to_owned())
+        }
         None => return Err(Refusal::new(550, (5, 1, 3), "a recipient is local-part@domain")),
     };
     if !house.config.is_local_domain(&domain) {
@@ -66,7 +68,9 @@ pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal>
     let address = format!("{local}@{domain}");
     // The plain name first; then with a checksum or a plus detail taken off.
     let (name, detail) = match local.find(['#', '+']) {
-        Some(at) => (&local[..at], Some((local.as_bytes()[at], &mailbox[at + 1..mailbox.rfind('@').unwrap_or(mailbox.len())]))),
+        Some(at) => {
+            (&local[..at], Some((local.as_bytes()[at], &mailbox[at + 1..mailbox.rfind('@').unwrap_or(mailbox.len())])))
+        }
         None => (local.as_str(), None),
     };
     for candidate in [Some(local.as_str()), detail.map(|_| name)].into_iter().flatten() {
@@ -97,7 +101,9 @@ fn check_sum(name: &str, sum: &str, domain: &str, account: &Account) -> Result<(
     if address.checksum_matches(&key) {
         return Ok(());
     }
-    Err(wrong(format!("the checksum #{sum} does not belong to {name}@{domain}; check the address, or leave #{sum} out")))
+    Err(wrong(format!(
+        "the checksum #{sum} does not belong to {name}@{domain}; check the address, or leave #{sum} out"
+    )))
 }
 
 /// Who reads postmaster@ and abuse@.
@@ -114,12 +120,17 @@ async fn postmaster(house: &House) -> Result<Option<Account>, Refusal> {
 /// DATA at the MX. `Ok` only once everything is on disk.
 pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
     let now = now_ms();
+    let _room = house.room_for(content.len()).await;
     let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
     let running = house.running().map_err(|_| Refusal::try_again())?;
     let (ip, reverse_path) = (envelope.peer.address.ip(), &envelope.reverse_path);
     let checked = running.authenticator.verify(ip, &envelope.peer.helo, reverse_path, &raw).await;
     if checked.received_count >= RECEIVED_MAX {
-        return Err(Refusal::new(554, (5, 4, 6), format!("more than {RECEIVED_MAX} Received fields: this mail goes in circles")));
+        return Err(Refusal::new(
+            554,
+            (5, 4, 6),
+            format!("more than {RECEIVED_MAX} Received fields: this mail goes in circles"),
+        ));
     }
     let reverse_path = reverse_path.as_str();
     let facts = converter::facts(&raw);
@@ -222,7 +233,8 @@ fn provenance(
     // A record that lets everybody in says nothing.
     let spf_aligned = checked.aligned_spf && !checked.spf.is_plus_all;
     let aligned = author.is_some() && (checked.aligned_dkim || spf_aligned);
-    let signature = author.as_deref().filter(|_| checked.aligned_dkim).and_then(|author| aligned_signature(checked, author));
+    let signature =
+        author.as_deref().filter(|_| checked.aligned_dkim).and_then(|author| aligned_signature(checked, author));
     let mut reply_to_ids = facts.in_reply_to.clone();
     reply_to_ids.extend(facts.references.iter().cloned());
     let addressed: Vec<String> = recipients.iter().filter_map(context).map(|to| to.address.clone()).collect();
@@ -258,7 +270,10 @@ fn provenance(
 fn signs_recipient(signature: &DkimOutcome, facts: &converter::MessageFacts, recipients: &[String]) -> bool {
     let stands = |field: &str, list: &[converter::Mailbox]| {
         signature.signed_headers.iter().any(|name| name.eq_ignore_ascii_case(field))
-            && list.iter().filter_map(converter::Mailbox::address).any(|one| recipients.iter().any(|to| to.eq_ignore_ascii_case(&one)))
+            && list
+                .iter()
+                .filter_map(converter::Mailbox::address)
+                .any(|one| recipients.iter().any(|to| to.eq_ignore_ascii_case(&one)))
     };
     stands("to", &facts.to) || stands("cc", &facts.cc)
 }
@@ -316,7 +331,8 @@ fn write_trace(
 
 /// RFC 5321 §4.4. The peer's own words are only shown where they cannot break the line.
 pub fn received_field(server_name: &str, peer: &PeerInfo, queue_id: &str, now: UnixMs) -> String {
-    let helo: String = peer.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>\\\"".contains(*c)).take(255).collect();
+    let helo: String =
+        peer.helo.chars().filter(|c| c.is_ascii_graphic() && !"()<>\\\"".contains(*c)).take(255).collect();
     let helo = if helo.is_empty() { "unknown".to_owned() } else { helo };
     let ip = peer.address.ip();
     let literal = if ip.is_ipv6() { format!("IPv6:{ip}") } else { ip.to_string() };

@@ -28,7 +28,14 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
                 house.store.payment_gone(&quote.hash, CancelReason::Timeout, now).await?;
             }
             // Claims are jobs of their own; everything else agrees.
-            (QuoteState::Live | QuoteState::Held | QuoteState::Settled | QuoteState::Cancelled(_) | QuoteState::Expired, _) => {}
+            (
+                QuoteState::Live
+                | QuoteState::Held
+                | QuoteState::Settled
+                | QuoteState::Cancelled(_)
+                | QuoteState::Expired,
+                _,
+            ) => {}
         }
     }
     for held in wallet.inbound().await?.held {

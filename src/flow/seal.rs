@@ -71,7 +71,12 @@ pub async fn seal(
             .seal(&mut OsRng, now_ms().unsigned_abs(), recipient, &content, &summary, None)
             .map_err(|error| SealError::Bug(error.to_string()))?;
         Ok(SealedMessage {
-            parts: SealedParts { content: sealed.content, summary: sealed.summary, size: message.len() as u64, attachments },
+            parts: SealedParts {
+                content: sealed.content,
+                summary: sealed.summary,
+                size: message.len() as u64,
+                attachments,
+            },
             digest,
         })
     })

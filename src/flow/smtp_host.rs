@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use smtp::{Accepted, AuthRefusal, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Secret, Spool, Submitter};
+use smtp::{
+    Accepted, AuthRefusal, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Secret, Spool, Submitter,
+};
 
 use crate::accounts::{self, LoginError};
 use crate::flow::{receive, submit};

@@ -36,6 +36,7 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let account = AccountId(submitter.id);
     let sender = house.store.account(account).await.map_err(refuse_store)?;
     let Some(sender) = sender else { return Err(Refusal::new(550, (5, 7, 1), "this account was removed")) };
+    let _room = house.room_for(content.len()).await;
     let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
     let facts = converter::facts(&raw);
     let from = own_address(house, &sender, &facts).await?;
@@ -63,7 +64,9 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
                 let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
                 let judged = judge(house, &provenance, &to).await.map_err(refuse_store)?;
                 let traced = local_trace(&from, &judged, &whole);
-                batch.deliveries.push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
+                batch
+                    .deliveries
+                    .push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
             }
             Some(_) => {}
             None => remote.push(recipient.mailbox.clone()),
@@ -92,7 +95,11 @@ async fn own_address(house: &House, sender: &Account, facts: &MessageFacts) -> R
     };
     let from = from.to_lowercase();
     let refused = || {
-        Refusal::new(550, (5, 7, 1), format!("this account may not write as the From address of the mail; it may as {}", sender.address()))
+        Refusal::new(
+            550,
+            (5, 7, 1),
+            format!("this account may not write as the From address of the mail; it may as {}", sender.address()),
+        )
     };
     let Some((local, domain)) = from.rsplit_once('@') else { return Err(refused()) };
     let name = local.split(['#', '+']).next().unwrap_or(local);

@@ -106,11 +106,11 @@ impl web::Host for WebHost {
             name: house.config.server.name.clone(),
             connect_to: house.config.listen.address.to_string(),
             ports: ports.map_or_else(Ports::default, |p| Ports {
-                smtp: Some(p.smtp),
-                submission: Some(p.submission),
-                submissions: Some(p.submissions),
-                imap: Some(p.imap),
-                imaps: Some(p.imaps),
+                smtp: p.smtp,
+                submission: p.submission,
+                submissions: p.submissions,
+                imap: p.imap,
+                imaps: p.imaps,
             }),
             sandbox: run::sandbox(house).is_ok(),
         }

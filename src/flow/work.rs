@@ -73,7 +73,12 @@ async fn end(house: &House, job: Job) {
         }
         Ok(Ended::Again(ms)) => house.store.retry_job(id, now_ms() + ms).await,
         Err(error) => {
-            tracing::warn!(job = id.0, attempts = job.attempts, error = format!("{error:#}"), "a job failed; it is tried again");
+            tracing::warn!(
+                job = id.0,
+                attempts = job.attempts,
+                error = format!("{error:#}"),
+                "a job failed; it is tried again"
+            );
             let wait = BACKOFF_MS.saturating_mul(1 << job.attempts.min(16)).min(BACKOFF_MAX_MS);
             house.store.retry_job(id, now_ms() + wait).await
         }
@@ -173,8 +178,11 @@ async fn notice(house: &House, account: store::AccountId) -> anyhow::Result<Ende
     if held.is_empty() {
         return Ok(Ended::With(Box::default()));
     }
-    let amounts: Vec<_> =
-        held.iter().filter_map(|gate| gate.quotes.iter().rev().find(|q| q.state == QuoteState::Held)).map(|q| q.amount).collect();
+    let amounts: Vec<_> = held
+        .iter()
+        .filter_map(|gate| gate.quotes.iter().rev().find(|q| q.state == QuoteState::Held))
+        .map(|q| q.amount)
+        .collect();
     let letter = letters::Notice {
         from: &house.bridge_address(),
         to: &owner.address(),
@@ -213,7 +221,8 @@ async fn tell_lost(house: &House, id: GateId) -> anyhow::Result<Ended> {
 }
 
 async fn deliver_letter(house: &House, to: &str, letter: &[u8]) -> anyhow::Result<Ended> {
-    let delivery = submit::letter(house, to, letter, now_ms()).await.map_err(|refusal| anyhow::anyhow!(refusal.text))?;
+    let delivery =
+        submit::letter(house, to, letter, now_ms()).await.map_err(|refusal| anyhow::anyhow!(refusal.text))?;
     Ok(Ended::With(Box::new(Batch { deliveries: delivery.into_iter().collect(), ..Batch::default() })))
 }
 
