@@ -177,7 +177,7 @@ impl Sessions {
         {
             guesses.remove(&oldest);
         }
-        let guess = guesses.entry(guesser).or_insert(Guesses { wrong: 0, not_before: Instant::now() });
+        let guess = guesses.entry(guesser).or_insert_with(|| Guesses { wrong: 0, not_before: Instant::now() });
         guess.wrong = guess.wrong.saturating_add(1);
         let doublings = guess.wrong.saturating_sub(FREE_GUESSES).min(16);
         guess.not_before = Instant::now() + (FIRST_WAIT * 2_u32.pow(doublings)).min(LONGEST_WAIT);

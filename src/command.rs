@@ -385,7 +385,7 @@ async fn wallet_balance(house: &House) -> anyhow::Result<Value> {
         "node_held_msat": node.map(|b| b.held.0),
         "escrow_msat": books.escrow,
         "fees_msat": books.fees,
-        "node_msat": node.map_or(books.node.max(0).unsigned_abs(), |b| b.channel.0 + b.onchain.0 + b.closing.0),
+        "node_msat": node.map_or_else(|| books.node.max(0).unsigned_abs(), |b| b.channel.0 + b.onchain.0 + b.closing.0),
         "spendable_msat": node.map(|b| b.spendable.0),
         "users": users,
     }))

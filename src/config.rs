@@ -279,7 +279,7 @@ impl Config {
                 ));
             }
         }
-        for (domain, _) in &self.routes {
+        for domain in self.routes.keys() {
             if !is_domain(domain) {
                 return Err(("routes", format!("\"{domain}\" is no domain name")));
             }
@@ -364,7 +364,7 @@ impl fmt::Display for DurationText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-            if ms >= size && ms % size == 0 {
+            if ms >= size && ms.is_multiple_of(size) {
                 return write!(f, "{}{unit}", ms / size);
             }
         }

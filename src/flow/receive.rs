@@ -60,10 +60,10 @@ pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal>
     if !house.config.is_local_domain(&domain) {
         return Err(Refusal::new(550, (5, 7, 1), "this server takes no mail for that domain: relaying is denied"));
     }
-    if matches!(local.as_str(), "postmaster" | "abuse") {
-        if let Some(account) = postmaster(house).await? {
-            return Ok(Addressed { account, alias: None, address: format!("{local}@{domain}"), free: true });
-        }
+    if matches!(local.as_str(), "postmaster" | "abuse")
+        && let Some(account) = postmaster(house).await?
+    {
+        return Ok(Addressed { account, alias: None, address: format!("{local}@{domain}"), free: true });
     }
     let address = format!("{local}@{domain}");
     // The plain name first; then with a checksum or a plus detail taken off.

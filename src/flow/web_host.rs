@@ -43,7 +43,8 @@ impl WebHost {
         let now = now_ms();
         let live = ask::live_quote(gate, gate.price, now);
         let locked = gate.quotes.iter().rev().find(|q| matches!(q.state, QuoteState::Held | QuoteState::Settled));
-        let amount = locked.map(|q| q.received.unwrap_or(q.amount)).or(live.map(|q| q.amount)).unwrap_or(gate.price);
+        let amount =
+            locked.map(|q| q.received.unwrap_or(q.amount)).or_else(|| live.map(|q| q.amount)).unwrap_or(gate.price);
         PayGate {
             gate: gate.id,
             state: gate.state,
