@@ -191,8 +191,9 @@ impl LdkNode {
     /// [`WalletError::Bug`] when the chain source or the listening port is not there.
     pub async fn start(&self) -> Result<(), WalletError> {
         self.call(|node, inner| {
-            node.start()?;
-            inner.open_way_in()?;
+            // Before LDK's tasks run: they may repeat the event of a payment that ldk-node notes as claimed, which it
+            // would then fail as a duplicate.
+            claim_again(node)?;
             // A fail lives only in LDK's memory until its next write; after a kill the payment may be held again.
             let failed = inner.holds().cancelled();
             for hash in failed {
@@ -201,7 +202,8 @@ impl LdkNode {
                     Err(error) => return Err(error.into()),
                 }
             }
-            claim_again(node)
+            node.start()?;
+            inner.open_way_in()
         })
         .await
     }

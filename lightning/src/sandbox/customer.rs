@@ -23,6 +23,9 @@ use crate::{Balance, Paid, Wallet, WalletError};
 /// A payment under way shows in the channel long before this.
 const UNSENT_AFTER: Duration = Duration::from_secs(3);
 
+/// How often a payment is looked at while no event comes.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// How far a payment of the customer's is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CustomerPayment {
@@ -163,9 +166,11 @@ impl Customer {
         loop {
             changes.borrow_and_update();
             let state = self.payment(hash).await?;
-            if !matches!(state, CustomerPayment::Locked) || timeout_at(until, changes.changed()).await.is_err() {
+            if !matches!(state, CustomerPayment::Locked) || Instant::now() >= until {
                 return Ok(state);
             }
+            // What no event tells, such as a note that is removed, is looked for.
+            let _ = timeout_at(until.min(Instant::now() + LOOK_EVERY), changes.changed()).await;
         }
     }
 
