@@ -36,13 +36,10 @@ pub(crate) enum MailError {
 impl Mail {
     /// Opens a sealed content.
     ///
-    /// The id is the one the blob itself names: that it was signed properly was checked before it was stored, and
-    /// whoever could exchange blobs in the store could sign with a key of their own. The AEAD still says that
-    /// nothing was changed since it was sealed to this account.
+    /// That it was signed properly was checked before it was stored, and whoever could exchange blobs in the store
+    /// could sign with a key of their own. The AEAD says that nothing changed since it was sealed to this account.
     fn open(opener: &lnmp::Opener, blob: &[u8]) -> Option<Self> {
-        let (id, _) = lnmp::open::content_id_of(blob).ok()?;
-        let opened = opener.open_known(blob, &id).ok()?;
-        let content = Content::decode(opened.content).ok()?;
+        let content = Content::decode(opener.open_stored(blob).ok()?).ok()?;
         let layout = Layout::new(&content).ok()?;
         Some(Self { content, layout })
     }
@@ -125,7 +122,7 @@ pub(crate) type Batch = HashMap<MessageId, Arc<Mail>>;
 /// a third in the making.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    batches: mpsc::Receiver<Result<Batch, StoreError>>,
+    batches: mpsc::Receiver<Result<Opening, StoreError>>,
     /// Rows of each batch, in order.
     plan: std::vec::IntoIter<Range<usize>>,
     reader: JoinHandle<()>,
@@ -165,8 +162,11 @@ impl Feed {
     pub(crate) async fn next(&mut self) -> Option<Result<(Range<usize>, Batch), StoreError>> {
         let range = self.plan.next()?;
         // The reader ends early only after an error, or by panicking.
-        let batch = self.batches.recv().await.unwrap_or(Err(StoreError::Busy));
-        Some(batch.map(|batch| (range, batch)))
+        let opened = match self.batches.recv().await.unwrap_or(Err(StoreError::Busy)) {
+            Ok(opening) => opening.finish().await,
+            Err(error) => Err(error),
+        };
+        Some(opened.map(|batch| (range, batch)))
     }
 }
 
@@ -187,12 +187,28 @@ fn batches(messages: &[(MessageId, u64)]) -> Vec<Range<usize>> {
     plan
 }
 
+/// Mails being opened on other threads, while the store reads on and the socket writes.
+#[derive(Debug)]
+struct Opening {
+    opened: Batch,
+    tasks: Vec<JoinHandle<Batch>>,
+}
+
+impl Opening {
+    async fn finish(mut self) -> Result<Batch, StoreError> {
+        for task in self.tasks {
+            self.opened.extend(task.await.map_err(|_| StoreError::Busy)?);
+        }
+        Ok(self.opened)
+    }
+}
+
 async fn read_batch(
     store: &dyn Store,
     account: AccountId,
     opener: &Arc<lnmp::Opener>,
     ids: &[MessageId],
-) -> Result<Batch, StoreError> {
+) -> Result<Opening, StoreError> {
     // A mail copied within its mailbox is asked for once.
     let mut unique = ids.to_vec();
     unique.sort_unstable();
@@ -202,23 +218,34 @@ async fn read_batch(
         _ => store.contents(account, &unique).await?,
     };
     let bytes: usize = sealed.iter().map(|(_, blob)| blob.len()).sum();
-    let opener = opener.clone();
-    let open_all = move |sealed: Vec<(MessageId, Bytes)>| -> Batch {
-        let open = |(id, blob): (MessageId, Bytes)| {
-            let mail = Mail::open(&opener, &blob);
-            if mail.is_none() {
-                tracing::error!(account = account.0, message = id.0, "a content does not open");
-            }
-            Some((id, Arc::new(mail?)))
-        };
-        sealed.into_iter().filter_map(open).collect()
-    };
     // Decrypting a few kilobytes costs less than another thread's attention.
     if bytes < 32 * 1024 {
-        return Ok(open_all(sealed));
+        return Ok(Opening { opened: open_all(account, opener, &sealed), tasks: Vec::new() });
     }
-    tokio::task::spawn_blocking(move || open_all(sealed)).await.map_err(|_| StoreError::Busy)
+    let each = sealed.len().div_ceil(OPENING_THREADS);
+    let tasks = sealed
+        .chunks(each)
+        .map(|some| {
+            let (opener, some) = (opener.clone(), some.to_vec());
+            tokio::task::spawn_blocking(move || open_all(account, &opener, &some))
+        })
+        .collect();
+    Ok(Opening { opened: Batch::new(), tasks })
 }
+
+fn open_all(account: AccountId, opener: &lnmp::Opener, sealed: &[(MessageId, Bytes)]) -> Batch {
+    let open = |(id, blob): &(MessageId, Bytes)| {
+        let mail = Mail::open(opener, blob);
+        if mail.is_none() {
+            tracing::error!(account = account.0, message = id.0, "a content does not open");
+        }
+        Some((*id, Arc::new(mail?)))
+    };
+    sealed.iter().filter_map(open).collect()
+}
+
+/// Threads that open one batch: what one session may take while others wait too.
+const OPENING_THREADS: usize = 2;
 
 /// One mail.
 pub(crate) async fn read_one(
@@ -227,7 +254,7 @@ pub(crate) async fn read_one(
     opener: &Arc<lnmp::Opener>,
     id: MessageId,
 ) -> Result<Option<Arc<Mail>>, StoreError> {
-    Ok(read_batch(store, account, opener, &[id]).await?.remove(&id))
+    Ok(read_batch(store, account, opener, &[id]).await?.finish().await?.remove(&id))
 }
 
 #[cfg(test)]
