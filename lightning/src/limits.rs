@@ -50,6 +50,10 @@ pub const CLEAN_WITHIN: Duration = Duration::from_secs(10);
 /// Claims noted this long before the newest one are made again at a start: the note and LDK's own state are
 /// milliseconds apart, but the clock may have been set.
 pub const CLAIM_AGAIN_LAST: Duration = Duration::from_secs(600);
+/// How often the channels are looked over for payments no hold knows.
+pub const STRAY_LOOK_EVERY: Duration = Duration::from_secs(3);
+/// So many looks in a row must find the same: nine seconds, far more than a payment's way to its event.
+pub const STRAY_LOOKS: u32 = 3;
 /// Longest wait for a peer to accept a connection.
 pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Threads that run the nodes' tasks: LDK writes to SQLite on them, so the mail doors have their own.

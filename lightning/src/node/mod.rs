@@ -15,6 +15,7 @@ mod inbound;
 mod invoice;
 mod log;
 mod store;
+mod stray;
 mod wallet;
 
 use std::collections::HashMap;
@@ -205,7 +206,9 @@ impl LdkNode {
             node.start()?;
             inner.open_way_in()
         })
-        .await
+        .await?;
+        self.inner.runtime.handle().spawn(stray::watch(Arc::downgrade(&self.inner)));
+        Ok(())
     }
 
     /// The node's public key.

@@ -316,7 +316,7 @@ fn status(node: &Node, inner: &Inner, hash: PaymentHash) -> HoldStatus {
 }
 
 /// Holds that are neither over nor being failed.
-fn held(node: &Node, inner: &Inner) -> Vec<HeldPayment> {
+pub(super) fn held(node: &Node, inner: &Inner) -> Vec<HeldPayment> {
     let height = node.status().current_best_block.height;
     let all: Vec<_> = inner.holds().iter().collect();
     let mut held: Vec<HeldPayment> = all
@@ -399,7 +399,7 @@ fn details(node: &Node, hash: PaymentHash) -> Option<PaymentDetails> {
 }
 
 /// Tells ldk-node that payments to `hash` are ours to decide on.
-fn register(
+pub(super) fn register(
     node: &Node,
     hash: PaymentHash,
     amount: Msat,
