@@ -170,10 +170,10 @@ pub struct Money {
 impl Default for Money {
     fn default() -> Self {
         Self {
-            hold: Duration::from_secs(24 * 3600),
-            quote: Duration::from_secs(3600),
+            hold: Duration::from_millis(policy::HOLD_MS_DEFAULT.unsigned_abs()),
+            quote: Duration::from_millis(policy::QUOTE_MS_DEFAULT.unsigned_abs()),
             expunge_grace: Duration::from_secs(600),
-            final_cltv: 244,
+            final_cltv: policy::FINAL_CLTV_DEFAULT,
         }
     }
 }
@@ -290,10 +290,11 @@ impl Config {
                 format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib),
             ));
         }
-        if !(105..=418).contains(&self.money.final_cltv) {
+        let (least, most) = (policy::FINAL_CLTV_MIN, policy::FINAL_CLTV_MAX);
+        if !(least..=most).contains(&self.money.final_cltv) {
             return Err((
                 "money.final_cltv",
-                format!("{} is out of range; allowed: 105 to 418 blocks", self.money.final_cltv),
+                format!("{} is out of range; allowed: {least} to {most} blocks", self.money.final_cltv),
             ));
         }
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {

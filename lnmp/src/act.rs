@@ -47,16 +47,6 @@ pub enum Act {
     },
 }
 
-/// Who acted, where that matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Actor {
-    /// The owner, by a mail client or the command line.
-    #[default]
-    Owner,
-    /// The server itself: moves between Unpaid, Requests and INBOX decide nothing.
-    Server,
-}
-
 /// What the gate knows when an act is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateFacts {

@@ -62,3 +62,26 @@ impl fmt::Display for Msat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_loses_and_makes_no_millisatoshi_and_the_rounding_is_the_recipients() {
+        for amount in 0..=100_000 {
+            let (relay, recipient) = Msat(amount).split();
+            assert_eq!(relay.0 + recipient.0, amount);
+            assert_eq!(relay.0, amount / 10);
+        }
+        let (relay, recipient) = Msat(u64::MAX).split();
+        assert_eq!(relay.0 + recipient.0, u64::MAX);
+    }
+
+    #[test]
+    fn amounts_print_in_satoshis() {
+        for (msat, text) in [(0, "0 sat"), (1, "0.001 sat"), (1500, "1.5 sat"), (100_000, "100 sat")] {
+            assert_eq!(Msat(msat).to_string(), text);
+        }
+    }
+}

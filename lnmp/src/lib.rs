@@ -55,7 +55,7 @@ pub mod seal;
 pub mod secret;
 pub mod wrap;
 
-pub use act::{Act, Actor, GateFacts, Verdict};
+pub use act::{Act, GateFacts, Verdict};
 pub use address::{Address, AddressError, Checksum, Verified};
 pub use aead::Algorithm;
 pub use amount::Msat;

@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!   mail arrives     relation ──▶ price ──▶ ask ──▶ within_limits
-//!   payment arrives  window_min, hold_is_over
+//!   payment arrives  window_min
 //!   the user acts    meaning (with a gate), meaning_without_gate
 //! ```
 //!
 //! Names to know: [`relation()`] and [`Known`], [`price()`] and [`Asked`], [`ask()`] and [`AskEvidence`],
-//! [`within_limits`], [`window_min`], [`hold_is_over`], [`meaning()`].
+//! [`within_limits`], [`window_min`], [`meaning()`].
 //!
 //! Promises. Every function is total: any input has an answer, none panics.
 //! Absent on purpose: who stores, who sends, who moves money.
@@ -24,7 +24,6 @@
 //! ```
 
 pub mod ask;
-pub mod fee;
 pub mod hold;
 pub mod limits;
 pub mod meaning;
@@ -32,8 +31,7 @@ pub mod price;
 pub mod relation;
 
 pub use ask::{Ask, AskCounts, AskEvidence, DkimEvidence, Refusal, ask, within_limits};
-pub use fee::shares;
-pub use hold::{chain_is_fresh, hold_is_over, window_is_enough, window_min};
+pub use hold::window_min;
 pub use limits::{
     FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, HOLD_MS_DEFAULT, MARGIN_BLOCKS,
     QUOTE_MS_DEFAULT,

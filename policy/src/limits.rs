@@ -18,10 +18,6 @@ pub const HOLD_MS_DEFAULT: i64 = 24 * 60 * 60 * 1000;
 /// How long an invoice can be paid, in milliseconds.
 pub const QUOTE_MS_DEFAULT: i64 = 60 * 60 * 1000;
 
-/// The chain counts as fresh when it was asked, successfully, within this time. Not "when a block came": ten
-/// minutes without a block happen more than a third of the time.
-pub const CHAIN_FRESH_MS: i64 = 60_000;
-
 /// Payment requests to one author for one account within a day.
 pub const ASKS_PER_AUTHOR_AND_ACCOUNT_DAY: u32 = 1;
 /// Payment requests to one author over the whole bridge within a day.

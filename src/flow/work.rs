@@ -126,11 +126,6 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
             }
             Ok(nothing())
         }
-        JobKind::Bounce(item) => {
-            // Bounces are committed with the item's end (flow::send); none are made as jobs.
-            tracing::warn!(item = item.0, "a bounce job is not ours");
-            Ok(nothing())
-        }
     }
 }
 

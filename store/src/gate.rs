@@ -6,7 +6,7 @@ use lnmp::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, MessageId, QueueId, UnixMs};
+use crate::{AccountId, MessageId, UnixMs};
 
 /// What the house's rules answer inside a transaction: pure, quick, no I/O.
 pub trait Rules: Send + Sync + 'static {
@@ -223,6 +223,4 @@ pub enum JobKind {
     TellLost(GateId),
     /// Nobody references these CIDs any more.
     Unpin(Vec<String>),
-    /// Write the DSN of a queue item.
-    Bounce(QueueId),
 }
