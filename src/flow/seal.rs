@@ -22,7 +22,8 @@ pub struct SealedMessage {
 
 /// Fields that clients write into a message they copy by APPEND: mbsync, offlineimap, Thunderbird. A message that
 /// differs from a paid one only in these is that message, moved.
-const BOOKKEEPING: [&[u8]; 5] = [b"X-TUID", b"X-OfflineIMAP", b"X-Mozilla-Status", b"X-Mozilla-Status2", b"X-Mozilla-Keys"];
+const BOOKKEEPING: [&[u8]; 5] =
+    [b"X-TUID", b"X-OfflineIMAP", b"X-Mozilla-Status", b"X-Mozilla-Status2", b"X-Mozilla-Keys"];
 
 /// The attachments of one message, put on the shelf once however many accounts it goes to.
 #[derive(Default)]

@@ -120,7 +120,7 @@ pub struct Append {
     pub keywords: Vec<String>,
     /// Its Message-ID.
     pub message_id: Option<String>,
-    /// SHA-256 of the whole message as the client sees it: recognises content this account already has.
+    /// SHA-256 of the message without what copying clients write into it: recognises content this account already has.
     pub content_digest: [u8; 32],
 }
 
