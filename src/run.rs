@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError, Role, TEMPLATE};
-use crate::dir::{Dir, write_durably};
+use crate::dir::{Dir, DirLock, write_durably};
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
 use crate::flow::web_host::WebHost;
@@ -29,6 +29,10 @@ use crate::{accounts, command, control, tls};
 const FIRST_ACCOUNT: &str = "alice";
 /// How long doors get to finish what they are at.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// A command on a closed DIR is done by then.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+/// How often DIR is tried meanwhile.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// The name of the start epoch in the database.
 const EPOCH: &str = "start-epoch";
 
@@ -100,7 +104,7 @@ async fn bind(config: &Config) -> anyhow::Result<Bound> {
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
-    let Some(_lock) = dir.lock()? else {
+    let Some(_lock) = lock(&dir).await? else {
         bail!("{}: another satchel is running on this directory", dir.root().display());
     };
     log_to_stderr();
@@ -165,6 +169,19 @@ pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
     house.store.close().await;
     let _ = std::fs::remove_file(house.dir.control());
     Ok(())
+}
+
+/// Takes DIR, or `None` when another server has it. A command on a closed DIR has it for a moment only.
+async fn lock(dir: &Dir) -> anyhow::Result<Option<DirLock>> {
+    let deadline = tokio::time::Instant::now() + COMMAND_DEADLINE;
+    loop {
+        let lock = dir.lock()?;
+        let is_served = || async { tokio::net::UnixStream::connect(dir.control()).await.is_ok() };
+        if lock.is_some() || tokio::time::Instant::now() >= deadline || is_served().await {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_AGAIN).await;
+    }
 }
 
 /// Logs go to standard error: queue and gate ids, never an address, a subject or an invoice.
