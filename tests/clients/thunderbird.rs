@@ -50,6 +50,7 @@ fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by
         ("reply@shop.test", "Quinces"),
         ("tag@shop.test", "Medlars"),
         ("junk@shop.test", "Pyramids"),
+        ("filtered@shop.test", "Sloes"),
     ] {
         paid_mail(&satchel, author, subject);
     }
@@ -75,6 +76,10 @@ fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by
             "Medlars",
             "Requests",
             "$Accepted",
+            "mark",
+            "Sloes",
+            "Requests",
+            "Junk",
             "move",
             "Pyramids",
             "Requests",
@@ -90,7 +95,7 @@ fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by
     for name in ["INBOX", "Requests", "Unpaid", "Sent", "Drafts", "Archive", "Junk", "Trash"] {
         assert!(counts.contains_key(name), "Thunderbird does not show {name}: {counts:?}");
     }
-    assert_eq!((counts["Requests"], counts["Unpaid"]), (4, 1), "{counts:?}");
+    assert_eq!((counts["Requests"], counts["Unpaid"]), (5, 1), "{counts:?}");
     let listed = |subject: &str| rows.iter().find(|row| row["subject"] == subject).unwrap_or(&Value::Null).clone();
     let walnuts = listed("Walnuts");
     assert_eq!(walnuts["from"], "move@shop.test");
@@ -107,6 +112,7 @@ fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by
         satchel.wait_for_state(author, "settled");
     }
     satchel.wait_for_state("junk@shop.test", "declined");
+    assert_eq!(satchel.gate_of("filtered@shop.test").unwrap()["state"], "held", "a junk filter's mark decides nothing");
     assert_eq!(satchel.gate_of("poor@shop.test").unwrap()["state"], "waiting");
 
     let mut imap = satchel.imap();
