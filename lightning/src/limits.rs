@@ -47,9 +47,6 @@ pub const PEERS_MAX: usize = 64;
 pub const GATE_CHUNK: usize = 66_000;
 /// Longest wait for the node's state to be on the disk before its peer is disconnected: two writes to SQLite.
 pub const CLEAN_WITHIN: Duration = Duration::from_secs(10);
-/// Claims noted this long before the newest one are made again at a start: the note and LDK's own state are
-/// milliseconds apart, but the clock may have been set.
-pub const CLAIM_AGAIN_LAST: Duration = Duration::from_secs(600);
 /// How often the channels are looked over for payments no hold knows.
 pub const STRAY_LOOK_EVERY: Duration = Duration::from_secs(3);
 /// So many looks in a row must find the same: nine seconds, far more than a payment's way to its event.

@@ -1,8 +1,10 @@
 //! The node's memory of held payments, across restarts.
 //!
-//! One record per change: `hash (32) | state (1) | amount msat u64 LE | deadline height u32 LE`, last one wins.
+//! One record per change: `hash (32) | state (1) | amount msat u64 LE | deadline height u32 LE | preimage (32)`, the last
+//! one wins. The preimage is there, and no secret any more, once the claim is being made; else zeros.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use lnmp::{Msat, PaymentHash};
@@ -11,7 +13,7 @@ use crate::WalletError;
 use crate::limits::ENDED_HOLDS_MAX;
 use crate::records::{RecordError, RecordFile, sync_dir};
 
-const ENTRY: usize = 32 + 1 + 8 + 4;
+const ENTRY: usize = 32 + 1 + 8 + 4 + 32;
 /// A file with this many more records than holds is written anew when it is opened.
 const SLACK: usize = 256;
 
@@ -20,12 +22,22 @@ const SLACK: usize = 256;
 pub(super) enum State {
     /// Locked; LDK ends it at the deadline.
     Held,
-    /// The claim is being made, or was.
-    Claiming,
+    /// The claim is being made, or was, with this preimage.
+    Claiming(Claim),
     /// It is being failed, or was.
     Cancelled,
     /// Over and done: forgotten with the next rewrite.
     Gone,
+}
+
+/// What a claim is made with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim(pub(super) [u8; 32]);
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// One payment that was locked.
@@ -137,28 +149,33 @@ fn entry(hash: PaymentHash, hold: &Hold) -> [u8; ENTRY] {
     out[..32].copy_from_slice(&hash.0);
     out[32] = match hold.state {
         State::Held => 1,
-        State::Claiming => 2,
+        State::Claiming(_) => 2,
         State::Cancelled => 3,
         State::Gone => 4,
     };
     out[33..41].copy_from_slice(&hold.amount.0.to_le_bytes());
-    out[41..].copy_from_slice(&hold.deadline_height.to_le_bytes());
+    out[41..45].copy_from_slice(&hold.deadline_height.to_le_bytes());
+    if let State::Claiming(Claim(preimage)) = hold.state {
+        out[45..].copy_from_slice(&preimage);
+    }
     out
 }
 
 fn parse(bytes: &[u8]) -> Option<(PaymentHash, Hold)> {
     let (hash, rest) = bytes.split_first_chunk::<32>()?;
     let (state, rest) = rest.split_first()?;
-    let (amount, deadline) = rest.split_first_chunk::<8>()?;
+    let (amount, rest) = rest.split_first_chunk::<8>()?;
+    let (deadline, preimage) = rest.split_first_chunk::<4>()?;
+    let preimage = Claim(preimage.try_into().ok()?);
     let state = match state {
         1 => State::Held,
-        2 => State::Claiming,
+        2 => State::Claiming(preimage),
         3 => State::Cancelled,
         4 => State::Gone,
         _ => return None,
     };
     let amount = Msat(u64::from_le_bytes(*amount));
-    let deadline_height = u32::from_le_bytes(deadline.try_into().ok()?);
+    let deadline_height = u32::from_le_bytes(*deadline);
     Some((PaymentHash(*hash), Hold { state, amount, deadline_height }))
 }
 
@@ -178,13 +195,13 @@ mod tests {
                 let end = if n < 190 { State::Gone } else { State::Cancelled };
                 holds.set_state(PaymentHash([n; 32]), end).unwrap();
             }
-            holds.set(PaymentHash([250; 32]), hold(State::Claiming)).unwrap();
+            holds.set(PaymentHash([250; 32]), hold(State::Claiming(Claim([8; 32])))).unwrap();
         }
         let before = std::fs::metadata(&path).unwrap().len();
         let mut holds = Holds::open(&path).unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() < before / 4, "the file was rewritten");
         assert_eq!(holds.cancelled().len(), 10);
-        assert_eq!(holds.get(PaymentHash([250; 32])), Some(hold(State::Claiming)));
+        assert_eq!(holds.get(PaymentHash([250; 32])), Some(hold(State::Claiming(Claim([8; 32])))));
         holds.forget_cancelled().unwrap();
         drop(holds);
         assert_eq!(Holds::open(&path).unwrap().iter().count(), 1);

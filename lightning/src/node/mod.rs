@@ -27,7 +27,6 @@ use std::time::Duration;
 use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Address, Network};
 use ldk_node::config::Config;
-use ldk_node::payment::{PaymentDirection, PaymentKind, PaymentStatus};
 use ldk_node::{Builder, Node, NodeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,10 +34,10 @@ use zeroize::Zeroizing;
 
 use self::gate::Gate;
 pub(crate) use self::gate::{pick_port, port_is_free};
-use self::holds::Holds;
+use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 use crate::WalletError;
-use crate::limits::{CLAIM_AGAIN_LAST, NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
+use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
 
 /// Where blocks come from: a bitcoind RPC.
 #[derive(Clone)]
@@ -194,7 +193,7 @@ impl LdkNode {
         self.call(|node, inner| {
             // Before LDK's tasks run: they may repeat the event of a payment that ldk-node notes as claimed, which it
             // would then fail as a duplicate.
-            claim_again(node)?;
+            claim_again(node, inner);
             // A fail lives only in LDK's memory until its next write; after a kill the payment may be held again.
             let failed = inner.holds().cancelled();
             for hash in failed {
@@ -276,6 +275,14 @@ impl LdkNode {
         }
     }
 
+    /// One poll of the chain source, after the first that a start begins with.
+    ///
+    /// # Errors
+    /// [`WalletError::Busy`] when the source does not answer.
+    pub async fn poll_chain(&self) -> Result<(), WalletError> {
+        self.call(|node, _| Ok(node.sync_wallets()?)).await
+    }
+
     /// Runs `work` on one of the node's blocking threads.
     pub(crate) async fn call<T, W>(&self, work: W) -> Result<T, WalletError>
     where
@@ -347,19 +354,14 @@ impl LdkNode {
 }
 
 /// ldk-node may have noted a claim as done that the store then undid, because the process died before the manager was
-/// written: claim what was noted last again. LDK ignores what it claimed already.
-fn claim_again(node: &Node) -> Result<(), WalletError> {
-    let noted = node.list_payments_with_filter(|payment| {
-        payment.direction == PaymentDirection::Inbound && payment.status == PaymentStatus::Succeeded
-    });
-    let newest = noted.iter().map(|payment| payment.latest_update_timestamp).max().unwrap_or(0);
-    let last = newest.saturating_sub(CLAIM_AGAIN_LAST.as_secs());
-    for payment in noted.into_iter().filter(|payment| payment.latest_update_timestamp >= last) {
-        if let PaymentKind::Bolt11 { hash, preimage: Some(preimage), .. } = payment.kind {
-            node.bolt11_payment().claim_for_hash(hash, payment.amount_msat.unwrap_or(0), preimage)?;
+/// written: whatever was being claimed is claimed again. LDK ignores what it claimed already.
+fn claim_again(node: &Node, inner: &Inner) {
+    let all: Vec<_> = inner.holds().iter().collect();
+    for (hash, hold) in all {
+        if let State::Claiming(Claim(preimage)) = hold.state {
+            wallet::claim_again(node, hash, hold.amount, &preimage);
         }
     }
-    Ok(())
 }
 
 impl Inner {

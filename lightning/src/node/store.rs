@@ -8,6 +8,9 @@
 //! Monitors are kept as a whole and the updates since. When LDK writes one anew as a whole while it is ahead, the whole
 //! waits under another name until the manager has caught up, because a whole cannot be rolled back.
 //!
+//! LDK holds some updates back from the monitor until an event was handled, and counts them in the manager already.
+//! So what a manager covers is the smaller of its own number and the monitor's; that is kept behind its last octet.
+//!
 //! Pinned to lightning 0.2.7: it reads two numbers out of LDK's formats, and a channel it cannot find it leaves alone.
 
 use std::collections::HashMap;
@@ -30,6 +33,8 @@ use tokio::sync::watch;
 
 /// Where a whole monitor waits for the manager.
 const AHEAD: &str = "monitors_ahead";
+/// Ends a manager that says what it covers: `{ channel id (32) | number (8) }*, count (4), this`.
+const COVER: &[u8; 8] = b"SATCOVER";
 /// LDK writes the whole monitor instead of every so many-th update (ldk-node's setting).
 const WHOLE_EVERY: u64 = 100;
 
@@ -69,11 +74,12 @@ impl Store {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let sqlite = SqliteStore::new(dir.into(), Some(SQLITE_DB_FILE_NAME.into()), Some(KV_TABLE_NAME.into()))?;
         let manager = found(KVStoreSync::read(&sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY))?;
+        let (manager, cover) = manager.as_deref().map(uncover).unwrap_or_default();
         let mut channels = HashMap::new();
         for key in KVStoreSync::list(&sqlite, MONITORS, "")? {
             let Some(id) = channel_id(&key) else { continue };
             let whole = KVStoreSync::read(&sqlite, MONITORS, "", &key)?;
-            let managed = manager.as_deref().and_then(|manager| number_in_manager(manager, &id));
+            let managed = number_in_manager(manager, &id).map(|number| cover.get(&id).copied().unwrap_or(number));
             let mut channel = Channel { id, managed, closed: managed.is_none(), ..Channel::default() };
             channel.written = number_of_whole(&whole).unwrap_or(0);
             if let Some(ahead) = found(KVStoreSync::read(&sqlite, AHEAD, "", &key))? {
@@ -127,10 +133,20 @@ impl Shared {
         self.dirty.send_if_modified(|dirty| std::mem::replace(dirty, now) != now);
     }
 
-    /// The numbers of all known channels in a manager that is about to be written.
-    fn numbers(&self, manager: &[u8]) -> Vec<(String, Option<u64>)> {
+    /// What a manager that is about to be written covers of each known channel, which is added to it.
+    fn cover(&self, manager: &mut Vec<u8>) -> Vec<(String, Option<u64>)> {
         let channels = self.channels();
-        channels.iter().map(|(key, channel)| (key.clone(), number_in_manager(manager, &channel.id))).collect()
+        let covered = |channel: &Channel| Some(number_in_manager(manager, &channel.id)?.min(channel.written));
+        let all: Vec<_> = channels.iter().map(|(key, channel)| (key.clone(), covered(channel))).collect();
+        let mut count = 0_u32;
+        for (channel, number) in all.iter().filter_map(|(key, number)| Some((channels.get(key)?, (*number)?))) {
+            manager.extend_from_slice(&channel.id);
+            manager.extend_from_slice(&number.to_be_bytes());
+            count += 1;
+        }
+        manager.extend_from_slice(&count.to_be_bytes());
+        manager.extend_from_slice(COVER);
+        all
     }
 
     /// A manager is on the disk: what waited for it is done.
@@ -208,14 +224,19 @@ fn is_manager(primary: &str, secondary: &str, key: &str) -> bool {
 
 impl KVStoreSync for Store {
     fn read(&self, primary: &str, secondary: &str, key: &str) -> io::Result<Vec<u8>> {
-        KVStoreSync::read(&self.shared.sqlite, primary, secondary, key)
+        let mut value = KVStoreSync::read(&self.shared.sqlite, primary, secondary, key)?;
+        if is_manager(primary, secondary, key) {
+            let plain = uncover(&value).0.len();
+            value.truncate(plain);
+        }
+        Ok(value)
     }
 
-    fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> io::Result<()> {
+    fn write(&self, primary: &str, secondary: &str, key: &str, mut value: Vec<u8>) -> io::Result<()> {
         if primary == MONITORS {
             return self.shared.write_whole(key, value);
         }
-        let numbers = is_manager(primary, secondary, key).then(|| self.shared.numbers(&value));
+        let numbers = is_manager(primary, secondary, key).then(|| self.shared.cover(&mut value));
         KVStoreSync::write(&self.shared.sqlite, primary, secondary, key, value)?;
         if primary == UPDATES {
             self.shared.wrote_update(secondary, key);
@@ -246,16 +267,19 @@ type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
 impl KVStore for Store {
     fn read(&self, primary: &str, secondary: &str, key: &str) -> Later<Vec<u8>> {
+        if is_manager(primary, secondary, key) {
+            return Box::pin(std::future::ready(KVStoreSync::read(self, primary, secondary, key)));
+        }
         KVStore::read(&self.shared.sqlite, primary, secondary, key)
     }
 
-    fn write(&self, primary: &str, secondary: &str, key: &str, value: Vec<u8>) -> Later<()> {
+    fn write(&self, primary: &str, secondary: &str, key: &str, mut value: Vec<u8>) -> Later<()> {
         if primary == MONITORS || primary == UPDATES {
             // ldk-node writes monitors synchronously; should that change, order still holds.
             let done = KVStoreSync::write(self, primary, secondary, key, value);
             return Box::pin(std::future::ready(done));
         }
-        let numbers = is_manager(primary, secondary, key).then(|| self.shared.numbers(&value));
+        let numbers = is_manager(primary, secondary, key).then(|| self.shared.cover(&mut value));
         let written = KVStore::write(&self.shared.sqlite, primary, secondary, key, value);
         let Some(numbers) = numbers else { return written };
         let shared = Arc::clone(&self.shared);
@@ -294,6 +318,21 @@ fn channel_id(key: &str) -> Option<[u8; 32]> {
     id[30] ^= high;
     id[31] ^= low;
     Some(id)
+}
+
+/// A manager as LDK wrote it, and what it covers.
+fn uncover(manager: &[u8]) -> (&[u8], HashMap<[u8; 32], u64>) {
+    let covered = || {
+        let (rest, count) = manager.strip_suffix(COVER)?.split_last_chunk::<4>()?;
+        let entries = (u32::from_be_bytes(*count) as usize).checked_mul(40)?;
+        let (plain, entries) = rest.split_at_checked(rest.len().checked_sub(entries)?)?;
+        let entry = |entry: &[u8]| {
+            let (id, number) = entry.split_first_chunk::<32>()?;
+            Some((*id, u64::from_be_bytes(number.try_into().ok()?)))
+        };
+        Some((plain, entries.chunks_exact(40).filter_map(entry).collect()))
+    };
+    covered().unwrap_or_else(|| (manager, HashMap::new()))
 }
 
 /// A whole monitor begins with a sentinel, two version octets and the number of its last update.
@@ -399,9 +438,19 @@ mod tests {
         assert_eq!(left, vec!["101", "102"]);
         assert!(!*store.dirty().borrow());
 
+        // The manager counts an update that LDK holds back; written after it, the update is not covered.
+        put(&store, "", "", "manager", manager(103));
+        assert!(!*store.dirty().borrow());
+        put(&store, UPDATES, &key, "103", b"update".to_vec());
+        assert!(*store.dirty().borrow());
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(KVStoreSync::list(&store, UPDATES, &key).unwrap().len(), 2);
+        assert_eq!(KVStoreSync::read(&store, "", "", "manager").unwrap(), manager(103));
+
         // A closed channel is in no manager, and holds nobody up.
         put(&store, "", "", "manager", b"nothing".to_vec());
-        put(&store, UPDATES, &key, "103", b"update".to_vec());
+        put(&store, UPDATES, &key, "104", b"update".to_vec());
         assert!(!*store.dirty().borrow());
     }
 }

@@ -62,7 +62,7 @@ fn fail_strays(node: &Node, inner: &Inner) -> Result<(), WalletError> {
     for payment in open {
         let PaymentKind::Bolt11 { hash: LdkHash(hash), preimage: None, .. } = payment.kind else { continue };
         let hold = inner.holds().get(PaymentHash(hash));
-        if hold.is_some_and(|hold| matches!(hold.state, State::Held | State::Claiming)) {
+        if hold.is_some_and(|hold| matches!(hold.state, State::Held | State::Claiming(_))) {
             continue;
         }
         node.bolt11_payment().fail_for_hash(LdkHash(hash))?;

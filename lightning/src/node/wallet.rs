@@ -13,7 +13,7 @@ use lnmp::{Msat, PaymentHash, Preimage};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::holds::{Hold, State};
+use super::holds::{Claim, Hold, State};
 use super::inbound::{Channels, sat};
 use super::invoice::{Draft, check_invoice, parse_payable};
 use super::{Inner, LdkNode};
@@ -57,7 +57,12 @@ impl Wallet for LdkNode {
     }
 
     async fn lookup(&self, hash: PaymentHash) -> Result<HoldStatus, WalletError> {
-        self.call(move |node, inner| Ok(status(node, inner, hash))).await
+        let there = self.call(move |node, inner| Ok(status(node, inner, hash))).await?;
+        if there == HoldStatus::Settled {
+            // Also when its event was lost. The answer waited for the disk, so the claim stands.
+            self.call(move |_, inner| inner.holds().set_state(hash, State::Gone)).await?;
+        }
+        Ok(there)
     }
 
     async fn forget(&self, hash: PaymentHash) -> Result<(), WalletError> {
@@ -209,11 +214,14 @@ impl LdkNode {
                 let (hash, amount) = (PaymentHash(payment_hash.0), Msat(claimable_amount_msat));
                 self.call(move |node, inner| {
                     let deadline_height = claim_deadline.unwrap_or_else(|| node.status().current_best_block.height);
-                    let mut holds = inner.holds();
-                    // LDK may repeat an event after a crash; what we began since must not be forgotten.
-                    let again = |hold: &Hold| hold.deadline_height == deadline_height && hold.state != State::Held;
-                    if !holds.get(hash).is_some_and(|hold| again(&hold)) {
-                        holds.set(hash, Hold { state: State::Held, amount, deadline_height })?;
+                    // LDK may repeat an event after a kill; what we began since must not be forgotten.
+                    let begun = inner.holds().get(hash).filter(|hold| hold.deadline_height == deadline_height);
+                    match begun.map(|hold| hold.state) {
+                        Some(State::Claiming(Claim(preimage))) => claim_again(node, hash, amount, &preimage),
+                        Some(State::Cancelled) => {}
+                        Some(State::Held | State::Gone) | None => {
+                            inner.holds().set(hash, Hold { state: State::Held, amount, deadline_height })?;
+                        }
                     }
                     Ok(Event::Held { hash, amount, deadline_height })
                 })
@@ -221,6 +229,8 @@ impl LdkNode {
             }
             LdkEvent::PaymentReceived { payment_hash, amount_msat, .. } => {
                 let hash = PaymentHash(payment_hash.0);
+                // First the claim must stand on the disk, then its preimage may be forgotten.
+                self.call(|_, _| Ok(())).await?;
                 self.call(move |_, inner| inner.holds().set_state(hash, State::Gone)).await?;
                 Ok(Event::Settled { hash, amount: Msat(amount_msat) })
             }
@@ -241,12 +251,16 @@ fn settle(node: &Node, inner: &Inner, hash: PaymentHash, amount: Msat, preimage:
             // LDK answers Ok to a late claim and does nothing.
             State::Held if height >= deadline_height => return Err(WalletError::TooLate { deadline_height, height }),
             State::Cancelled => return Err(WalletError::AlreadyCancelled),
-            State::Held | State::Claiming | State::Gone => {}
+            State::Held | State::Claiming(_) | State::Gone => {}
         }
     } else if known.is_none() {
         return Err(WalletError::UnknownHash);
     }
-    inner.holds().set_state(hash, State::Claiming)?;
+    inner.holds().set_state(hash, State::Claiming(Claim(*preimage)))?;
+    claim(node, hash, amount, preimage)
+}
+
+fn claim(node: &Node, hash: PaymentHash, amount: Msat, preimage: &[u8; 32]) -> Result<(), WalletError> {
     let claim = || node.bolt11_payment().claim_for_hash(LdkHash(hash.0), amount.0, PaymentPreimage(*preimage));
     match claim() {
         Err(NodeError::InvalidPaymentHash) => {
@@ -254,6 +268,13 @@ fn settle(node: &Node, inner: &Inner, hash: PaymentHash, amount: Msat, preimage:
             Ok(claim()?)
         }
         other => Ok(other?),
+    }
+}
+
+/// Makes a claim that was begun before; one that cannot be made any more is its watcher's to find out.
+pub(super) fn claim_again(node: &Node, hash: PaymentHash, amount: Msat, preimage: &[u8; 32]) {
+    if let Err(error) = claim(node, hash, amount, preimage) {
+        tracing::warn!(%error, "lightning: a claim could not be made again");
     }
 }
 
@@ -268,7 +289,7 @@ fn cancel(node: &Node, inner: &Inner, hash: PaymentHash) -> Result<(), WalletErr
         }
     }
     let hold = inner.holds().get(hash);
-    if hold.is_some_and(|hold| hold.state == State::Claiming) {
+    if hold.is_some_and(|hold| matches!(hold.state, State::Claiming(_))) {
         return match status(node, inner, hash) {
             HoldStatus::Cancelled => Ok(()),
             _ => Err(WalletError::AlreadyClaimed),
@@ -298,8 +319,8 @@ fn status(node: &Node, inner: &Inner, hash: PaymentHash) -> HoldStatus {
         return match state {
             State::Held if !past => there,
             State::Held | State::Cancelled | State::Gone => HoldStatus::Cancelled,
-            State::Claiming if !past => there,
-            State::Claiming => {
+            State::Claiming(_) if !past => there,
+            State::Claiming(_) => {
                 // A claim made in time is pursued past the deadline, on the chain if it must be.
                 let (channels, _) = Channels::look(node);
                 let pending = channels.named.contains(&hash) || channels.claiming > Msat::ZERO;
@@ -323,14 +344,14 @@ pub(super) fn held(node: &Node, inner: &Inner) -> Vec<HeldPayment> {
         .into_iter()
         .filter(|(_, hold)| match hold.state {
             State::Held => height < hold.deadline_height,
-            State::Claiming => true,
+            State::Claiming(_) => true,
             State::Cancelled | State::Gone => false,
         })
         .map(|(hash, hold)| HeldPayment {
             hash,
             amount: hold.amount,
             deadline_height: hold.deadline_height,
-            claiming: hold.state == State::Claiming,
+            claiming: matches!(hold.state, State::Claiming(_)),
         })
         .collect();
     held.sort_unstable_by_key(|payment| (payment.deadline_height, payment.hash));

@@ -1,6 +1,7 @@
 //! The steps from an empty directory to a usable channel. Each may be killed at any moment and done again.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bitcoin::consensus::encode::deserialize;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::chain::Chain;
 use super::funding::Miner;
 use super::{SandboxError, miner, sync_within};
+use crate::WalletError;
 use crate::limits::{
     ANCHOR_RESERVE_SAT, POLL_EVERY, PREMINE_BLOCKS, READY_WITHIN, SANDBOX_BRIDGE_SAT, SANDBOX_CHANNEL_SAT,
     SANDBOX_COIN_SAT, SANDBOX_COINS, SANDBOX_PUSH_SAT,
@@ -29,6 +31,29 @@ pub(super) fn premine(chain: &Chain) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Step: nothing half-made. Until the nodes are funded their directories hold nothing of worth, and a kill may have left
+/// a wallet in one that cannot be read: they begin anew.
+pub(super) fn clear(chain: &Chain, dir: &Path) -> Result<(), SandboxError> {
+    if chain.coin(&first_coin(chain)?.0).is_some() {
+        for node in ["bridge", "customer"] {
+            match std::fs::remove_dir_all(dir.join(node)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first block's coinbase and its value: it pays for everything.
+fn first_coin(chain: &Chain) -> Result<(OutPoint, Amount), SandboxError> {
+    let bug = || SandboxError::Bug("the first block is missing".into());
+    let block = chain.hash_at(1).and_then(|hash| chain.block(&hash)).ok_or_else(bug)?;
+    let block: Block = deserialize(&block.raw).map_err(|_| bug())?;
+    let coinbase = block.txdata.first().ok_or_else(bug)?;
+    Ok((OutPoint { txid: coinbase.compute_txid(), vout: 0 }, coinbase.output[0].value))
+}
+
 /// Step: coins for both nodes, confirmed. After both nodes were built, because a node's wallet looks only at blocks
 /// after its birth. Done when the first coinbase is spent: it can be spent once.
 pub(super) async fn fund(
@@ -37,12 +62,7 @@ pub(super) async fn fund(
     bridge: &LdkNode,
     customer: &LdkNode,
 ) -> Result<(), SandboxError> {
-    let bug = |what: &str| SandboxError::Bug(format!("the first block: {what}"));
-    let hash = chain.hash_at(1).ok_or_else(|| bug("missing"))?;
-    let block = chain.block(&hash).ok_or_else(|| bug("missing"))?;
-    let block: Block = deserialize(&block.raw).map_err(|_| bug("unreadable"))?;
-    let coinbase = block.txdata.first().ok_or_else(|| bug("empty"))?;
-    let coin = OutPoint { txid: coinbase.compute_txid(), vout: 0 };
+    let (coin, value) = first_coin(chain)?;
     if chain.coin(&coin).is_none() {
         return Ok(());
     }
@@ -52,10 +72,10 @@ pub(super) async fn fund(
     let output = |sat, script_pubkey| TxOut { value: Amount::from_sat(sat), script_pubkey };
     let mut outputs = vec![output(SANDBOX_BRIDGE_SAT, to_bridge)];
     outputs.extend(vec![output(SANDBOX_COIN_SAT, to_customer); SANDBOX_COINS]);
-    let tx = miner.spend(coin, coinbase.output[0].value, outputs)?;
+    let tx = miner.spend(coin, value, outputs)?;
     // A mempool that already holds an earlier attempt keeps it; either pays both.
     if chain.mempool().is_empty() {
-        chain.submit(tx, miner::now()).map_err(|reject| bug(&reject.to_string()))?;
+        chain.submit(tx, miner::now()).map_err(|reject| SandboxError::Bug(format!("funding: {reject}")))?;
     }
     chain.mine(1, miner::header_now())?;
     Ok(())
@@ -108,13 +128,20 @@ pub(super) async fn channel(
             }
             None if ours.is_empty() || lost_since.is_some_and(|since| since.elapsed() > FUNDING_LOST_AFTER) => {
                 state = "opening";
-                // Both wallets must have seen their coins: the bridge accepts anchors only with a reserve.
-                sync(bridge, Some(customer), 0).await?;
-                customer
-                    .open_channel(bridge.node_id(), bridge_address, SANDBOX_CHANNEL_SAT, SANDBOX_PUSH_SAT)
-                    .await
-                    .map_err(SandboxError::customer)?;
-                lost_since = Some(Instant::now());
+                // Both wallets must have seen their coins: the bridge accepts anchors only with a reserve. A fresh
+                // channel manager is born at the tip, so its height says nothing about the wallet.
+                let (first, second) = tokio::join!(bridge.poll_chain(), customer.poll_chain());
+                first.map_err(SandboxError::bridge)?;
+                second.map_err(SandboxError::customer)?;
+                let capacity = (SANDBOX_CHANNEL_SAT, SANDBOX_PUSH_SAT);
+                match customer.open_channel(bridge.node_id(), bridge_address, capacity.0, capacity.1).await {
+                    Ok(()) => lost_since = Some(Instant::now()),
+                    Err(WalletError::NoCapacity) => {
+                        state = "the customer's coins are not there";
+                        sleep(POLL_EVERY).await;
+                    }
+                    Err(error) => return Err(SandboxError::customer(error)),
+                }
             }
             None => {
                 state = "its funding is on its way";
@@ -147,7 +174,7 @@ async fn assert_anchors(bridge: &LdkNode, channels: &[ChannelDetails]) -> Result
     if reserve < ANCHOR_RESERVE_SAT * channels.len() as u64 { Err(SandboxError::NotAnchors) } else { Ok(()) }
 }
 
-async fn channels(node: &LdkNode) -> Result<Vec<ChannelDetails>, crate::WalletError> {
+async fn channels(node: &LdkNode) -> Result<Vec<ChannelDetails>, WalletError> {
     node.call(|node, _| Ok(node.list_channels())).await
 }
 

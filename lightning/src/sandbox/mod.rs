@@ -106,6 +106,7 @@ impl Sandbox {
         let miner = funding::Miner::new(&*seeds::load_or_make(dir, "miner.seed", at_rest_key)?)?;
         let chain = Arc::new(Chain::open(&dir.join("chain.log"), miner.script())?);
         bootstrap::premine(&chain)?;
+        bootstrap::clear(&chain, dir)?;
         let server = Server::start(Arc::clone(&chain))?;
         let ports = ports::load_or_pick(dir)?;
 
