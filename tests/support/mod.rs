@@ -1,10 +1,12 @@
 //! What the tests from outside share: a running Satchel, a thin IMAP client, a stranger's SMTP server, tools.
 
-#![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 pub mod imap;
 pub mod satchel;
 pub mod sink;
+pub mod smtp;
+pub mod stranger;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,7 +32,10 @@ pub fn has_tool(name: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|paths| std::env::split_paths(&paths).any(|path| path.join(name).exists()));
     if !found {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is not installed, and CI=true makes that an error");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "{name} is not installed, and CI=true makes that an error"
+        );
         eprintln!("SKIPPED: {name} is not installed");
     }
     found
@@ -50,7 +55,10 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if folder.exists() {
         return Some(folder);
     }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "../shared/{path} is missing, and CI=true makes that an error");
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "../shared/{path} is missing, and CI=true makes that an error"
+    );
     eprintln!("SKIPPED: ../shared/{path} is not here");
     None
 }

@@ -1,0 +1,14 @@
+//! Whole lives of mails, from outside: by SMTP in, through the wallet, to what IMAP clients see and do.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+#[path = "journeys/decisions.rs"]
+mod decisions;
+#[path = "journeys/local.rs"]
+mod local;
+#[path = "journeys/main_road.rs"]
+mod main_road;
+#[path = "journeys/outgoing.rs"]
+mod outgoing;
