@@ -96,7 +96,7 @@ fn a_mutt_user_accepts_by_saving_to_the_inbox_and_by_a_reply() {
 
     mutt("<search>plums<enter><reply><send-message><quit>");
     satchel.wait_for_state("answer@shop.test", "settled");
-    assert_eq!(satchel.imap().count("Sent"), 1, "the server's copy and mutt's are one");
+    assert_eq!(satchel.imap().count("Sent"), 1, "mutt's copy, and no other");
 }
 
 #[test]

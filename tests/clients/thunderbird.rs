@@ -116,7 +116,7 @@ fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by
     assert_eq!(satchel.gate_of("poor@shop.test").unwrap()["state"], "waiting");
 
     let mut imap = satchel.imap();
-    assert_eq!(imap.count("Sent"), 1, "the server's copy and Thunderbird's are one");
+    assert_eq!(imap.count("Sent"), 1, "Thunderbird's copy, and no other");
     let medlars = imap.find("Requests", "Medlars");
     let flags = imap.flags(medlars[0]);
     assert!(flags.contains("$Settled") && flags.contains("$Accepted"), "{flags}");
