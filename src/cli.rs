@@ -343,6 +343,13 @@ pub enum SandboxVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// An invoice of the customer's, to try `wallet pay` with
+    Invoice {
+        /// In sat
+        sat: u64,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Mine blocks; says which holds that ended
     Mine {
         /// How many
@@ -394,6 +401,7 @@ pub enum Request {
     WalletChannels,
     WalletAudit,
     SandboxPay { bolt11: String },
+    SandboxInvoice { sat: u64 },
     SandboxMine { blocks: u32 },
     SandboxWallet { bolt11: Option<String> },
     SandboxMail,

@@ -13,7 +13,7 @@ use crate::accounts;
 use crate::cli::{PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
-use crate::flow::{ask, expire};
+use crate::flow::{ask, expire, payout};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
 use crate::{dns, run};
@@ -165,6 +165,11 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::WalletChannels => wallet_channels(house).await,
         Request::WalletAudit => wallet_audit(house).await,
         Request::SandboxPay { bolt11 } => sandbox_pay(house, &bolt11).await,
+        Request::SandboxInvoice { sat } => {
+            let amount = Msat::from_sat(sat).context("the amount is too large")?;
+            let bolt11 = run::sandbox(house)?.customer().invoice(amount, "sandbox").await?;
+            Ok(json!({ "bolt11": bolt11, "amount_msat": amount.0 }))
+        }
         Request::SandboxMine { blocks } => sandbox_mine(house, blocks).await,
         Request::SandboxWallet { bolt11 } => sandbox_wallet(house, bolt11.as_deref()).await,
         Request::SandboxMail => sandbox_mail(store).await,
@@ -392,12 +397,8 @@ async fn wallet_balance(house: &House) -> anyhow::Result<Value> {
 }
 
 async fn wallet_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
-    let paid = house.running()?.wallet.pay(bolt11).await?;
-    let value = match paid {
-        lightning::Paid::Succeeded { fee } => {
-            run::book_paid(house, bolt11, fee).await?;
-            json!({ "state": "succeeded", "fee_msat": fee.0 })
-        }
+    let value = match payout::pay(house, bolt11).await? {
+        lightning::Paid::Succeeded { fee } => json!({ "state": "succeeded", "fee_msat": fee.0 }),
         lightning::Paid::Failed => json!({ "state": "failed" }),
         lightning::Paid::Pending => json!({ "state": "pending" }),
     };
@@ -435,16 +436,20 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
     let mut findings = Vec::new();
     // A claim under way is in the node before its event is booked: look until both stand still.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    let (books, node) = loop {
+    let (books, node, agree) = loop {
+        payout::look(house).await?;
+        // What is under way has left the node, or not yet.
+        let leaving = i64::try_from(payout::in_flight(house).await?.0).unwrap_or(i64::MAX);
         let books = house.store.balances().await?;
         let balance = wallet.balance().await?;
         let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0).unwrap_or(i64::MAX);
-        if books.node == node || tokio::time::Instant::now() > deadline {
-            break (books, node);
+        let agree = (0..=leaving).contains(&(books.node - node));
+        if agree || tokio::time::Instant::now() > deadline {
+            break (books, node, agree);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    if books.node != node {
+    if !agree {
         findings.push(format!(
             "the ledger says the node has {} msat, the node says {node}: {} apart",
             books.node,

@@ -38,6 +38,8 @@ pub struct House {
     pub work: Notify,
     /// Held while a quote is made: what one reserves, the next must see.
     pub quoting: tokio::sync::Mutex<()>,
+    /// Held while the operator pays from the node: what is under way is one list.
+    pub paying: tokio::sync::Mutex<()>,
     /// Held while a digest is written: two sessions that begin together are one first session.
     pub digesting: tokio::sync::Mutex<()>,
     /// MiB of messages being converted, over all connections.
@@ -96,6 +98,7 @@ impl House {
             sessions: Sessions::default(),
             work: Notify::new(),
             quoting: tokio::sync::Mutex::new(()),
+            paying: tokio::sync::Mutex::new(()),
             digesting: tokio::sync::Mutex::new(()),
             conversions: Semaphore::new(CONVERSIONS_MIB as usize),
             running: OnceLock::new(),

@@ -92,6 +92,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         },
         Verb::Sandbox(verb) => match verb {
             SandboxVerb::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
+            SandboxVerb::Invoice { sat, common } => (common, Request::SandboxInvoice { sat }),
             SandboxVerb::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
             SandboxVerb::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
             SandboxVerb::Mail { common } => (common, Request::SandboxMail),

@@ -235,10 +235,9 @@ async fn check_epoch(house: &House) -> anyhow::Result<()> {
     if theirs != ours && theirs != ours + 1 {
         bail!(
             "the database (start {ours}) and {} (start {theirs}) are not of one time: one of them is an old copy. \
-             Starting would risk the channels. Put back the newer copy of both together; if the Lightning state is lost \
-             for good, move {} away and start with a fresh one",
-            path.display(),
-            house.dir.lightning().display()
+             Starting would risk the channels. Put back the newer copy of both together; where there is none, begin with \
+             a fresh directory",
+            path.display()
         );
     }
     let next = (ours + 1).to_string();
@@ -437,17 +436,4 @@ pub fn payment_state(state: &CustomerPayment) -> &'static str {
         CustomerPayment::Succeeded { .. } => "succeeded",
         CustomerPayment::Failed { .. } => "failed",
     }
-}
-
-/// The operator paid somebody from the node.
-pub async fn book_paid(house: &House, bolt11: &str, fee: Msat) -> anyhow::Result<()> {
-    let invoice = lightning::Invoice::parse(bolt11)?;
-    let posting = store::Posting {
-        key: format!("paid:{}", invoice.hash),
-        gate: None,
-        debits: vec![(store::Side::Operator, invoice.amount), (store::Side::Routing, fee)],
-        credits: vec![(store::Side::Node, invoice.amount + fee)],
-    };
-    house.store.post(posting, now_ms()).await?;
-    Ok(())
 }

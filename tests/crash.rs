@@ -187,6 +187,37 @@ fn a_decision_of_the_last_moment_is_carried_out_at_the_next_start() {
 }
 
 #[test]
+fn the_operator_s_own_payments_are_booked_and_a_kill_leaves_no_gap() {
+    let mut satchel = Satchel::start("");
+    let audit = |satchel: &Satchel| {
+        let audit = satchel.ask(&["wallet", "audit"]);
+        assert_eq!(audit["ok"], true, "{audit}");
+        audit["operator_msat"].as_i64().unwrap()
+    };
+    let before = audit(&satchel);
+    let bolt11 = satchel.ask(&["wallet", "invoice", "5000"])["bolt11"].as_str().unwrap().to_owned();
+    assert_ne!(satchel.ask(&["sandbox", "pay", &bolt11])["state"], "failed");
+    eventually("the income is booked", || (audit(&satchel) == before + 5_000_000).then_some(()));
+    let bolt11 = satchel.ask(&["sandbox", "invoice", "3000"])["bolt11"].as_str().unwrap().to_owned();
+    assert_eq!(satchel.ask(&["wallet", "pay", &bolt11])["state"], "succeeded");
+    assert_eq!(audit(&satchel), before + 2_000_000);
+    // Killed at several points of a payment: it was made and booked, or neither.
+    for after in [5, 20, 60, 120, 200] {
+        let bolt11 = satchel.ask(&["sandbox", "invoice", "100"])["bolt11"].as_str().unwrap().to_owned();
+        let mut paying = satchel.command(&["wallet", "pay", &bolt11]);
+        let mut paying = paying.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        satchel.kill();
+        paying.wait().unwrap();
+        satchel.resume();
+        audit(&satchel);
+    }
+    // Paid mail goes on beside it.
+    settle_one(&satchel, "bob@shop.test");
+    audit(&satchel);
+}
+
+#[test]
 fn mining_past_the_deadline_ends_the_hold_and_says_which() {
     let satchel = Satchel::start("");
     let before = Money::of(&satchel);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::flow::payout;
 use crate::house::{House, now_ms, stopped};
 
 /// How often the clock and the chain are looked at: a hold ends this late at most.
@@ -13,6 +14,8 @@ const TICK: Duration = Duration::from_millis(500);
 const AUTHOR_DAYS: i64 = 30;
 /// How often authors are erased.
 const ERASE_EVERY: Duration = Duration::from_secs(3600);
+/// How often payments of the operator that outlasted their command are looked up.
+const PAYOUTS_EVERY: Duration = Duration::from_secs(5);
 /// How often ended sealing epochs are wiped; they last 60 s.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -20,6 +23,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut erase = tokio::time::interval(ERASE_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
+    let mut payouts = tokio::time::interval(PAYOUTS_EVERY);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -27,6 +31,11 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             _ = tick.tick() => {
                 if let Err(error) = end_holds(&house).await {
                     tracing::warn!(error = format!("{error:#}"), "holds cannot be looked at");
+                }
+            }
+            _ = payouts.tick() => {
+                if let Err(error) = payout::look(&house).await {
+                    tracing::warn!(error = format!("{error:#}"), "payments under way cannot be looked up");
                 }
             }
             _ = forget.tick() => house.sealer.forget_old(now_ms().unsigned_abs()),

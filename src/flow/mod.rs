@@ -17,6 +17,7 @@ pub mod expire;
 pub mod judge;
 pub mod mailbox;
 pub mod pay;
+pub mod payout;
 pub mod receive;
 pub mod reconcile;
 pub mod seal;

@@ -3,7 +3,7 @@
 use lightning::HoldStatus;
 use lnmp::{CancelReason, GateState, QuoteState};
 
-use crate::flow::{pay, work};
+use crate::flow::{pay, payout, work};
 use crate::house::{House, now_ms};
 
 /// Cancels are repeated this long: the node keeps a fail in memory until it next writes its state.
@@ -38,6 +38,7 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
             ) => {}
         }
     }
+    payout::look(house).await?;
     for held in wallet.inbound().await?.held {
         if house.store.quote(&held.hash).await?.is_none() {
             tracing::warn!("the node holds a payment no gate knows; it is failed back");
