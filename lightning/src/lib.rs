@@ -13,6 +13,8 @@
 //!
 //! Promises. Repeating a call changes nothing. [`Wallet::settle`] refuses what was cancelled and [`Wallet::cancel`] what
 //! is being claimed. An event is repeated until [`Wallet::event_handled`]. No log line holds an invoice or an address.
+//! A kill at any moment costs no channel and no payment: what the node says, to a peer or to the house, waits until the
+//! state behind it is on the disk.
 //! Absent on purpose: prices, quotes, the decision, preimages (the house keeps them), other back-ends.
 //!
 //! ```

@@ -9,11 +9,13 @@
 //! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines ([`holds`]), because
 //! it neither repeats an event after a restart nor reports a hold that timed out.
 
+mod failure;
 mod gate;
 mod holds;
 mod inbound;
 mod invoice;
 mod log;
+mod runtime;
 mod store;
 mod stray;
 mod wallet;
@@ -36,8 +38,9 @@ use self::gate::Gate;
 pub(crate) use self::gate::{pick_port, port_is_free};
 use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
+pub use self::runtime::NodeRuntime;
 use crate::WalletError;
-use crate::limits::{NODE_CALL_WITHIN, NODE_THREADS, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
+use crate::limits::{NODE_CALL_WITHIN, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
 
 /// Where blocks come from: a bitcoind RPC.
 #[derive(Clone)]
@@ -69,35 +72,6 @@ pub struct NodeConfig {
     pub source_height: SourceHeight,
     /// Where peers connect to, if they may.
     pub listen: Option<SocketAddr>,
-}
-
-/// Threads for nodes, apart from the caller's. Several nodes may share them.
-#[derive(Debug)]
-pub struct NodeRuntime(Option<tokio::runtime::Runtime>);
-
-impl NodeRuntime {
-    /// Starts the threads.
-    ///
-    /// # Errors
-    /// The system's, when it has no thread to give.
-    pub fn start() -> std::io::Result<Arc<Self>> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(NODE_THREADS).thread_name("lightning").enable_all().build()?;
-        Ok(Arc::new(Self(Some(runtime))))
-    }
-
-    fn handle(&self) -> &tokio::runtime::Handle {
-        self.0.as_ref().expect("taken only in drop").handle()
-    }
-}
-
-impl Drop for NodeRuntime {
-    fn drop(&mut self) {
-        // A plain drop would block, and panic when the last owner is an async task.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 /// A running LDK node.
@@ -419,29 +393,6 @@ impl Drop for Inner {
                 drop(node);
                 drop(runtime);
             });
-        }
-    }
-}
-
-impl From<NodeError> for WalletError {
-    fn from(error: NodeError) -> Self {
-        match error {
-            NodeError::NotRunning => Self::NotRunning,
-            NodeError::PersistenceFailed => Self::Disk(error.to_string()),
-            NodeError::DuplicatePayment => Self::AlreadyPaid,
-            NodeError::InvalidInvoice => Self::BadInvoice("the node refuses it"),
-            NodeError::InvalidPaymentHash => Self::UnknownHash,
-            NodeError::InvalidPaymentPreimage => Self::WrongPreimage,
-            NodeError::InvalidAmount => Self::BadRequest("the amount is below what was asked"),
-            NodeError::PaymentSendingFailed | NodeError::InsufficientFunds | NodeError::ConnectionFailed => {
-                Self::NoCapacity
-            }
-            NodeError::TxSyncFailed
-            | NodeError::TxSyncTimeout
-            | NodeError::WalletOperationTimeout
-            | NodeError::FeerateEstimationUpdateFailed
-            | NodeError::FeerateEstimationUpdateTimeout => Self::Busy,
-            other => Self::Bug(other.to_string()),
         }
     }
 }

@@ -161,12 +161,21 @@ impl Customer {
     /// # Errors
     /// As [`Customer::payment`].
     pub async fn wait(&self, hash: PaymentHash, within: Duration) -> Result<CustomerPayment, SandboxError> {
-        let until = Instant::now() + within;
+        let mut until = Instant::now() + within;
         let mut changes = self.changes.subscribe();
         loop {
             changes.borrow_and_update();
             let state = self.payment(hash).await?;
-            if !matches!(state, CustomerPayment::Locked) || Instant::now() >= until {
+            let ended = match &state {
+                // The reason comes with the event, a moment after the state.
+                CustomerPayment::Failed { reason } if reason.is_empty() => {
+                    until = until.min(Instant::now() + LOOK_EVERY);
+                    false
+                }
+                CustomerPayment::Locked => false,
+                CustomerPayment::Failed { .. } | CustomerPayment::Succeeded { .. } | CustomerPayment::Unknown => true,
+            };
+            if ended || Instant::now() >= until {
                 return Ok(state);
             }
             // What no event tells, such as a note that is removed, is looked for.
