@@ -3,10 +3,10 @@
 //! ldk-node's calls block and its tasks write to SQLite, so the node has threads of its own ([`NodeRuntime`]) and each
 //! call runs on one of their blocking threads, with a deadline. Nothing here ever blocks the caller's runtime.
 //!
-//! A kill at any moment must not cost a channel: see [`gate`] and [`store`], which every connection and every write
+//! A kill at any moment must not cost a channel: see `gate` and `store`, which every connection and every write
 //! pass through.
 //!
-//! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines ([`holds`]), because
+//! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines (`holds`), because
 //! it neither repeats an event after a restart nor reports a hold that timed out.
 
 mod failure;

@@ -6,7 +6,7 @@
 //! Real: genesis, transactions, scripts (Bitcoin Core's interpreter), amounts, maturity, lock times, witness commitment,
 //! proof of work at regtest's difficulty, replacement by fee, reorganisation. Absent: peers and blocks from outside.
 //!
-//! Time is an argument; [`super::miner`] owns the clock.
+//! Time is an argument; `miner` owns the clock.
 
 mod block;
 mod record;
