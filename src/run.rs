@@ -14,6 +14,7 @@ use lnmp::Msat;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError, Role, TEMPLATE};
 use crate::dir::{Dir, DirLock, write_durably};
@@ -184,10 +185,14 @@ async fn lock(dir: &Dir) -> anyhow::Result<Option<DirLock>> {
     }
 }
 
+/// Crates that write the names they look up into their debug lines; who writes to us is not for the log, however
+/// much the operator asks to see.
+const TELLTALES: [&str; 3] = ["hickory_net=warn", "hickory_proto=warn", "hickory_resolver=warn"];
+
 /// Logs go to standard error: queue and gate ids, never an address, a subject or an invoice.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SATCHEL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,satchel=info"));
+    let filter = EnvFilter::try_from_env("SATCHEL_LOG").unwrap_or_else(|_| EnvFilter::new("warn,satchel=info"));
+    let filter = TELLTALES.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 

@@ -119,11 +119,11 @@ fn mail_of_secrets(large: &[u8], small: &[u8]) -> Vec<u8> {
 #[test]
 fn nothing_readable_lies_on_the_disk_or_in_the_log() {
     let sink = Sink::answering(|_| Some("450 4.2.1 later".to_owned()));
-    let mut satchel = Satchel::start(&format!(
-        "{}\"curio-cabinet.test\" = \"127.0.0.1:{}\"\n",
-        sink.route("far-away.test"),
-        sink.port
-    ));
+    let routes = sink.route("far-away.test");
+    let mut satchel = Satchel::prepared(&format!("{routes}\"curio-cabinet.test\" = \"127.0.0.1:{}\"\n", sink.port));
+    // The most an operator can ask to see.
+    satchel.log_level = Some("trace");
+    satchel.resume();
     let mut needles = Needles(Vec::new());
     let mut chance = Chance::new(seed());
     let (large, small) = (chance.bytes(400_000), chance.bytes(20_000));

@@ -114,7 +114,8 @@ impl Imap {
             let read = self.stream.read_until(b'\n', &mut line).unwrap();
             assert!(read > 0, "the server closed the connection after {text:?}");
             let line = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
-            let literal = line.strip_suffix('}').and_then(|rest| rest.rsplit_once('{')).and_then(|(_, n)| n.parse().ok());
+            let literal =
+                line.strip_suffix('}').and_then(|rest| rest.rsplit_once('{')).and_then(|(_, n)| n.parse().ok());
             text.push_str(&line);
             let Some(length) = literal else { return Response { text, literals } };
             let mut octets = vec![0; length];

@@ -30,6 +30,8 @@ pub struct Satchel {
     dir: tempfile::TempDir,
     child: Option<Child>,
     pub ports: Ports,
+    /// `SATCHEL_LOG` of the next start, when not the default.
+    pub log_level: Option<&'static str>,
     /// How long the last start took until `satchel is ready`.
     pub ready_after: Duration,
 }
@@ -48,7 +50,7 @@ impl Satchel {
         let listen = "[listen]\nsmtp = 0\nsubmission = 0\nsubmissions = 0\nimap = 0\nimaps = 0\nweb = 0\n";
         std::fs::write(dir.path().join("satchel.toml"), format!("{listen}{config}")).unwrap();
         let none = Ports { smtp: 0, submission: 0, submissions: 0, imap: 0, imaps: 0, web: 0 };
-        Self { dir, child: None, ports: none, ready_after: Duration::ZERO }
+        Self { dir, child: None, ports: none, log_level: None, ready_after: Duration::ZERO }
     }
 
     /// Replaces the config; takes effect at the next start.
@@ -71,6 +73,7 @@ impl Satchel {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            .envs(self.log_level.map(|level| ("SATCHEL_LOG", level)))
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
