@@ -124,6 +124,7 @@ fn twenty_kills_in_the_first_three_seconds_end_in_a_working_sandbox() {
     settle_one(&satchel, "bob@shop.test");
     money_agrees(&satchel, before, Instant::now() + AGREES_WITHIN);
     assert_eq!(satchel.ask(&["account", "list"]).as_array().unwrap().len(), 1, "one first account");
+    assert!(satchel.imap().count("INBOX") > 0, "its letter of welcome");
 }
 
 #[test]

@@ -22,6 +22,9 @@ const PAYERS: u64 = 4;
 /// Between two mails of a sender: two cores must have time for payments, too.
 const BREATH: Duration = Duration::from_millis(25);
 
+/// What somebody does until the server dies.
+type Work = fn(&State, Ports, &mut Chance) -> io::Result<()>;
+
 /// The load.
 pub struct Load {
     state: Arc<State>,
@@ -57,8 +60,7 @@ impl Load {
             paid: AtomicU64::new(0),
             decided: AtomicU64::new(0),
         });
-        let work: [(u64, fn(&State, Ports, &mut Chance) -> io::Result<()>); 3] =
-            [(SENDERS, send), (PAYERS, pay), (1, decide)];
+        let work: [(u64, Work); 3] = [(SENDERS, send), (PAYERS, pay), (1, decide)];
         let mut threads = Vec::new();
         for (count, work) in work {
             for n in 0..count {
