@@ -40,9 +40,19 @@ pub fn load(config: &Config, dir: &Dir) -> anyhow::Result<Arc<ServerConfig>> {
 fn self_signed(config: &Config, certificate: &Path, key: &Path) -> anyhow::Result<()> {
     let mut names = vec![config.server.name.clone(), "localhost".into(), config.listen.address.to_string()];
     names.extend(config.server.domains.iter().filter(|domain| **domain != config.server.name).cloned());
-    let made = rcgen::generate_simple_self_signed(names).context("a self-signed certificate cannot be made")?;
+    let (made, signing_key) = sign(names).context("a self-signed certificate cannot be made")?;
     // The key first: a certificate without its key would never be replaced.
-    write_durably(key, made.signing_key.serialize_pem().as_bytes())?;
-    write_durably(certificate, made.cert.pem().as_bytes())?;
+    write_durably(key, signing_key.serialize_pem().as_bytes())?;
+    write_durably(certificate, made.pem().as_bytes())?;
     Ok(())
+}
+
+/// The first name is also the subject's: mail clients show it where they ask whether to trust the certificate.
+fn sign(names: Vec<String>) -> Result<(rcgen::Certificate, rcgen::KeyPair), rcgen::Error> {
+    let subject = names.first().cloned().unwrap_or_default();
+    let mut parameters = rcgen::CertificateParams::new(names)?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, subject);
+    let key = rcgen::KeyPair::generate()?;
+    Ok((parameters.self_signed(&key)?, key))
 }
