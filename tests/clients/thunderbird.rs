@@ -40,7 +40,7 @@ fn folders(rows: &[Value]) -> HashMap<String, u64> {
 
 #[test]
 fn a_thunderbird_user_accepts_by_moving_by_replying_and_by_a_tag_and_declines_by_junk() {
-    let tools = ["thunderbird", "Xvfb", "certutil", "swaks"];
+    let tools = ["thunderbird", "Xvfb", "certutil", "python3", "swaks"];
     let Some(script) = shared("clients/thunderbird").filter(|_| tools.iter().all(|tool| has_tool(tool))) else {
         return;
     };
