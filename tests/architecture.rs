@@ -1,6 +1,8 @@
 //! Holds the house to its plan: which crate may use which, under which licences, and that the two files
 //! people start from exist. See ARCHITECTURE.md, "Layers".
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,7 +103,12 @@ fn words_and_rules_have_no_way_to_the_outside() {
 fn every_crate_takes_lints_and_versions_from_the_workspace() {
     for (name, _) in MAY_USE {
         let text = manifest(&root().join(name));
-        for line in ["[lints]\nworkspace = true", "version.workspace = true", "license.workspace = true", "publish.workspace = true"] {
+        for line in [
+            "[lints]\nworkspace = true",
+            "version.workspace = true",
+            "license.workspace = true",
+            "publish.workspace = true",
+        ] {
             assert!(text.contains(line), "{name}/Cargo.toml lacks `{line}`");
         }
     }
@@ -122,7 +129,8 @@ fn the_graph_holds_no_copyleft() {
         let name = package["name"].as_str().unwrap();
         let licence = package["license"].as_str().unwrap_or("");
         let by_file = licence.is_empty() && package["license_file"].is_string();
-        if !allowed(licence) && !(by_file && BY_FILE.contains(&name)) {
+        let fine = allowed(licence) || (by_file && BY_FILE.contains(&name));
+        if !fine {
             refused.insert(name.to_owned(), licence.to_owned());
         }
     }
@@ -134,9 +142,7 @@ const BY_FILE: &[&str] = &[];
 
 fn allowed(expression: &str) -> bool {
     let expression = expression.replace('/', " OR ").replace(['(', ')'], " ");
-    expression
-        .split(" AND ")
-        .all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim())))
+    expression.split(" AND ").all(|part| part.split(" OR ").any(|one| LICENCES.contains(&one.trim())))
 }
 
 #[test]
@@ -152,7 +158,16 @@ fn the_licence_rule_reads_expressions() {
 
 #[test]
 fn the_front_pages_are_there() {
-    for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "docs/protocol.md", "docs/security.md", "docs/operations.md"] {
+    for file in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "docs/protocol.md",
+        "docs/security.md",
+        "docs/operations.md",
+    ] {
         assert!(root().join(file).exists(), "{file} is missing");
     }
     for (name, _) in MAY_USE {
