@@ -119,6 +119,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::ContactSet { owner, author, relation } => {
             let owner = account(house, &owner).await?;
             let relation = Relation::parse(&relation).context("a relation is friend, acquaintance or stranger")?;
+            if !smtp::is_mailbox(&author) {
+                bail!("{author} is no address; an author is written local-part@domain");
+            }
             store.set_relation(owner.id, &author.to_lowercase(), relation, now_ms()).await?;
             Ok(json!({ "owner": owner.address(), "author": author.to_lowercase(), "relation": relation.name() }))
         }
