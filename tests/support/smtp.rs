@@ -1,6 +1,6 @@
 //! An SMTP client as thin as can be: whole replies, exact octets.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use base64::Engine as _;
@@ -58,6 +58,12 @@ impl Smtp {
                 return lines.join("\n");
             }
         }
+    }
+
+    /// Whatever comes until the server closes the connection.
+    pub fn read_to_end(&mut self, octets: &mut Vec<u8>) {
+        // A reset is an end, too.
+        let _ = self.stream.read_to_end(octets);
     }
 
     /// A command and its reply.
