@@ -66,7 +66,7 @@ impl Needles {
         println!("{when}: {} files, {octets} octets, {} octets of log", files.len(), log.len());
         assert!(findings.is_empty(), "{when}: {findings:#?}");
         // The search itself works: the account's name may lie in the clear, and does.
-        let mut control = Needles(Vec::new());
+        let mut control = Self(Vec::new());
         control.text("the account", ALICE.split('@').nth(1).unwrap());
         let seen = |file: &PathBuf| fs::read(file).is_ok_and(|content| !control.found_in(&content).is_empty());
         assert!(files.iter().any(seen), "{when}: the search finds nothing at all");
