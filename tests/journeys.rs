@@ -12,3 +12,5 @@ mod local;
 mod main_road;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
+#[path = "journeys/rules.rs"]
+mod rules;
