@@ -98,7 +98,7 @@ mod tests {
 
     use lnmp::Identity;
     use rand::rngs::OsRng;
-    use store::{Delivery, Flags, NewAccount, NewGate};
+    use store::{CredentialKind, Delivery, Flags, NewAccount, NewCredential, NewGate};
 
     use super::*;
     use crate::config::Config;
@@ -122,7 +122,12 @@ mod tests {
             domain: "satchel.test".into(),
             identity: *identity.public_key().as_bytes(),
             sealed_seed: Vec::new(),
-            credentials: Vec::new(),
+            credentials: vec![NewCredential {
+                kind: CredentialKind::Server,
+                wrap_id: String::new(),
+                label: String::new(),
+                wrap: vec![0],
+            }],
             settings: store::AccountSettings::default(),
         };
         let id = house.store.create_account(new, DAY).await.unwrap();
