@@ -3,7 +3,7 @@
 //! Stands: at the bottom, uses everything. `flow/` reads top to bottom as the story
 //! ([`flow::receive`], [`flow::submit`], [`flow::ask`], [`flow::pay`], [`flow::work`], [`flow::expire`]);
 //! the rest starts it ([`run`]), keeps its keys ([`keys`], [`accounts`]) and answers the command line
-//! ([`cli`], [`control`], [`command`], [`print`]).
+//! ([`cli`], [`control`], [`command`], [`mod@print`]).
 //!
 //! Promises. `250` to DATA follows the commit of message *and* gate. A preimage leaves only after the
 //! decision to accept is committed. Nothing a peer sends can make this crate panic.

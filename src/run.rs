@@ -55,7 +55,7 @@ pub fn config_and_dir(path: &Path) -> anyhow::Result<(Dir, Config)> {
     Ok((dir, config))
 }
 
-/// Config keys and ports of the doors this process opens, in the order of [`Bound`].
+/// Config keys and ports of the doors this process opens, by key.
 pub fn named_ports(config: &Config) -> Vec<(&'static str, u16)> {
     let listen = &config.listen;
     let mut ports = Vec::new();
