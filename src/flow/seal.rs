@@ -16,7 +16,7 @@ const BLOCKING_BYTES: usize = 256 * 1024;
 pub struct SealedMessage {
     /// What the store keeps.
     pub parts: SealedParts,
-    /// SHA-256 of the message without [`BOOKKEEPING`]: recognises it when a client brings it back.
+    /// SHA-256 of the message without the fields clients add for themselves: recognises it when a client brings it back.
     pub digest: [u8; 32],
 }
 
