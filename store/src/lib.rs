@@ -38,8 +38,8 @@ pub use gate::{
 };
 pub use ledger::{Balances, LedgerLine, Posting, Side};
 pub use mailbox::{
-    Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, Mailbox, MailboxId, MailboxStatus, ModSeq, Uid,
-    UidValidity, View,
+    Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, Mailbox, MailboxId, MailboxStatus, ModSeq,
+    Uid, UidValidity, View,
 };
 pub use message::{Append, Appended, Author, Batch, Delivered, Delivery, MessageId, SealedParts, SentRecord};
 pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
@@ -164,9 +164,10 @@ pub trait Store: Send + Sync + 'static {
     }
     /// APPEND; may be an accept ([`Act::AppendedAgain`]) when `content_digest` matches an armed decline.
     async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
-    /// STORE. Returns the entries as they are now (server keywords untouched), in UID order; vanished
-    /// UIDs are looked up among the tombstones for decision keywords and otherwise skipped.
-    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<Vec<Entry>>;
+    /// STORE, server keywords untouched; vanished UIDs are looked up among the tombstones for decision keywords and
+    /// otherwise skipped. What changes nothing leaves MODSEQ alone. The condition of RFC 7162 is judged for every
+    /// message before the first is changed.
+    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<FlagsSet>;
     /// COPY. UIDs gone by a server-made move are followed through their tombstone.
     async fn copy(
         &self,

@@ -191,6 +191,16 @@ pub struct FlagChange {
     pub unchanged_since: Option<ModSeq>,
 }
 
+/// What STORE did.
+#[derive(Debug, Clone)]
+pub struct FlagsSet {
+    /// The asked entries as they are now, whether they were changed or not, in UID order.
+    pub entries: Vec<Entry>,
+    /// Those that changed after [`FlagChange::unchanged_since`] and so were left alone, in order (RFC 7162 §3.1.3).
+    /// A UID that the server moved away is among them: its message did change.
+    pub modified: Vec<Uid>,
+}
+
 /// What COPY or MOVE did.
 #[derive(Debug, Clone)]
 pub struct Copied {

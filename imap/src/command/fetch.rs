@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use converter::{Pick, SectionKind, Summary, header_fields};
-use store::{FlagChange, FlagMode, Flags, MessageId, Uid};
+use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, Uid};
 
 use crate::command::fetch::item::{Item, Need, Section, SectionText};
 use crate::limits::SUMMARY_BATCH;
@@ -93,7 +93,7 @@ impl Fetch {
         };
         let (account, now) = (session.account()?, (session.shared.now)());
         match session.shared.store.clone().set_flags(account, change, now).await {
-            Ok(entries) => {
+            Ok(FlagsSet { entries, .. }) => {
                 let Session { io, selected: Some(selected), .. } = session else { return Ok(Vec::new()) };
                 selected.update(&entries, &mut io.out);
                 Ok(entries.iter().map(|entry| entry.uid.get()).collect())

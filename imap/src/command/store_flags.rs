@@ -1,6 +1,6 @@
 //! STORE (RFC 3501 §6.4.6).
 
-use store::{FlagChange, FlagMode, Uid};
+use store::{FlagChange, FlagMode, FlagsSet, Uid};
 
 use crate::command::copy_move::with_gone;
 use crate::flags::FlagList;
@@ -62,7 +62,7 @@ impl StoreFlags {
         };
         let before = selected.snapshot.clone();
         let (account, now) = (session.account()?, (session.shared.now)());
-        let entries = session.shared.store.clone().set_flags(account, change, now).await?;
+        let FlagsSet { entries, .. } = session.shared.store.clone().set_flags(account, change, now).await?;
         let Session { io, selected: Some(selected), .. } = session else {
             return Ok(Tagged::ok("STORE completed"));
         };

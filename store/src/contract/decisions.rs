@@ -255,6 +255,17 @@ pub async fn an_offline_users_old_uid_still_decides(store: Subject) {
     let carol = deliver(&store, priced(alice, "carol@shop.test")).await;
     let (_, hash) = quote(&store, carol.gate.unwrap(), 100, 2, NOW).await;
     store.payment_held(incoming(hash, 100), NOW).await.unwrap();
+    // RFC 7162 §3.1.3: a client that asks for what it knows to be unchanged learns that it is not.
+    let conditional = FlagChange {
+        mailbox: unpaid,
+        uids: vec![carol.uid],
+        mode: FlagMode::Add,
+        flags: Flags::NONE,
+        keywords: vec!["$Declined".into()],
+        unchanged_since: Some(crate::ModSeq(u64::MAX)),
+    };
+    assert_eq!(store.set_flags(alice, conditional, NOW).await.unwrap().modified, [carol.uid]);
+    assert_state(&store, carol.gate.unwrap(), GateState::Held).await;
     let shown = set(&store, alice, Place::Unpaid, &[carol.uid], FlagMode::Add, Flags::SEEN, &["$Declined"], NOW).await;
     assert!(shown.is_empty());
     assert_state(&store, carol.gate.unwrap(), GateState::Declined).await;

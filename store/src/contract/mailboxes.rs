@@ -103,15 +103,41 @@ pub async fn a_store_that_changes_nothing_leaves_modseq_alone(store: Subject) {
     let before = folder(&store, alice, Place::Inbox).await.highest_modseq;
     set(&store, alice, Place::Inbox, &[uid], FlagMode::Add, Flags::SEEN, &["a"], NOW).await;
     assert_eq!(folder(&store, alice, Place::Inbox).await.highest_modseq, before);
-    let stale = FlagChange {
-        mailbox: folder(&store, alice, Place::Inbox).await.id,
-        uids: vec![uid],
+    set(&store, alice, Place::Inbox, &[uid], FlagMode::Replace, Flags::SEEN, &["A"], NOW).await;
+    set(&store, alice, Place::Inbox, &[uid], FlagMode::Remove, Flags::DRAFT, &["B"], NOW).await;
+    set(&store, alice, Place::Inbox, &[Uid::new(9).unwrap()], FlagMode::Add, Flags::DRAFT, &[], NOW).await;
+    assert_eq!(folder(&store, alice, Place::Inbox).await.highest_modseq, before);
+    assert_eq!(only(&store, alice, Place::Inbox).await.modseq, before);
+}
+
+pub async fn a_conditional_store_names_what_changed_meanwhile(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let mut uids = Vec::new();
+    for _ in 0..3 {
+        uids.push(deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await.uid);
+    }
+    let inbox = folder(&store, alice, Place::Inbox).await;
+    set(&store, alice, Place::Inbox, &uids[1..2], FlagMode::Add, Flags::SEEN, &[], NOW).await;
+    // Twice the same UID is once; one that does not exist is nothing.
+    let asked = [&uids[..], &uids[..1], &[Uid::new(77).unwrap()]].concat();
+    let conditional = |since| FlagChange {
+        mailbox: inbox.id,
+        uids: asked.clone(),
         mode: FlagMode::Add,
         flags: Flags::FLAGGED,
         keywords: Vec::new(),
-        unchanged_since: Some(ModSeq(1)),
+        unchanged_since: Some(since),
     };
-    assert_eq!(store.set_flags(alice, stale, NOW).await.unwrap()[0].flags, Flags::SEEN);
+    let done = store.set_flags(alice, conditional(inbox.highest_modseq), NOW).await.unwrap();
+    assert_eq!(done.modified, uids[1..2]);
+    let flags: Vec<Flags> = done.entries.iter().map(|entry| entry.flags).collect();
+    assert_eq!(flags, [Flags::FLAGGED, Flags::SEEN, Flags::FLAGGED]);
+    // RFC 7162 §3.1.3: zero fails on every message there is, also one that has what is asked for.
+    let before = folder(&store, alice, Place::Inbox).await.highest_modseq;
+    assert_eq!(store.set_flags(alice, conditional(ModSeq(0)), NOW).await.unwrap().modified, uids);
+    assert_eq!(folder(&store, alice, Place::Inbox).await.highest_modseq, before);
+    let all = store.set_flags(alice, conditional(before), NOW).await.unwrap();
+    assert!(all.modified.is_empty() && all.entries.iter().all(|entry| entry.flags.contains(Flags::FLAGGED)));
 }
 
 pub async fn copy_and_move_keep_flags_and_name_their_uids(store: Subject) {

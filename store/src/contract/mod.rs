@@ -59,6 +59,7 @@ macro_rules! store_contract {
             flags_and_counts_agree,
             keywords_compare_without_case_and_the_servers_are_not_the_clients,
             a_store_that_changes_nothing_leaves_modseq_alone,
+            a_conditional_store_names_what_changed_meanwhile,
             copy_and_move_keep_flags_and_name_their_uids,
             expunge_removes_only_what_is_deleted_and_is_told_to_the_others,
             recent_is_claimed_once,
@@ -310,7 +311,7 @@ pub async fn set(
         keywords: keywords.iter().map(|&word| word.to_owned()).collect(),
         unchanged_since: None,
     };
-    store.set_flags(account, change, now).await.unwrap()
+    store.set_flags(account, change, now).await.unwrap().entries
 }
 
 /// An APPEND whose content has this digest.

@@ -12,7 +12,7 @@ use super::{
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
     Account, AccountId, AccountSettings, Alias, AliasId, Append, Appended, AskCounts, Balances, Batch, CaughtMail,
-    Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, Entry, FlagChange, Gate,
+    Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange, FlagsSet, Gate,
     GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus, MessageId, ModSeq,
     NewAccount, NewAlias, NewCredential, Page, Posting, QueueId, QueueItem, QueueOutcome, Quote, Resolution, Result,
     Standing, StandingQuery, Store, Uid, UnixMs, View,
@@ -220,7 +220,7 @@ impl Store for Sqlite {
         self.writer.write(move |tx| messages::append(tx, &append, now)).await
     }
 
-    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<Vec<Entry>> {
+    async fn set_flags(&self, account: AccountId, change: FlagChange, now: UnixMs) -> Result<FlagsSet> {
         self.writer.write(move |tx| entries::set_flags(tx, account, &change, now)).await
     }
 

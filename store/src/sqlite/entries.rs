@@ -12,8 +12,8 @@ use super::verdicts::{self, Mail};
 use super::writer::Tx;
 use super::{gates, keywords};
 use crate::{
-    AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, MailboxId, MessageId, ModSeq, Result, StoreError,
-    Uid, UnixMs, View,
+    AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, MailboxId, MessageId, ModSeq, Result,
+    StoreError, Uid, UnixMs, View,
 };
 
 const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
@@ -229,50 +229,79 @@ pub(super) fn touch(tx: &mut Tx<'_>, mailbox: MailboxId, uid: i64) -> Result<()>
 }
 
 /// STORE.
-pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange, now: UnixMs) -> Result<Vec<Entry>> {
+pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange, now: UnixMs) -> Result<FlagsSet> {
     tx.touch_own(account, change.mailbox)?;
     let wanted = keywords::split(&change.keywords)?;
-    let decides = change.mode != FlagMode::Remove;
-    for uid in &change.uids {
-        let Some(entry) = get(tx, change.mailbox, i64::from(uid.get()))? else {
-            // An offline client decides about a mail that the server has moved since.
-            if decides
-                && (wanted.accepted || wanted.declined)
-                && let Some(gate) = tombstone(tx, change.mailbox, *uid, now)?
-            {
-                mark(tx, account, gates::load(tx, gate)?.mail(), &wanted, now)?;
-            }
-            continue;
-        };
-        if change.unchanged_since.is_some_and(|since| entry.modseq as u64 > since.0) {
-            continue;
-        }
-        let flags = match change.mode {
-            FlagMode::Add => entry.flags.with(change.flags),
-            FlagMode::Remove => entry.flags.without(change.flags),
-            FlagMode::Replace => change.flags,
-        };
-        let had = entry.keywords.as_deref().map_or_else(|| Ok(Vec::new()), |sealed| keywords::open(tx, sealed))?;
-        let has = keywords::combine(&had, &wanted.own, change.mode)?;
-        if flags != entry.flags || has != had {
-            let sealed = if has == had { entry.keywords.clone() } else { keywords::seal(tx, &has) };
-            set(tx, &entry, flags, sealed.as_deref())?;
-        }
-        if decides {
-            mark(tx, account, entry.mail(), &wanted, now)?;
-        }
-        if flags.contains(Flags::SEEN) && !entry.flags.contains(Flags::SEEN) && entry.gate.is_some() {
-            verdicts::act(tx, account, entry.mail(), Act::Read, now)?;
-        }
-    }
-    let mut uids: Vec<u32> = change.uids.iter().map(|uid| uid.get()).collect();
+    let mut uids = change.uids.clone();
     uids.sort_unstable();
     uids.dedup();
-    let mut out = Vec::with_capacity(uids.len());
+    // Judged beforehand: a decision about one mail touches its copies here as well.
+    let modified = match change.unchanged_since {
+        Some(since) => modified_since(tx, change.mailbox, &uids, since, now)?,
+        None => Vec::new(),
+    };
+    for &uid in uids.iter().filter(|uid| modified.binary_search(uid).is_err()) {
+        set_flags_of(tx, account, change, &wanted, uid, now)?;
+    }
+    let mut entries = Vec::with_capacity(uids.len());
     for uid in uids {
-        out.extend(select(tx, "WHERE e.mailbox = ?1 AND e.uid = ?2", (change.mailbox.0, uid))?);
+        entries.extend(select(tx, "WHERE e.mailbox = ?1 AND e.uid = ?2", (change.mailbox.0, uid.get()))?);
+    }
+    Ok(FlagsSet { entries, modified })
+}
+
+/// Which of `uids` fail UNCHANGEDSINCE (RFC 7162 §3.1.3); zero fails on every message, because every MODSEQ is larger.
+fn modified_since(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid], since: ModSeq, now: UnixMs) -> Result<Vec<Uid>> {
+    let mut out = Vec::new();
+    for &uid in uids {
+        let modified = match get(db, mailbox, i64::from(uid.get()))? {
+            Some(entry) => entry.modseq as u64 > since.0,
+            None => tombstone(db, mailbox, uid, now)?.is_some(),
+        };
+        if modified {
+            out.push(uid);
+        }
     }
     Ok(out)
+}
+
+fn set_flags_of(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    change: &FlagChange,
+    wanted: &keywords::Wanted,
+    uid: Uid,
+    now: UnixMs,
+) -> Result<()> {
+    let decides = change.mode != FlagMode::Remove;
+    let Some(entry) = get(tx, change.mailbox, i64::from(uid.get()))? else {
+        // An offline client decides about a mail that the server has moved since.
+        if decides
+            && (wanted.accepted || wanted.declined)
+            && let Some(gate) = tombstone(tx, change.mailbox, uid, now)?
+        {
+            mark(tx, account, gates::load(tx, gate)?.mail(), wanted, now)?;
+        }
+        return Ok(());
+    };
+    let flags = match change.mode {
+        FlagMode::Add => entry.flags.with(change.flags),
+        FlagMode::Remove => entry.flags.without(change.flags),
+        FlagMode::Replace => change.flags,
+    };
+    let had = entry.keywords.as_deref().map_or_else(|| Ok(Vec::new()), |sealed| keywords::open(tx, sealed))?;
+    let has = keywords::combine(&had, &wanted.own, change.mode)?;
+    if flags != entry.flags || has != had {
+        let sealed = if has == had { entry.keywords.clone() } else { keywords::seal(tx, &has) };
+        set(tx, &entry, flags, sealed.as_deref())?;
+    }
+    if decides {
+        mark(tx, account, entry.mail(), wanted, now)?;
+    }
+    if flags.contains(Flags::SEEN) && !entry.flags.contains(Flags::SEEN) && entry.gate.is_some() {
+        verdicts::act(tx, account, entry.mail(), Act::Read, now)?;
+    }
+    Ok(())
 }
 
 fn mark(tx: &mut Tx<'_>, account: AccountId, mail: Mail, wanted: &keywords::Wanted, now: UnixMs) -> Result<()> {
