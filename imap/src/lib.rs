@@ -30,6 +30,7 @@
 //! # Ok(()) }
 //! ```
 
+mod casemap;
 mod command;
 mod flags;
 pub mod host;

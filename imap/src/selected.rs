@@ -76,6 +76,11 @@ impl Selected {
         self.recent.get(at).is_some_and(|&(first, _)| first <= uid)
     }
 
+    /// UIDs that are `\Recent` to this session, as ranges in order.
+    pub(crate) fn recent(&self) -> &[(u32, u32)] {
+        &self.recent
+    }
+
     fn recent_count(&self) -> usize {
         let rows = &self.snapshot.rows;
         let count = |&(first, last): &(u32, u32)| {

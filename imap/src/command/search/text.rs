@@ -8,28 +8,29 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 
+use crate::casemap::casemap;
 use crate::limits::SEARCH_TEXT_BYTES_MAX;
 use crate::mail::{Mail, MailError};
 
 /// A string to be found anywhere, without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needle {
-    /// In lower case.
+    /// As [`casemap`] makes it.
     text: String,
 }
 
 impl Needle {
     /// Octets of the command: UTF-8, of which US-ASCII is a part.
     pub(super) fn new(octets: &[u8]) -> Self {
-        Self { text: String::from_utf8_lossy(octets).to_lowercase() }
+        Self { text: casemap(&String::from_utf8_lossy(octets)) }
     }
 
     fn is_in_text(&self, text: &str) -> bool {
         if self.text.is_ascii() && is_in_octets(self.text.as_bytes(), text.as_bytes()) {
             return true;
         }
-        // Lower case can make ASCII of what was none (the Kelvin sign), so only this settles it.
-        !text.is_ascii() && text.to_lowercase().contains(&self.text)
+        // The map can make ASCII of what was none (the Kelvin sign), so only this settles it.
+        !text.is_ascii() && casemap(text).contains(&self.text)
     }
 
     /// Looks into a field's value: unfolded, encoded words decoded, and with comments taken out of addresses.
@@ -77,11 +78,11 @@ fn unfolded(value: &[u8]) -> String {
     String::from_utf8_lossy(&octets).into_owned()
 }
 
-/// Whether `needle`, in lower case, is in `text`, ASCII letters of any case.
+/// Whether `needle` is in `text`, ASCII letters of any case.
 fn is_in_octets(needle: &[u8], text: &[u8]) -> bool {
     let Some((&first, rest)) = needle.split_first() else { return true };
     let Some(last) = text.len().checked_sub(needle.len()) else { return false };
-    memchr::memchr2_iter(first, first.to_ascii_uppercase(), &text[..=last])
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), &text[..=last])
         .any(|at| text[at + 1..at + needle.len()].eq_ignore_ascii_case(rest))
 }
 
@@ -254,6 +255,8 @@ mod tests {
             ("abcd", "abc", false),
             ("ÜB", "über", true),
             ("k", "\u{212a}", true),
+            ("cafe", "CAFÉ", true),
+            ("gru\u{308}n", "grün", true),
             ("aab", "aaab", true),
         ] {
             assert_eq!(Needle::new(needle.as_bytes()).is_in_text(text), expected, "{needle} in {text}");

@@ -1,0 +1,169 @@
+//! Finds the messages for which a key holds, reading as little as it allows.
+//!
+//! Each key is answered from the cheapest source that can: the row in memory, the opened summary, the opened mail.
+//! A message goes on to the next source only while the keys before it leave the answer open.
+
+use std::sync::Arc;
+
+use converter::Summary;
+use store::{AccountId, MessageId};
+
+use crate::command::search::key::{Key, Subject};
+use crate::command::search::text::{Texts, texts_of};
+use crate::limits::SUMMARY_BATCH;
+use crate::mail::{Feed, Mail};
+use crate::reply::{Stop, Tagged};
+use crate::rooms::AccountRoom;
+use crate::session::{Session, Shared};
+use crate::snapshot::Snapshot;
+
+/// A mailbox to be searched, whoever has it selected.
+pub(crate) struct Scope {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) account: AccountId,
+    pub(crate) opener: Arc<lnmp::Opener>,
+    pub(crate) room: Arc<AccountRoom>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// UIDs that are `\Recent` to who asks, as ranges in order.
+    pub(crate) recent: Vec<(u32, u32)>,
+}
+
+impl Scope {
+    /// The mailbox that a session has selected.
+    pub(crate) fn selected(session: &Session) -> Result<Self, Stop> {
+        let selected = session.selected()?;
+        let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
+        Ok(Self {
+            shared: session.shared.clone(),
+            account: user.account,
+            opener: user.opener.clone(),
+            room: user.room.clone(),
+            snapshot: selected.snapshot.clone(),
+            recent: selected.recent().to_vec(),
+        })
+    }
+
+    fn subject(&self, index: usize) -> Subject<'_> {
+        let row = &self.snapshot.rows[index];
+        let at = self.recent.partition_point(|&(_, last)| last < row.uid);
+        Subject {
+            number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
+            row,
+            keywords: self.snapshot.keywords(row),
+            recent: self.recent.get(at).is_some_and(|&(first, _)| first <= row.uid),
+        }
+    }
+
+    /// The summaries of some messages, in their order; `None` where one is gone.
+    pub(crate) async fn summaries(&self, indexes: &[usize]) -> Result<Vec<Option<Arc<Summary>>>, Stop> {
+        let ids: Vec<MessageId> = indexes.iter().map(|&index| self.snapshot.rows[index].message).collect();
+        self.room.summaries.get(&*self.shared.store, self.account, &self.opener, &ids).await
+    }
+}
+
+/// Messages whose summaries are held at once.
+pub(crate) const PORTION: usize = 4 * SUMMARY_BATCH;
+
+/// The indexes of the messages for which the resolved `key` holds, in order.
+pub(crate) async fn matching(scope: &Arc<Scope>, key: Key) -> Result<Vec<usize>, Stop> {
+    let mut matches = Vec::new();
+    let mut open = Vec::new();
+    for index in 0..scope.snapshot.rows.len() {
+        match key.answer(&scope.subject(index), None, None) {
+            Some(true) => matches.push(index),
+            Some(false) => {}
+            None => open.push(index),
+        }
+    }
+    if !open.is_empty() {
+        let key = Arc::new(key);
+        // In portions, so that a search through everything holds the summaries of some.
+        for portion in open.chunks(PORTION) {
+            let still_open = by_summaries(scope, &key, portion, &mut matches).await?;
+            by_texts(scope, &key, still_open, &mut matches).await?;
+        }
+        matches.sort_unstable();
+    }
+    Ok(matches)
+}
+
+/// Asks the summaries; returns what only the text can answer.
+async fn by_summaries(
+    scope: &Scope,
+    key: &Key,
+    open: &[usize],
+    matches: &mut Vec<usize>,
+) -> Result<Vec<(usize, Arc<Summary>)>, Stop> {
+    let mut still_open = Vec::new();
+    let summaries = scope.summaries(open).await?;
+    for (&index, summary) in open.iter().zip(summaries) {
+        // A message that is gone matches nothing.
+        let Some(summary) = summary else { continue };
+        match key.answer(&scope.subject(index), Some(&summary), None) {
+            Some(true) => matches.push(index),
+            Some(false) => {}
+            None => still_open.push((index, summary)),
+        }
+    }
+    // A long scan must not keep others from the thread.
+    tokio::task::yield_now().await;
+    Ok(still_open)
+}
+
+/// One message about to be searched.
+struct Candidate {
+    index: usize,
+    summary: Arc<Summary>,
+    mail: Arc<Mail>,
+}
+
+async fn by_texts(
+    scope: &Arc<Scope>,
+    key: &Arc<Key>,
+    open: Vec<(usize, Arc<Summary>)>,
+    matches: &mut Vec<usize>,
+) -> Result<(), Stop> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let rows = &scope.snapshot.rows;
+    // Large attachments stay on the shelf: what is read at once is at most a skeleton.
+    let messages: Vec<(MessageId, u64)> =
+        open.iter().map(|(index, _)| (rows[*index].message, rows[*index].size.min(64 * 1024))).collect();
+    let mut feed = Feed::start(scope.shared.store.clone(), scope.account, scope.opener.clone(), &messages);
+    while let Some(batch) = feed.next().await {
+        let (range, mails) = batch?;
+        let candidates: Vec<Candidate> = open[range]
+            .iter()
+            .filter_map(|(index, summary)| {
+                let mail = mails.get(&rows[*index].message)?.clone();
+                Some(Candidate { index: *index, summary: summary.clone(), mail })
+            })
+            .collect();
+        let mut ready: Vec<(usize, Arc<Summary>, Texts)> = Vec::with_capacity(candidates.len());
+        for Candidate { index, summary, mail } in candidates {
+            match texts_of(&mail, &summary, &*scope.shared.shelf).await {
+                Ok(texts) => ready.push((index, summary, texts)),
+                Err(error) => tracing::warn!(%error, "a mail cannot be searched"),
+            }
+        }
+        matches.extend(judge(scope, key, ready).await?);
+    }
+    Ok(())
+}
+
+/// Searches texts on a thread that nobody waits for.
+async fn judge(
+    scope: &Arc<Scope>,
+    key: &Arc<Key>,
+    ready: Vec<(usize, Arc<Summary>, Texts)>,
+) -> Result<Vec<usize>, Stop> {
+    let (scope, key) = (scope.clone(), key.clone());
+    let work = move || {
+        let judged = ready.iter().filter(|(index, summary, texts)| {
+            key.answer(&scope.subject(*index), Some(summary), Some(texts)).unwrap_or(false)
+        });
+        judged.map(|(index, ..)| *index).collect::<Vec<_>>()
+    };
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Tagged::no("[SERVERBUG] Search failed"))?)
+}
