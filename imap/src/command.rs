@@ -9,6 +9,7 @@ mod list;
 mod login;
 mod mailbox;
 mod misc;
+mod replace;
 mod search;
 mod select;
 mod starttls;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Lsub(list::Lsub),
     Status(status::Status),
     Append(append::Append),
+    Replace(replace::Replace),
     Idle,
     Expunge(expunge::Expunge),
     Search(search::Search),
@@ -108,6 +110,7 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (_, "STORE") => Command::Store(store_flags::StoreFlags::parse(cursor, by)?),
         (_, "COPY") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Copy)?),
         (_, "MOVE") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Move)?),
+        (_, "REPLACE") => Command::Replace(replace::Replace::parse(cursor, by)?),
         (_, "EXPUNGE") => Command::Expunge(expunge::Expunge::parse(cursor, by)?),
         (By::Uid, _) => return Err(Bad(format!("Unknown command UID {}", shown(&name)).into())),
         (By::Number, "CAPABILITY") => Command::Capability,
@@ -168,6 +171,7 @@ impl Command {
             | Self::Close
             | Self::Unselect
             | Self::Expunge(_)
+            | Self::Replace(_)
             | Self::Search(_)
             | Self::Fetch(_)
             | Self::Store(_)
@@ -184,7 +188,9 @@ impl Command {
                 By::Number => Step::Held,
                 By::Uid => Step::Told,
             },
-            Self::Noop | Self::Check | Self::Append(_) | Self::CopyMove(_) | Self::Expunge(_) => Step::Asked,
+            Self::Noop | Self::Check | Self::Append(_) | Self::Replace(_) | Self::CopyMove(_) | Self::Expunge(_) => {
+                Step::Asked
+            }
             Self::Capability
             | Self::Id
             | Self::Namespace
@@ -213,6 +219,7 @@ impl Command {
             Self::Fetch(fetch::Fetch { by, .. })
             | Self::Store(store_flags::StoreFlags { by, .. })
             | Self::Search(search::Search { by, .. })
+            | Self::Replace(replace::Replace { by, .. })
             | Self::CopyMove(copy_move::CopyMove { by, .. }) => *by,
             _ => By::Number,
         }
@@ -242,6 +249,7 @@ impl Command {
             Self::Lsub(command) => Box::pin(command.run(session)).await,
             Self::Status(command) => Box::pin(command.run(session)).await,
             Self::Append(command) => Box::pin(command.run(session)).await,
+            Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
             Self::Expunge(command) => Box::pin(command.run(session)).await,
             Self::Search(command) => Box::pin(command.run(session)).await,
@@ -270,6 +278,8 @@ mod tests {
         "a LSUB \"\" %",
         "a STATUS INBOX (MESSAGES UIDNEXT)",
         "a APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc",
+        "a APPEND INBOX {1+}\r\na (\\Draft) ~{2+}\r\nbc",
+        "a UID REPLACE 4 Drafts (\\Draft) {3+}\r\nabc",
         "a UID FETCH 1:*,7,9:3 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From {2+}\r\nTo)]<0.100> ENVELOPE)",
         "a FETCH 1 FULL",
         "a STORE 1:4,* +FLAGS.SILENT (\\Deleted $Junk)",

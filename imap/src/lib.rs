@@ -14,7 +14,7 @@
 //!
 //! Extensions: LITERAL+ (RFC 7888), SASL-IR (4959), ID (2971), ENABLE (5161), IDLE (2177), UIDPLUS (4315), MOVE
 //! (6851), UNSELECT (3691), NAMESPACE (2342), SPECIAL-USE (6154), CHILDREN (3348), LIST-EXTENDED (5258), LIST-STATUS
-//! (5819).
+//! (5819), MULTIAPPEND (3502), REPLACE (8508).
 //!
 //! Promises. Octets of a mail go out exactly as they came in. A literal is never half announced and half sent: when
 //! that cannot be kept, the connection closes. Message numbers change only where RFC 3501 §7.4.1 allows it. Nothing a

@@ -13,6 +13,10 @@ pub const LITERAL_BEFORE_LOGIN_BYTES_MAX: usize = 4 * 1024;
 pub const APPEND_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Octets of APPENDed messages in memory over all sessions. A session waits its turn for a larger share.
 pub const APPEND_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+/// Messages in one APPEND: as many as the store takes in one transaction.
+pub const APPEND_MESSAGES_MAX: usize = store::limits::APPEND_MESSAGES_MAX;
+/// Octets of all messages of one APPEND: two of the largest, and half of what all sessions share.
+pub const APPEND_COMMAND_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// How long an APPEND waits for memory before it is put off.
 pub const APPEND_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// Octets of a refused non-synchronising literal that are read and thrown away to stay in step; beyond it the
@@ -20,8 +24,9 @@ pub const APPEND_MEMORY_WAIT: Duration = Duration::from_secs(20);
 pub const SKIP_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Octets of an over-long line that are thrown away in search of its end; beyond it the connection is closed.
 pub const LINE_SKIP_BYTES_MAX: usize = 1024 * 1024;
-/// Literals in one command: an APPEND has two, a SEARCH with HEADER two for each key.
-pub const LITERALS_MAX: usize = 256;
+/// Literals in one command: an APPEND has one for its mailbox and one for each message, a SEARCH with HEADER two for
+/// each key.
+pub const LITERALS_MAX: usize = 512;
 
 /// Ranges in a sequence set: what fits a line, and what one command may make us resolve.
 pub const SEQUENCE_RANGES_MAX: usize = 20_000;
@@ -107,5 +112,7 @@ pub const SEARCH_TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub const INTERNAL_DATE_MIN_MS: i64 = 378_691_200_000;
 
 const _: () = assert!(LITERAL_BYTES_MAX <= APPEND_BYTES_MAX, "the largest literal is an APPEND's");
-const _: () = assert!(APPEND_BYTES_MAX <= APPEND_BYTES_IN_FLIGHT_MAX, "one APPEND always finds room");
+const _: () = assert!(APPEND_BYTES_MAX <= APPEND_COMMAND_BYTES_MAX, "the largest message can be appended");
+const _: () = assert!(APPEND_COMMAND_BYTES_MAX <= APPEND_BYTES_IN_FLIGHT_MAX, "one APPEND always finds room");
+const _: () = assert!(APPEND_MESSAGES_MAX < LITERALS_MAX, "one message too many is told, not cut off");
 const _: () = assert!(READ_BYTES <= BUFFER_KEEP_BYTES, "an idle session keeps one read buffer");

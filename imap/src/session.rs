@@ -15,7 +15,7 @@ use crate::command::{self, Command, Destination, Needs, Step, Where};
 use crate::host::{Host, LoggedIn};
 use crate::io::Connection;
 use crate::limits::{
-    APPEND_BYTES_MAX, APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, CONTENT_KEPT_BYTES,
+    APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, CONTENT_KEPT_BYTES,
     LITERAL_BEFORE_LOGIN_BYTES_MAX, LITERAL_BYTES_MAX, LOGIN_DEADLINE, SKIP_BYTES_MAX,
 };
 use crate::mail::Mail;
@@ -258,31 +258,37 @@ impl Session {
             return if fits { Ok(()) } else { Err(Tagged::bad("[TOOBIG] Literal is too large before login").into()) };
         }
         match command::destination(self.io.framer.command()) {
-            // RFC 7889 §4 wants TOOBIG before the literal is sent.
-            Destination::Append(_) if literal.size > APPEND_BYTES_MAX as u64 => {
-                Err(Tagged::no("[TOOBIG] Message is too large").into())
-            }
-            Destination::Append(mailbox) => {
+            Destination::Message(message) => {
+                if let Some(refusal) = message.refusal(&literal) {
+                    return Err(refusal.into());
+                }
                 if literal.synchronising {
                     // RFC 3501 §6.3.11: spare the client from sending what has nowhere to go.
-                    self.existing(&mailbox).await?;
+                    self.existing(&message.mailbox).await?;
                 }
-                self.reserve_memory(literal.size).await
+                self.reserve_memory(total).await
             }
             Destination::Other if total <= LITERAL_BYTES_MAX as u64 => Ok(()),
             Destination::Other => Err(Tagged::bad("[TOOBIG] Literal is too large").into()),
         }
     }
 
-    async fn reserve_memory(&mut self, size: u64) -> Result<(), Stop> {
-        if size <= LITERAL_BYTES_MAX as u64 {
+    /// Room in memory for what a command's messages take so far; it is given back when the command ends.
+    async fn reserve_memory(&mut self, total: u64) -> Result<(), Stop> {
+        if total <= LITERAL_BYTES_MAX as u64 {
             return Ok(());
         }
-        let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX);
-        let permit = self.shared.append_memory.clone().acquire_many_owned(kib);
+        let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = usize::try_from(total / 1024 + 1).unwrap_or(usize::MAX).saturating_sub(held);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let permit = self.shared.append_memory.clone().acquire_many_owned(wanted);
+        // Sessions that wait for each other's room all give up what they hold in time.
         match tokio::time::timeout(APPEND_MEMORY_WAIT, permit).await {
             Ok(Ok(permit)) => {
-                self.memory = Some(permit);
+                match &mut self.memory {
+                    Some(held) => held.merge(permit),
+                    None => self.memory = Some(permit),
+                }
                 Ok(())
             }
             _ => Err(Tagged::no("[UNAVAILABLE] Too many large messages at once, try again later").into()),

@@ -17,6 +17,8 @@ const COMMANDS: &[&str] = &[
     "UID MOVE 1 INBOX",
     "APPEND INBOX (\\Draft) {5+}\r\nA: b\n",
     "APPEND INBOX {3+}\r\nabc",
+    "APPEND INBOX {5+}\r\nA: b\n (\\Seen) ~{5+}\r\nA: b\n",
+    "UID REPLACE 2 INBOX {5+}\r\nA: b\n",
     "LIST (SUBSCRIBED) \"\" (* %) RETURN (STATUS (MESSAGES))",
     "LSUB \"\" %",
     "CREATE a/b",

@@ -41,7 +41,9 @@ pub use mailbox::{
     Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, Mailbox, MailboxId, MailboxStatus, ModSeq,
     Uid, UidValidity, View,
 };
-pub use message::{Append, Appended, Author, Batch, Delivered, Delivery, MessageId, SealedParts, SentRecord};
+pub use message::{
+    Append, Appended, Author, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
+};
 pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
 pub use sqlite::Sqlite;
 
@@ -162,7 +164,8 @@ pub trait Store: Send + Sync + 'static {
         }
         Ok(found)
     }
-    /// APPEND; may be an accept ([`Act::AppendedAgain`]) when `content_digest` matches an armed decline.
+    /// APPEND and REPLACE, all of it or nothing; may be an accept ([`Act::AppendedAgain`]) when a `content_digest`
+    /// is that of a gated mail. What REPLACE takes out goes as by EXPUNGE, after the new message is in.
     async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
     /// STORE, server keywords untouched; vanished UIDs are looked up among the tombstones for decision keywords and
     /// otherwise skipped. What changes nothing leaves MODSEQ alone. The condition of RFC 7162 is judged for every

@@ -52,3 +52,5 @@ pub const INLINE_READ_BYTES: i64 = 256 << 10;
 pub const INLINE_READ_ROWS: usize = 16;
 /// CIDs named in one unpin job: a job stays small.
 pub const UNPIN_CIDS: usize = 500;
+/// Messages in one APPEND: one transaction, in which everybody else's writes wait.
+pub const APPEND_MESSAGES_MAX: usize = 256;

@@ -103,13 +103,22 @@ pub struct Batch {
     pub asked: Vec<lnmp::GateId>,
 }
 
-/// APPEND.
+/// APPEND of one message or several (RFC 3502), or REPLACE (RFC 8508): all of it or nothing.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// Whose.
     pub account: AccountId,
     /// Into which mailbox.
     pub mailbox: MailboxId,
+    /// At least one, in the order of their UIDs.
+    pub messages: Vec<NewMessage>,
+    /// REPLACE: the entry that goes when these have come.
+    pub replaces: Option<(MailboxId, Uid)>,
+}
+
+/// One appended message.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
     /// The sealed message.
     pub sealed: SealedParts,
     /// INTERNALDATE.
@@ -125,12 +134,12 @@ pub struct Append {
 }
 
 /// What APPEND made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Appended {
     /// The mailbox's UIDVALIDITY.
     pub uid_validity: UidValidity,
-    /// The new UID.
-    pub uid: Uid,
-    /// The message.
-    pub message: MessageId,
+    /// The new UIDs, one for each message, ascending.
+    pub uids: Vec<Uid>,
+    /// The messages.
+    pub messages: Vec<MessageId>,
 }

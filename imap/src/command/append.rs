@@ -1,129 +1,287 @@
-//! APPEND (RFC 3501 §6.3.11, UIDPLUS: RFC 4315 §3).
+//! APPEND (RFC 3501 §6.3.11) of one message or several (MULTIAPPEND: RFC 3502; UIDPLUS: RFC 4315 §3).
+//!
+//! ```text
+//!   APPEND SP mailbox 1*message          message = [SP flags] [SP date] SP data       (RFC 4466 §2.6.2)
+//!                                        data    = literal / literal8
+//! ```
+//! The same grammar is read twice: up to the header of a literal, so that one that is not wanted is refused before it
+//! is sent, and as a whole.
 
-use crate::command::tag_of;
+use store::{MailboxId, Uid};
+
+use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
+use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX};
 use crate::name::MailboxName;
-use crate::reply::{Run, Tagged};
+use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::date::parse_date_time;
-use crate::wire::{Cursor, Parsed};
+use crate::wire::sequence::write_set;
+use crate::wire::{Cursor, LiteralHeader, Parsed, write};
 
 /// APPEND.
+#[derive(Debug)]
 pub(crate) struct Append {
     mailbox: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+/// One message to be stored.
+pub(super) struct Message {
     flags: FlagList,
     /// Milliseconds since 1970.
     date: Option<i64>,
-    message: Vec<u8>,
+    octets: Vec<u8>,
 }
 
-impl std::fmt::Debug for Append {
+impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Append").field("octets", &self.message.len()).finish_non_exhaustive()
+        f.debug_struct("Message").field("octets", &self.octets.len()).finish_non_exhaustive()
     }
 }
 
 /// What a literal at the end of an unfinished command is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// An APPEND's message, to this mailbox.
-    Append(MailboxName),
+    /// A message of an APPEND or REPLACE.
+    Message(Announced),
     /// Anything else.
     Other,
 }
 
+/// A message, or a part of one, whose literal is announced.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// Where to.
+    pub(crate) mailbox: MailboxName,
+    /// Which of the command's messages, from 1.
+    number: usize,
+}
+
+impl Announced {
+    /// Why the literal is not wanted, if so (RFC 7889 §4 wants TOOBIG before it is sent).
+    pub(crate) fn refusal(&self, literal: &LiteralHeader) -> Option<Tagged> {
+        if self.number > APPEND_MESSAGES_MAX {
+            return Some(too_many());
+        }
+        if literal.size > APPEND_BYTES_MAX as u64 {
+            return Some(Tagged::no("[TOOBIG] Message is too large"));
+        }
+        let together = literal.before.saturating_add(literal.size);
+        (together > APPEND_COMMAND_BYTES_MAX as u64)
+            .then(|| Tagged::no("[TOOBIG] Messages of one command are too large together"))
+    }
+}
+
+fn too_many() -> Tagged {
+    Tagged::no(format!("[LIMIT] One command may append {APPEND_MESSAGES_MAX} messages"))
+}
+
 /// Looks at a command up to a literal's header, which may be a message of some megabytes.
 pub(crate) fn destination(so_far: &[u8]) -> Destination {
-    let parse = || -> Option<MailboxName> {
+    let mut reader = Reader::default();
+    let mut read = || -> Option<Vec<u8>> {
         let mut cursor = Cursor::new(&so_far[tag_of(so_far)?.len()..]);
         cursor.space().ok()?;
         if !cursor.take_word("APPEND") {
-            return None;
+            cursor.take_word("UID ");
+            if !cursor.take_word("REPLACE") {
+                return None;
+            }
+            replace::parse_number(&mut cursor).ok()?;
         }
-        let (mailbox, _, _) = parse_head(&mut cursor).ok()?;
-        cursor.literal_header().ok()?;
-        cursor.is_at_end().then(|| MailboxName::from_wire(&mailbox).ok())?
+        let mailbox = parse_mailbox(&mut cursor).ok()?;
+        // Ends with an error where the command ends so far: what was read before that tells.
+        let _ = reader.messages(&mut cursor);
+        Some(mailbox)
     };
-    parse().map_or(Destination::Other, Destination::Append)
+    match read().and_then(|mailbox| MailboxName::from_wire(&mailbox).ok()) {
+        Some(mailbox) if reader.at_literal => Destination::Message(Announced { mailbox, number: reader.begun }),
+        _ => Destination::Other,
+    }
 }
 
-/// Mailbox, flags, date: what stands before the message.
-fn parse_head(cursor: &mut Cursor<'_>) -> Parsed<(Vec<u8>, FlagList, Option<i64>)> {
+pub(super) fn parse_mailbox(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
     cursor.space()?;
-    let mailbox = cursor.astring()?.into_owned();
-    cursor.space()?;
-    let mut flags = FlagList::default();
-    if cursor.peek() == Some(b'(') {
-        flags = FlagList::parse(cursor)?;
-        cursor.space()?;
+    Ok(cursor.astring()?.into_owned())
+}
+
+/// A message as it stands in the command.
+struct Parts<'a> {
+    flags: FlagList,
+    date: Option<i64>,
+    octets: &'a [u8],
+}
+
+impl Parts<'_> {
+    fn owned(self) -> Message {
+        Message { flags: self.flags, date: self.date, octets: self.octets.to_vec() }
     }
-    let mut date = None;
-    if cursor.peek() == Some(b'"') {
-        date = Some(parse_date_time(cursor)?);
-        cursor.space()?;
+}
+
+/// Reads messages, and notes how far it came.
+#[derive(Default)]
+struct Reader {
+    /// Messages whose data was reached.
+    begun: usize,
+    /// Whether the octets ended with the header of a message's literal.
+    at_literal: bool,
+}
+
+impl Reader {
+    /// `1*append-message`
+    fn messages<'a>(&mut self, cursor: &mut Cursor<'a>) -> Parsed<Vec<Parts<'a>>> {
+        let mut messages = Vec::new();
+        loop {
+            messages.push(self.message(cursor)?);
+            if cursor.is_at_end_but_spaces() {
+                return Ok(messages);
+            }
+        }
     }
-    Ok((mailbox, flags, date))
+
+    /// `append-message`: flags, date, data.
+    fn message<'a>(&mut self, cursor: &mut Cursor<'a>) -> Parsed<Parts<'a>> {
+        cursor.space()?;
+        let mut flags = FlagList::default();
+        if cursor.peek() == Some(b'(') {
+            flags = FlagList::parse(cursor)?;
+            cursor.space()?;
+        }
+        let mut date = None;
+        if cursor.peek() == Some(b'"') {
+            date = Some(parse_date_time(cursor)?);
+            cursor.space()?;
+        }
+        self.begun += 1;
+        Ok(Parts { flags, date, octets: self.literal(cursor)? })
+    }
+
+    /// `literal / literal8`. RFC 3516 §4.4 lets a server change the transfer encoding of what came as a literal8, so
+    /// that BODY[] is free of NUL. Here the octets are kept as they were sent: signatures over them stay valid, and
+    /// whoever sent NUL reads them again, by BINARY[] as well as by BODY[].
+    fn literal<'a>(&mut self, cursor: &mut Cursor<'a>) -> Parsed<&'a [u8]> {
+        cursor.take_tilde();
+        let length = cursor.literal_header()?;
+        self.at_literal = cursor.is_at_end();
+        cursor.literal_octets(length)
+    }
 }
 
 impl Append {
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
-        let (mailbox, flags, date) = parse_head(cursor)?;
-        let message = cursor.literal()?.to_vec();
-        Ok(Self { mailbox, flags, date, message })
+        let mailbox = parse_mailbox(cursor)?;
+        let messages = Reader::default().messages(cursor)?.into_iter().map(Parts::owned).collect();
+        Ok(Self { mailbox, messages })
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let name = MailboxName::from_wire(&self.mailbox)?;
-        let mailbox = session.existing(&name).await?;
-        if self.message.is_empty() {
-            return Ok(Tagged::no("[CANNOT] An empty message cannot be stored"));
-        }
-        let (account, now) = (session.account()?, (session.shared.now)());
-        let shared = session.shared.clone();
-        let sealed = shared.host.seal(account, self.message).await?;
-        let FlagList { flags, keywords } = self.flags.without_server_keywords();
-        let append = store::Append {
-            account,
-            mailbox: mailbox.id,
-            sealed: sealed.parts,
-            internal_date: self.date.unwrap_or(now),
+        let code = store_messages(session, &self.mailbox, self.messages, None).await?;
+        Ok(Tagged::ok(format!("{code}APPEND completed")))
+    }
+}
+
+/// One message, as REPLACE has it.
+pub(super) fn parse_message(cursor: &mut Cursor<'_>) -> Parsed<Message> {
+    Ok(Reader::default().message(cursor)?.owned())
+}
+
+/// Seals the messages and stores all of them or none; the APPENDUID response code.
+pub(super) async fn store_messages(
+    session: &mut Session,
+    mailbox: &[u8],
+    messages: Vec<Message>,
+    replaces: Option<(MailboxId, Uid)>,
+) -> Result<String, Stop> {
+    let name = MailboxName::from_wire(mailbox)?;
+    let mailbox = session.existing(&name).await?;
+    if messages.len() > APPEND_MESSAGES_MAX {
+        return Err(too_many().into());
+    }
+    // RFC 3502 §3: a message of no octets cancels the whole command, that is how a client that has begun one ends it.
+    if messages.iter().any(|message| message.octets.is_empty()) {
+        return Err(Tagged::no("[CANNOT] An empty message cannot be stored").into());
+    }
+    let (account, now) = (session.account()?, (session.shared.now)());
+    let shared = session.shared.clone();
+    let mut sealed = Vec::with_capacity(messages.len());
+    for message in messages {
+        let parts = shared.host.seal(account, message.octets).await?;
+        let FlagList { flags, keywords } = message.flags.without_server_keywords();
+        sealed.push(store::NewMessage {
+            sealed: parts.parts,
+            internal_date: message.date.unwrap_or(now),
             flags,
             keywords,
-            message_id: sealed.message_id,
-            content_digest: sealed.content_digest,
-        };
-        let appended = shared.store.append(append, now).await?;
-        let (validity, uid) = (appended.uid_validity.0, appended.uid.get());
-        Ok(Tagged::ok(format!("[APPENDUID {validity} {uid}] APPEND completed")))
+            message_id: parts.message_id,
+            content_digest: parts.content_digest,
+        });
     }
+    let append = store::Append { account, mailbox: mailbox.id, messages: sealed, replaces };
+    let appended = shared.store.append(append, now).await?;
+    let mut code = b"[APPENDUID ".to_vec();
+    write::number(&mut code, u64::from(appended.uid_validity.0.get()));
+    code.push(b' ');
+    // RFC 4315 §3: the set names the UIDs in the order of the messages.
+    write_set(&mut code, appended.uids.iter().map(|uid| uid.get()));
+    code.extend_from_slice(b"] ");
+    Ok(String::from_utf8(code).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn message(name: &[u8], number: usize) -> Destination {
+        Destination::Message(Announced { mailbox: MailboxName::from_wire(name).unwrap(), number })
+    }
+
     #[test]
     fn the_message_is_told_from_other_literals() {
-        let append = |name: &[u8]| Destination::Append(MailboxName::from_wire(name).unwrap());
         for (text, expected) in [
-            (&b"a APPEND INBOX {9}\r\n"[..], append(b"INBOX")),
-            (b"a append \"My Box\" (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {9+}\r\n", append(b"My Box")),
-            (b"a APPEND {3}\r\nBox (\\Seen) {9}\r\n", append(b"Box")),
+            (&b"a APPEND INBOX {9}\r\n"[..], message(b"INBOX", 1)),
+            (b"a append \"My Box\" (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {9+}\r\n", message(b"My Box", 1)),
+            (b"a APPEND {3}\r\nBox (\\Seen) ~{9}\r\n", message(b"Box", 1)),
+            (b"a APPEND INBOX {1}\r\nx {9}\r\n", message(b"INBOX", 2)),
+            (b"a APPEND INBOX ~{1+}\r\n\0 () \"17-Jul-1996 02:44:25 -0700\" ~{0}\r\n", message(b"INBOX", 2)),
+            (b"a replace 4 Drafts (\\Draft) {9}\r\n", message(b"Drafts", 1)),
+            (b"a UID REPLACE 4 Drafts {9+}\r\n", message(b"Drafts", 1)),
+            (b"a UID REPLACE 0 Drafts {9+}\r\n", Destination::Other),
+            (b"a UID APPEND Drafts {9+}\r\n", Destination::Other),
             (b"a APPEND {9}\r\n", Destination::Other),
+            (b"a APPEND INBOX {1}\r\nx{9}\r\n", Destination::Other),
             (b"a LOGIN {9}\r\n", Destination::Other),
-            (b"a APPEND INBOX {1}\r\nx {9}\r\n", Destination::Other),
             (b"{9}\r\n", Destination::Other),
         ] {
-            assert_eq!(destination(text), expected);
+            assert_eq!(destination(text), expected, "{}", String::from_utf8_lossy(text));
         }
     }
 
     #[test]
     fn the_whole_command_is_read() {
-        let text = b" Sent (\\Seen $Forwarded) \" 1-Jan-2026 00:00:00 +0000\" {3}\r\nabc";
+        let text =
+            b" Sent (\\Seen $Forwarded) \" 1-Jan-2026 00:00:00 +0000\" {3}\r\nabc (\\Draft) ~{2+}\r\n\0d {0}\r\n";
         let append = Append::parse(&mut Cursor::new(text)).unwrap();
-        assert_eq!((append.mailbox.as_slice(), append.message.as_slice()), (&b"Sent"[..], &b"abc"[..]));
-        assert_eq!(append.date, Some(1_767_225_600_000));
-        assert_eq!(append.flags.keywords, ["$Forwarded"]);
+        assert_eq!(append.mailbox, b"Sent");
+        let octets: Vec<&[u8]> = append.messages.iter().map(|message| message.octets.as_slice()).collect();
+        assert_eq!(octets, [&b"abc"[..], b"\0d", b""]);
+        assert_eq!(append.messages[0].date, Some(1_767_225_600_000));
+        assert_eq!(append.messages[0].flags.keywords, ["$Forwarded"]);
+        assert_eq!(append.messages[1].flags.flags, store::Flags::DRAFT);
+    }
+
+    #[test]
+    fn what_would_not_fit_is_refused_at_its_header() {
+        let announced = |number| Announced { mailbox: MailboxName::from_wire(b"x").unwrap(), number };
+        let literal = |before, size| LiteralHeader { size, synchronising: true, before };
+        assert_eq!(announced(APPEND_MESSAGES_MAX).refusal(&literal(0, APPEND_BYTES_MAX as u64)), None);
+        for (number, before, size) in [
+            (APPEND_MESSAGES_MAX + 1, 0, 1),
+            (1, 0, APPEND_BYTES_MAX as u64 + 1),
+            (2, APPEND_COMMAND_BYTES_MAX as u64, 1),
+            (1, 0, u64::MAX),
+        ] {
+            assert!(announced(number).refusal(&literal(before, size)).is_some(), "{number} {before} {size}");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn capabilities(place: Where) -> &'static str {
         // LIST-EXTENDED because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
         Where { logged_in: true, .. } => {
             "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE UIDPLUS MOVE UNSELECT NAMESPACE SPECIAL-USE CHILDREN \
-             LIST-EXTENDED LIST-STATUS"
+             LIST-EXTENDED LIST-STATUS MULTIAPPEND REPLACE"
         }
         Where { starttls: true, may_log_in: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=PLAIN",
         Where { starttls: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS LOGINDISABLED",

@@ -45,6 +45,11 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    /// Whether nothing but forgiven trailing spaces is left.
+    pub(crate) fn is_at_end_but_spaces(&self) -> bool {
+        self.rest.iter().all(|&octet| octet == b' ')
+    }
+
     /// Takes `octet` if it comes next.
     pub(crate) fn take(&mut self, octet: u8) -> bool {
         let taken = self.peek() == Some(octet);
@@ -188,6 +193,11 @@ impl<'a> Cursor<'a> {
     /// `literal`; the framer has made sure that its octets are here.
     pub(crate) fn literal(&mut self) -> Parsed<&'a [u8]> {
         let length = self.literal_header()?;
+        self.literal_octets(length)
+    }
+
+    /// What a literal's header announced.
+    pub(crate) fn literal_octets(&mut self, length: usize) -> Parsed<&'a [u8]> {
         if self.rest.len() < length {
             return Err(Bad::new("Literal is shorter than announced"));
         }
@@ -205,6 +215,11 @@ impl<'a> Cursor<'a> {
         self.take(b'\r');
         self.expect(b'\n', "Invalid literal size")?;
         Ok(length as usize)
+    }
+
+    /// `literal8` (RFC 3516 §6): whether a tilde before a literal's header says that its octets may hold NUL.
+    pub(crate) fn take_tilde(&mut self) -> bool {
+        self.rest.get(1) == Some(&b'{') && self.take(b'~')
     }
 
     /// `"(" item *(SP item) ")"`, or nothing between the parentheses; at most `max` items.

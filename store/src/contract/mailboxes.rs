@@ -245,7 +245,7 @@ pub async fn an_appended_mail_is_there(store: Subject) {
     let alice = account(&store, "alice").await;
     let appended = append(&store, alice, Place::Drafts, 1, NOW).await;
     let entry = only(&store, alice, Place::Drafts).await;
-    assert_eq!((entry.uid, entry.message, entry.flags), (appended.uid, appended.message, Flags::SEEN));
+    assert_eq!((entry.uid, entry.message, entry.flags), (appended.uids[0], appended.messages[0], Flags::SEEN));
     assert_eq!(entry.keywords, ["Mine"]);
     assert_eq!(appended.uid_validity, folder(&store, alice, Place::Drafts).await.uid_validity);
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "these are tests, shared by engines")]
 
 pub mod accounts;
+pub mod appending;
 pub mod decisions;
 pub mod mailboxes;
 pub mod outbox;
@@ -25,7 +26,7 @@ use lnmp::{CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, 
 use crate::{
     AccountId, AccountSettings, Append, Author, Batch, CredentialKind, Delivered, Delivery, Entry, FlagChange,
     FlagMode, Flags, Gate, HeldOutcome, Incoming, Job, JobKind, Mailbox, NewAccount, NewCredential, NewGate,
-    SealedParts, Store, Uid, UnixMs,
+    NewMessage, SealedParts, Store, Uid, UnixMs,
 };
 
 /// When every case begins.
@@ -67,6 +68,14 @@ macro_rules! store_contract {
             one_accounts_mail_is_nothing_to_another,
             a_failed_write_takes_nobody_with_it,
             an_appended_mail_is_there,
+        ]);
+        $crate::store_contract!($make, appending: [
+            messages_appended_together_are_all_there_or_none_is,
+            a_replaced_message_goes_as_its_successor_comes,
+            nothing_replaces_a_message_that_is_gone,
+            replacing_a_paid_mail_by_its_own_content_elsewhere_accepts_it,
+            replacing_a_paid_mail_by_another_arms_its_decline,
+            out_of_junk_by_append_and_expunge_in_either_order_keeps_the_mail,
         ]);
         $crate::store_contract!($make, decisions: [
             an_unpaid_mail_shows_it_and_asks_its_author,
@@ -314,18 +323,22 @@ pub async fn set(
     store.set_flags(account, change, now).await.unwrap().entries
 }
 
-/// An APPEND whose content has this digest.
-pub async fn append(store: &Subject, account: AccountId, place: Place, digest: u8, now: UnixMs) -> crate::Appended {
-    let append = Append {
-        account,
-        mailbox: folder(store, account, place).await.id,
+/// An appended message whose content has this digest.
+pub fn new_message(digest: u8) -> NewMessage {
+    NewMessage {
         sealed: sealed(),
         internal_date: NOW,
         flags: Flags::SEEN,
         keywords: vec!["$Paid".into(), "Mine".into()],
         message_id: None,
         content_digest: [digest; 32],
-    };
+    }
+}
+
+/// An APPEND whose content has this digest.
+pub async fn append(store: &Subject, account: AccountId, place: Place, digest: u8, now: UnixMs) -> crate::Appended {
+    let mailbox = folder(store, account, place).await.id;
+    let append = Append { account, mailbox, messages: vec![new_message(digest)], replaces: None };
     store.append(append, now).await.unwrap()
 }
 

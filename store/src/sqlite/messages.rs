@@ -10,10 +10,10 @@ use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
 use super::{accounts, contacts, gates, jobs, mailboxes, queue};
-use crate::limits::UNPIN_CIDS;
+use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
-    AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, Result,
-    SealedParts, UnixMs,
+    AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
+    Result, SealedParts, StoreError, Uid, UnixMs,
 };
 
 /// Commits what one SMTP transaction, one submission or one job caused.
@@ -81,7 +81,7 @@ fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivere
 }
 
 fn size(sealed: &SealedParts) -> Result<i64> {
-    i64::try_from(sealed.size).map_err(|_| crate::StoreError::Limit("the size of a mail"))
+    i64::try_from(sealed.size).map_err(|_| StoreError::Limit("the size of a mail"))
 }
 
 fn insert(
@@ -121,33 +121,56 @@ fn replied(tx: &mut Tx<'_>, account: AccountId, id: &str, now: UnixMs) -> Result
     found.into_iter().try_for_each(|mail| verdicts::act(tx, account, mail, Act::Replied, now))
 }
 
-/// APPEND. Content of a gated mail that comes back is a copy of that mail.
+/// APPEND and REPLACE. An error undoes all of it: the caller's savepoint is rolled back.
 pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Appended> {
     let mailbox = tx.touch_own(append.account, append.mailbox)?;
     let (to, uid_validity) = (mailbox.place, mailbox.uid_validity);
-    let digest = tx.vault.hash(Of::Digest, &[&append.account.0.to_be_bytes(), &append.content_digest]);
+    if append.messages.len() > APPEND_MESSAGES_MAX {
+        return Err(StoreError::Limit("messages in one APPEND"));
+    }
+    if let Some((from, uid)) = append.replaces {
+        tx.touch_own(append.account, from)?;
+        // RFC 8508 §3.5: nothing to replace, nothing is appended.
+        entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
+    }
+    let mut appended = Appended { uid_validity, uids: Vec::new(), messages: Vec::new() };
+    for message in &append.messages {
+        let (uid, id) = append_one(tx, append, to, message, now)?;
+        appended.uids.push(uid);
+        appended.messages.push(id);
+    }
+    // The new one first: content that comes back was never gone.
+    if let Some((from, uid)) = append.replaces {
+        entries::expunge_uids(tx, from, &[i64::from(uid.get())], now)?;
+    }
+    Ok(appended)
+}
+
+/// Content of a gated mail that comes back is a copy of that mail.
+fn append_one(tx: &mut Tx<'_>, append: &Append, to: Place, new: &NewMessage, now: UnixMs) -> Result<(Uid, MessageId)> {
+    let digest = tx.vault.hash(Of::Digest, &[&append.account.0.to_be_bytes(), &new.content_digest]);
     let gate: Option<i64> = tx.value(
         "SELECT id FROM gate WHERE account = ?1 AND digest_hash = ?2 ORDER BY id DESC LIMIT 1",
         (append.account.0, digest),
     )?;
     let gate = gate.map(GateId);
-    let message = insert(tx, append.account, &append.sealed, gate, None)?;
+    let message = insert(tx, append.account, &new.sealed, gate, None)?;
     let entry = Stored {
         mailbox: append.mailbox,
         uid: 0,
         message,
         gate,
         modseq: 0,
-        flags: append.flags,
-        internal_date: append.internal_date,
-        size: size(&append.sealed)?,
-        keywords: keywords::seal(tx, &keywords::split(&append.keywords)?.own),
+        flags: new.flags,
+        internal_date: new.internal_date,
+        size: size(&new.sealed)?,
+        keywords: keywords::seal(tx, &keywords::split(&new.keywords)?.own),
     };
     let uid = entries::insert(tx, append.mailbox, &entry)?;
     if gate.is_some() {
         verdicts::act(tx, append.account, entry.mail(), Act::AppendedAgain { to }, now)?;
     }
-    Ok(Appended { uid_validity, uid: mailboxes::uid_of(uid as u32)?, message })
+    Ok((mailboxes::uid_of(uid as u32)?, message))
 }
 
 /// Deletes a message that no entry shows any more.
