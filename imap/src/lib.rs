@@ -30,6 +30,7 @@
 //! # Ok(()) }
 //! ```
 
+mod access;
 mod casemap;
 mod command;
 mod flags;

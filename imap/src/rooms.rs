@@ -1,9 +1,9 @@
-//! What sessions of this process share: one room for each account and mailbox that somebody is in.
+//! What sessions of this process share: one room for each mailbox that somebody is in, and user in it.
 //!
-//! A room exists while a session holds it. The registry hands every change of the store to the one room it
+//! A room exists while a session holds it. The registry hands every change of the store to the rooms it
 //! concerns, so that a thousand sessions elsewhere sleep on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -14,13 +14,14 @@ use tokio::sync::watch;
 use crate::snapshot::Snapshot;
 use crate::summaries::SummaryCache;
 
-type MailboxKey = (AccountId, MailboxId);
+/// The mailbox, and who looks at it: what they see of it may differ (`\Seen`).
+type MailboxKey = (MailboxId, AccountId);
 
 /// The registry of rooms.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     accounts: Mutex<HashMap<AccountId, Weak<AccountRoom>>>,
-    mailboxes: Mutex<HashMap<MailboxKey, Weak<MailboxRoom>>>,
+    mailboxes: Mutex<BTreeMap<MailboxKey, Weak<MailboxRoom>>>,
 }
 
 /// What the sessions of one account share.
@@ -75,11 +76,12 @@ impl Rooms {
         }
     }
 
-    /// Wakes the room a change concerns.
+    /// Wakes the rooms a change concerns: the owner's, and those of users it is shared with.
     pub(crate) fn changed(&self, change: Change) {
         let Some(mailbox) = change.mailbox else { return };
-        let room = lock(&self.mailboxes).get(&(change.account, mailbox)).and_then(Weak::upgrade);
-        if let Some(room) = room {
+        let all = (mailbox, AccountId(i64::MIN))..=(mailbox, AccountId(i64::MAX));
+        let rooms: Vec<_> = lock(&self.mailboxes).range(all).filter_map(|(_, room)| room.upgrade()).collect();
+        for room in rooms {
             room.advance(change.modseq);
         }
     }
@@ -103,7 +105,7 @@ impl Rooms {
     }
 
     pub(crate) fn mailbox(self: &Arc<Self>, account: AccountId, mailbox: MailboxId) -> Arc<MailboxRoom> {
-        let key = (account, mailbox);
+        let key = (mailbox, account);
         let mut mailboxes = lock(&self.mailboxes);
         if let Some(room) = mailboxes.get(&key).and_then(Weak::upgrade) {
             return room;
@@ -121,7 +123,7 @@ impl Rooms {
 
     /// UIDs up to which `\Recent` was given away in a room that is in use.
     pub(crate) fn claimed(&self, account: AccountId, mailbox: MailboxId) -> u32 {
-        let room = lock(&self.mailboxes).get(&(account, mailbox)).and_then(Weak::upgrade);
+        let room = lock(&self.mailboxes).get(&(mailbox, account)).and_then(Weak::upgrade);
         room.map_or(0, |room| room.claimed())
     }
 }
@@ -199,7 +201,7 @@ impl MailboxRoom {
         if ask == Ask::WhenSignalled && !missed && signal.modseq <= base.modseq.0 {
             return Ok(base);
         }
-        let (account, mailbox) = self.key;
+        let (mailbox, account) = self.key;
         let changes = store.changes(account, mailbox, base.modseq).await?;
         *seen = signal;
         if changes.changed.is_empty() && changes.vanished.is_empty() && changes.highest_modseq <= base.modseq {

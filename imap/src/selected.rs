@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lnmp::Place;
 use store::{Entry, MailboxId, UidValidity, View};
 
+use crate::access::Reader;
 use crate::flags;
 use crate::limits::KEYWORDS_ANNOUNCED_MAX;
 use crate::rooms::{MailboxRoom, Signal};
@@ -28,6 +29,8 @@ pub(crate) enum By {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Selected {
+    /// What reads its mail: its owner's, who may be somebody else than who is logged in.
+    pub(crate) owner: Reader,
     pub(crate) room: Arc<MailboxRoom>,
     pub(crate) mailbox: MailboxId,
     pub(crate) place: Place,
@@ -48,7 +51,13 @@ pub(crate) struct Selected {
 
 impl Selected {
     /// Enters a mailbox whose `view` was read after `room` began to listen.
-    pub(crate) async fn enter(room: Arc<MailboxRoom>, view: View, seen: Signal, read_only: bool) -> Self {
+    pub(crate) async fn enter(
+        owner: Reader,
+        room: Arc<MailboxRoom>,
+        view: View,
+        seen: Signal,
+        read_only: bool,
+    ) -> Self {
         let snapshot = Snapshot::of_view(&view);
         let last = snapshot.uid_next.saturating_sub(1);
         let before = if read_only { room.claimed() } else { room.claim(last) };
@@ -57,6 +66,7 @@ impl Selected {
             _ => Vec::new(),
         };
         Self {
+            owner,
             mailbox: view.mailbox.id,
             place: view.mailbox.place,
             uid_validity: view.mailbox.uid_validity,
@@ -299,8 +309,16 @@ mod tests {
     use store::{AccountId, Flags};
 
     fn selected(snapshot: Snapshot) -> Selected {
+        let rooms = Arc::new(Rooms::default());
+        let identity = lnmp::Identity::from_secret_bytes(&[1; 32]).unwrap();
+        let owner = Reader {
+            account: AccountId(1),
+            opener: Arc::new(lnmp::Opener::new(&identity)),
+            room: rooms.account(AccountId(1)),
+        };
         Selected {
-            room: Arc::new(Rooms::default()).mailbox(AccountId(1), MailboxId(1)),
+            owner,
+            room: rooms.mailbox(AccountId(1), MailboxId(1)),
             mailbox: MailboxId(1),
             place: Place::Inbox,
             uid_validity: UidValidity(1.try_into().unwrap()),

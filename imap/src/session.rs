@@ -386,7 +386,7 @@ impl Session {
         }
     }
 
-    /// The account; an answer where there is none, which [`Session::refused_here`] has excluded.
+    /// Who is logged in; an answer where there is none, which [`Session::refused_here`] has excluded.
     pub(crate) fn account(&self) -> Result<AccountId, Stop> {
         self.user.as_ref().map(|user| user.account).ok_or_else(|| Tagged::bad("Log in first").into())
     }
@@ -399,14 +399,6 @@ impl Session {
     pub(crate) fn writable(&self) -> Result<&Selected, Stop> {
         let selected = self.selected()?;
         if selected.read_only { Err(Tagged::no("[READ-ONLY] Mailbox is read-only").into()) } else { Ok(selected) }
-    }
-
-    /// The mailbox of a name, or TRYCREATE.
-    pub(crate) async fn existing(&self, name: &crate::name::MailboxName) -> Result<store::Mailbox, Stop> {
-        let mailboxes = self.shared.store.mailboxes(self.account()?).await?;
-        let found = mailboxes.into_iter().find(|mailbox| mailbox.name == name.as_str());
-        // RFC 3501 §7.1: TRYCREATE, because a CREATE would help.
-        found.ok_or_else(|| Tagged::no("[TRYCREATE] No such mailbox").into())
     }
 
     /// Keeps a mail for the next FETCH, unless it is large.

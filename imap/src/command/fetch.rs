@@ -165,8 +165,8 @@ impl Fetch {
             let mail = match &session.kept {
                 Some((kept, mail)) if *kept == id => Some(mail.clone()),
                 _ => {
-                    let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
-                    let mail = read_one(&*session.shared.store, user.account, &user.opener, id).await?;
+                    let owner = session.reader()?;
+                    let mail = read_one(&*session.shared.store, owner.account, &owner.opener, id).await?;
                     if let Some(mail) = &mail {
                         session.keep(id, mail);
                     }
@@ -177,8 +177,8 @@ impl Fetch {
             return self.answer_from_batch(session, indexes, &mails, newly_seen, outcome).await;
         }
         let mut feed = {
-            let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
-            Feed::start(session.shared.store.clone(), user.account, user.opener.clone(), &messages)
+            let owner = session.reader()?;
+            Feed::start(session.shared.store.clone(), owner.account, owner.opener.clone(), &messages)
         };
         while let Some(batch) = feed.next().await {
             let (range, mails) = batch?;
@@ -387,8 +387,8 @@ fn separate(session: &mut Session, at: usize) {
 pub(super) async fn summaries(session: &Session, indexes: &[usize]) -> Result<Vec<Option<Arc<Summary>>>, Stop> {
     let rows = &session.selected()?.snapshot.rows;
     let ids: Vec<MessageId> = indexes.iter().map(|&index| rows[index].message).collect();
-    let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
-    user.room.summaries.get(&*session.shared.store, user.account, &user.opener, &ids).await
+    let owner = session.reader()?;
+    owner.room.summaries.get(&*session.shared.store, owner.account, &owner.opener, &ids).await
 }
 
 /// Named for [`item`], which reads them.

@@ -2,6 +2,7 @@
 
 use lnmp::Place;
 
+use crate::access::Found;
 use crate::name::MailboxName;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::Selected;
@@ -27,15 +28,16 @@ impl Select {
         let name = MailboxName::from_wire(&self.mailbox)?;
         let account = session.account()?;
         let shared = session.shared.clone();
-        let mailbox = match session.existing(&name).await {
+        let Found { owner, mailbox } = match session.find(&name).await {
             Err(Stop::Tagged(_)) => return Ok(Tagged::no("[NONEXISTENT] No such mailbox")),
             found => found?,
         };
+        let owner = session.reader_of(owner)?;
         // The room listens before the state is read: nothing falls between.
         let room = shared.rooms.mailbox(account, mailbox.id);
         let signal = room.signal();
         let view = shared.store.open(account, mailbox.id, !self.read_only).await?;
-        let mut selected = Selected::enter(room, view, signal, self.read_only).await;
+        let mut selected = Selected::enter(owner, room, view, signal, self.read_only).await;
         selected.announce(&mut session.io.out);
         if selected.place == Place::Requests {
             // Design section 3: no notice about paid mail while somebody looks.

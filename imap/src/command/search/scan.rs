@@ -32,12 +32,12 @@ impl Scope {
     /// The mailbox that a session has selected.
     pub(crate) fn selected(session: &Session) -> Result<Self, Stop> {
         let selected = session.selected()?;
-        let user = session.user.as_ref().ok_or_else(|| Tagged::bad("Log in first"))?;
+        let owner = &selected.owner;
         Ok(Self {
             shared: session.shared.clone(),
-            account: user.account,
-            opener: user.opener.clone(),
-            room: user.room.clone(),
+            account: owner.account,
+            opener: owner.opener.clone(),
+            room: owner.room.clone(),
             snapshot: selected.snapshot.clone(),
             recent: selected.recent().to_vec(),
         })
