@@ -34,6 +34,7 @@ pub mod facts;
 pub mod fields;
 pub mod layout;
 pub mod limits;
+mod preview;
 mod render;
 pub mod scan;
 pub mod split;

@@ -54,6 +54,12 @@ pub const FACTS_ADDRESSES_MAX: usize = 5_000;
 /// Forged fields named in the report of what was taken out; the rest is only counted.
 pub const REMOVED_NAMES_MAX: usize = 32;
 
+/// Characters of a preview (RFC 8970 §3.2: no more than 200).
+pub const PREVIEW_CHARACTERS: usize = 200;
+
+/// Encoded octets of a text that a preview reads: enough behind a newsletter's style sheet, cheap for every mail.
+pub const PREVIEW_READ_BYTES: usize = 16 * 1024;
+
 const _: () =
     assert!(BASE64_TAIL_BYTES_MAX < SKELETON_BYTES_MAX / ATTACHMENTS_MAX, "tails alone cannot fill a skeleton");
 const _: () = assert!(SUMMARY_HEADER_BYTES_MAX <= HEADER_KEPT_BYTES_MAX, "a summarised header is in the skeleton");

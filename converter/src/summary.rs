@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::fields::fields;
 use crate::limits::{MESSAGE_ID_BYTES_MAX, PARTS_MAX, SUMMARY_HEADER_BYTES_MAX};
+use crate::preview::preview;
 use crate::render::render;
 use crate::scan::{PartKind, Structure};
 use crate::text::{SentDate, parse_date};
@@ -54,6 +55,8 @@ pub struct Summary {
     pub sent: Option<SentDate>,
     /// The Message-ID with its brackets, where there is one.
     pub message_id: Option<String>,
+    /// The first words (RFC 8970), empty where there are none; `None` in a summary of version 1, which has no preview.
+    pub preview: Option<String>,
     /// The parts, each before its children; the first is the mail itself.
     pub parts: Vec<PartRange>,
 }
@@ -62,7 +65,7 @@ pub struct Summary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SummaryError {
     /// A later version wrote it, or nothing of ours did.
-    #[error("summary of version {0}, this is version {VERSION}")]
+    #[error("summary of version {0}, versions 1 to {VERSION} are known")]
     Version(u8),
     /// Cut short.
     #[error("summary ends before its {0}")]
@@ -75,8 +78,8 @@ pub enum SummaryError {
     Long(usize),
 }
 
-/// First octet of the encoding.
-const VERSION: u8 = 1;
+/// First octet of the encoding. Version 1 has no preview, everything else is the same.
+const VERSION: u8 = 2;
 
 impl Summary {
     /// Summarises a mail as it will be shown, trace fields included.
@@ -108,6 +111,7 @@ impl Summary {
             header_truncated: header.len() < whole.len(),
             sent,
             message_id: message_id.filter(|id| !id.is_empty()),
+            preview: Some(preview(message, structure)),
             parts: parts
                 .map(|part| PartRange {
                     kind: part.kind,
@@ -191,12 +195,18 @@ impl Summary {
         out.push(VERSION);
         put(&mut out, self.size);
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(flag(self.header_truncated, 1) | flag(self.sent.is_some(), 2) | flag(self.message_id.is_some(), 4));
+        out.push(
+            flag(self.header_truncated, 1)
+                | flag(self.sent.is_some(), 2)
+                | flag(self.message_id.is_some(), 4)
+                | flag(self.preview.is_some(), 8),
+        );
         if let Some(sent) = self.sent {
             out.extend_from_slice(&sent.unix.to_le_bytes());
             out.extend_from_slice(&sent.zone_minutes.to_le_bytes());
         }
-        for string in strings.into_iter().map(Vec::as_slice).chain(self.message_id.as_deref().map(str::as_bytes)) {
+        let texts = self.message_id.iter().chain(&self.preview).map(String::as_bytes);
+        for string in strings.into_iter().map(Vec::as_slice).chain(texts) {
             put(&mut out, string.len() as u64);
             out.extend_from_slice(string);
         }
@@ -220,12 +230,12 @@ impl Summary {
     pub fn decode(octets: &[u8]) -> Result<Self, SummaryError> {
         let mut input = Input(octets);
         let version = input.byte("version")?;
-        if version != VERSION {
+        if version == 0 || version > VERSION {
             return Err(SummaryError::Version(version));
         }
         let size = input.number("size")?;
         let flags = input.byte("flags")?;
-        if flags > 7 {
+        if flags > if version == 1 { 7 } else { 15 } {
             return Err(SummaryError::Value("flags"));
         }
         let sent = if flags & 2 == 0 {
@@ -238,18 +248,14 @@ impl Summary {
         let body = input.string("body")?;
         let bodystructure = input.string("bodystructure")?;
         let header = input.string("header")?;
-        let message_id = if flags & 4 == 0 {
-            None
-        } else {
-            let id = String::from_utf8(input.string("message-id")?);
-            Some(id.map_err(|_| SummaryError::Value("message-id"))?)
-        };
+        let message_id = if flags & 4 == 0 { None } else { Some(input.text("message-id")?) };
+        let preview = if flags & 8 == 0 { None } else { Some(input.text("preview")?) };
         let parts = input.parts(size)?;
         if !input.0.is_empty() {
             return Err(SummaryError::Long(input.0.len()));
         }
         let header_truncated = flags & 1 != 0;
-        Ok(Self { size, envelope, body, bodystructure, header, header_truncated, sent, message_id, parts })
+        Ok(Self { size, envelope, body, bodystructure, header, header_truncated, sent, message_id, preview, parts })
     }
 }
 
@@ -306,6 +312,10 @@ impl Input<'_> {
         let (string, rest) = self.0.split_at_checked(length).ok_or(SummaryError::Short(what))?;
         self.0 = rest;
         Ok(string.to_vec())
+    }
+
+    fn text(&mut self, what: &'static str) -> Result<String, SummaryError> {
+        String::from_utf8(self.string(what)?).map_err(|_| SummaryError::Value(what))
     }
 
     fn parts(&mut self, size: u64) -> Result<Vec<PartRange>, SummaryError> {

@@ -27,6 +27,37 @@ async fn literal(client: &mut Client, command: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn previews_show_the_first_words() {
+    let world = World::start().await;
+    world.deliver("alice", Place::Inbox, PARTS).await;
+    world.deliver("alice", Place::Inbox, b"Subject: none\r\n\r\n\r\n").await;
+    let utf8 = "Content-Type: text/plain; charset=utf-8\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    world.deliver("alice", Place::Inbox, utf8.as_bytes()).await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a1 FETCH 1 (PREVIEW UID)
+        S: * 1 FETCH (PREVIEW \"one\" UID 1)
+        S: a1 OK FETCH completed
+        C: a2 FETCH 2 (PREVIEW (LAZY))
+        S: * 2 FETCH (PREVIEW \"\")
+        S: a2 OK FETCH completed
+        C: a3 FETCH 3 PREVIEW (LAZY)
+        S: * 3 FETCH (PREVIEW {7}\\r\\n…
+        S: a3 OK FETCH completed
+        C: a4 FETCH 1 (PREVIEW (EAGER))
+        S: a4 BAD Unknown PREVIEW modifier: only LAZY is known
+        C: a5 FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS (\\Recent))
+        S: a5 OK FETCH completed
+    ",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn every_section_is_exact() {
     let world = World::start().await;
     world.deliver("alice", Place::Inbox, PARTS).await;

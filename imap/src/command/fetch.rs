@@ -334,7 +334,7 @@ impl Fetch {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 write::number(out, row.size);
             }
-            Item::Envelope | Item::Body | Item::BodyStructure | Item::Section(_) => {
+            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview | Item::Section(_) => {
                 // Written from summary or content, by whoever has it.
                 return Err(Tagged::no("[SERVERBUG] Item was not prepared").into());
             }
@@ -349,6 +349,15 @@ impl Fetch {
             Item::Envelope => (&b"ENVELOPE "[..], &summary.envelope),
             Item::Body => (&b"BODY "[..], &summary.body),
             Item::BodyStructure => (&b"BODYSTRUCTURE "[..], &summary.bodystructure),
+            Item::Preview => {
+                out.extend_from_slice(b"PREVIEW ");
+                match &summary.preview {
+                    Some(preview) => write::string(out, preview.as_bytes()),
+                    // Summarised before there were previews.
+                    None => out.extend_from_slice(b"NIL"),
+                }
+                return true;
+            }
             Item::Section(section) if section.is_top_header() => {
                 section.write_label(out);
                 match &section.text {

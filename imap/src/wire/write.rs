@@ -34,7 +34,14 @@ pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
 pub(crate) fn astring(out: &mut Vec<u8>, text: &[u8]) {
     if !text.is_empty() && text.iter().copied().all(is_astring_char) && !text.eq_ignore_ascii_case(b"NIL") {
         out.extend_from_slice(text);
-    } else if text.len() < 1024 && text.iter().all(|octet| matches!(octet, 0x20..=0x7e)) {
+    } else {
+        string(out, text);
+    }
+}
+
+/// Quoted where that can carry the octets, else a literal.
+pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
+    if text.len() < 1024 && text.iter().all(|octet| matches!(octet, 0x20..=0x7e)) {
         quoted(out, text);
     } else {
         literal(out, text);

@@ -21,6 +21,8 @@ pub(super) enum Item {
     Envelope,
     Body,
     BodyStructure,
+    /// RFC 8970.
+    Preview,
     Section(Section),
 }
 
@@ -58,7 +60,7 @@ impl Item {
     pub(super) fn need(&self) -> Need {
         match self {
             Self::Uid | Self::Flags | Self::InternalDate | Self::Size => Need::Row,
-            Self::Envelope | Self::Body | Self::BodyStructure => Need::Summary,
+            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview => Need::Summary,
             Self::Section(section) if section.is_top_header() => Need::Summary,
             Self::Section(_) => Need::Content,
         }
@@ -68,7 +70,7 @@ impl Item {
     pub(super) fn wants_summary(&self) -> bool {
         match self {
             Self::Uid | Self::Flags | Self::InternalDate | Self::Size => false,
-            Self::Envelope | Self::Body | Self::BodyStructure => true,
+            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview => true,
             Self::Section(section) => !section.is_whole_mail(),
         }
     }
@@ -154,6 +156,13 @@ fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
         b"RFC822.SIZE" => Item::Size,
         b"ENVELOPE" => Item::Envelope,
         b"BODYSTRUCTURE" => Item::BodyStructure,
+        b"PREVIEW" => {
+            // RFC 8970 §3.1: LAZY leaves it to us to answer NIL where a preview is costly. Ours lies ready.
+            if cursor.take_word(" (") && !(cursor.take_word("LAZY") && cursor.take(b')')) {
+                return Err(Bad::new("Unknown PREVIEW modifier: only LAZY is known"));
+            }
+            Item::Preview
+        }
         b"RFC822" => Section::old("RFC822", SectionText::Whole, false),
         b"RFC822.HEADER" => Section::old("RFC822.HEADER", SectionText::Header, true),
         b"RFC822.TEXT" => Section::old("RFC822.TEXT", SectionText::Text, false),
