@@ -2,6 +2,7 @@
 
 mod append;
 mod copy_move;
+mod enable;
 mod expunge;
 mod fetch;
 mod idle;
@@ -33,7 +34,7 @@ pub(crate) enum Command {
     Logout,
     Id,
     Namespace,
-    Enable,
+    Enable(enable::Enable),
     Starttls,
     Login(login::Login),
     Authenticate(login::Authenticate),
@@ -119,7 +120,7 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (By::Number, "LOGOUT") => Command::Logout,
         (By::Number, "ID") => misc::parse_id(cursor)?,
         (By::Number, "NAMESPACE") => Command::Namespace,
-        (By::Number, "ENABLE") => misc::parse_enable(cursor)?,
+        (By::Number, "ENABLE") => Command::Enable(enable::Enable::parse(cursor)?),
         (By::Number, "STARTTLS") => Command::Starttls,
         (By::Number, "LOGIN") => Command::Login(login::Login::parse(cursor)?),
         (By::Number, "AUTHENTICATE") => Command::Authenticate(login::Authenticate::parse(cursor)?),
@@ -156,7 +157,7 @@ impl Command {
             Self::Capability | Self::Noop | Self::Logout | Self::Id => Needs::Nothing,
             Self::Starttls | Self::Login(_) | Self::Authenticate(_) => Needs::NoLogin,
             Self::Namespace
-            | Self::Enable
+            | Self::Enable(_)
             | Self::Select(_)
             | Self::Create(_)
             | Self::Delete(_)
@@ -194,7 +195,7 @@ impl Command {
             Self::Capability
             | Self::Id
             | Self::Namespace
-            | Self::Enable
+            | Self::Enable(_)
             | Self::Create(_)
             | Self::Delete(_)
             | Self::Rename(_)
@@ -234,7 +235,7 @@ impl Command {
             Self::Logout => misc::logout(session, tag),
             Self::Id => misc::id(session),
             Self::Namespace => misc::namespace(session),
-            Self::Enable => misc::enable(session),
+            Self::Enable(command) => command.run(session),
             Self::Starttls => Box::pin(starttls::run(session, tag)).await,
             Self::Login(command) => Box::pin(command.run(session)).await,
             Self::Authenticate(command) => Box::pin(command.run(session)).await,

@@ -33,6 +33,7 @@
 mod access;
 mod casemap;
 mod command;
+mod enabled;
 mod flags;
 pub mod host;
 mod io;

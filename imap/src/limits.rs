@@ -57,6 +57,8 @@ pub const MAILBOX_LEVELS_MAX: usize = 32;
 pub const LIST_PATTERNS_MAX: usize = 50;
 /// Wildcards in one pattern: matching costs at most pattern × name.
 pub const LIST_WILDCARDS_MAX: usize = 20;
+/// Capabilities in one ENABLE: clients name a handful, we have under a hundred.
+pub const ENABLE_NAMES_MAX: usize = 100;
 /// Parameters of ID (RFC 2971 §3.3 allows 30).
 pub const ID_PARAMETERS_MAX: usize = 30;
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize as _;
 
 use crate::command::{self, Command, Destination, Needs, Step, Where};
+use crate::enabled::Enabled;
 use crate::host::{Host, LoggedIn};
 use crate::io::Connection;
 use crate::limits::{
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) peer: Peer,
     pub(crate) user: Option<User>,
     pub(crate) selected: Option<Selected>,
+    /// What the client turned on.
+    pub(crate) enabled: Enabled,
     /// The mail fetched last, for clients that fetch in pieces.
     pub(crate) kept: Option<(store::MessageId, Arc<Mail>)>,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -85,6 +88,7 @@ impl Session {
             peer,
             user: None,
             selected: None,
+            enabled: Enabled::default(),
             kept: None,
             stopping,
             login_failures: 0,

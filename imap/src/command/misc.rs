@@ -1,4 +1,4 @@
-//! CAPABILITY, NOOP, CHECK, LOGOUT (RFC 3501 §6.1), ID (RFC 2971), NAMESPACE (RFC 2342), ENABLE (RFC 5161).
+//! CAPABILITY, NOOP, CHECK, LOGOUT (RFC 3501 §6.1), ID (RFC 2971), NAMESPACE (RFC 2342).
 
 use crate::command::Command;
 use crate::limits::ID_PARAMETERS_MAX;
@@ -69,21 +69,4 @@ pub(super) fn id(session: &mut Session) -> Run {
 pub(super) fn namespace(session: &mut Session) -> Run {
     session.io.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
     Ok(Tagged::ok("NAMESPACE completed"))
-}
-
-pub(super) fn parse_enable(cursor: &mut Cursor<'_>) -> Parsed<Command> {
-    cursor.space()?;
-    loop {
-        cursor.atom("Expected a capability")?;
-        if cursor.is_at_end() {
-            return Ok(Command::Enable);
-        }
-        cursor.space()?;
-    }
-}
-
-/// RFC 5161 §3.1: what cannot be enabled is passed over. Nothing here changes the protocol yet.
-pub(super) fn enable(session: &mut Session) -> Run {
-    session.io.out.extend_from_slice(b"* ENABLED\r\n");
-    Ok(Tagged::ok("ENABLE completed"))
 }
