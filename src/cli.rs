@@ -150,6 +150,19 @@ pub enum AccountVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Turn IMAP capabilities off (or on again) for an account whose mail client breaks on one; lists them
+    Capability {
+        /// local@domain
+        address: String,
+        /// Do not offer this one from the next login on; may be repeated
+        #[arg(long, value_name = "NAME")]
+        off: Vec<String>,
+        /// Offer it again; may be repeated
+        #[arg(long, value_name = "NAME")]
+        on: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Remove an account and everything of it
     Remove {
         /// local@domain
@@ -380,6 +393,7 @@ pub enum Request {
     AccountPasswd { address: String, old: String, new: String },
     AccountAppPassword { address: String, secret: String, label: String },
     AccountRemove { address: String },
+    AccountCapability(CapabilityChange),
     AccountNeedsSecret { address: String },
     AliasAdd { address: String, account: String, expires_ms: Option<u64>, max_uses: Option<u32> },
     AliasList,
@@ -406,6 +420,14 @@ pub enum Request {
     SandboxWallet { bolt11: Option<String> },
     SandboxMail,
     Dns { domain: String },
+}
+
+/// What `satchel account capability` changes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct CapabilityChange {
+    pub address: String,
+    pub off: Vec<String>,
+    pub on: Vec<String>,
 }
 
 /// What `satchel price` changes; `None` leaves a value.

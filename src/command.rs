@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, UnixMs};
 
 use crate::accounts;
-use crate::cli::{PriceChange, Request};
+use crate::cli::{CapabilityChange, PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
 use crate::flow::{ask, expire, payout};
@@ -83,6 +83,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             let password = accounts::app_password(house, &account, &secret, &label).await?;
             Ok(json!({ "address": account.address(), "label": label, "app_password": password.reveal() }))
         }
+        Request::AccountCapability(change) => capability(house, change).await,
         Request::AccountNeedsSecret { address } => {
             let account = account(house, &address).await?;
             Ok(Value::Bool(accounts::needs_secret(house, &account).await?))
@@ -230,6 +231,7 @@ fn settings_json(account: &Account) -> Value {
         "accept_on": settings.accept_on,
         "unverified": settings.unverified,
         "observe": settings.observe,
+        "capabilities_off": settings.capabilities_off,
     })
 }
 
@@ -253,7 +255,7 @@ async fn alias_list(store: &dyn Store) -> anyhow::Result<Value> {
 
 async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
     let account = account(house, &change.address).await?;
-    let mut settings = account.settings;
+    let mut settings = account.settings.clone();
     let msat = |sat: u64| {
         Msat::from_sat(sat)
             .filter(|m| m.0 <= 21_000_000 * 100_000_000 * 1000)
@@ -288,11 +290,39 @@ async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
         settings.observe = observe;
     }
     if settings != account.settings {
-        house.store.update_settings(account.id, settings).await?;
+        house.store.update_settings(account.id, settings.clone()).await?;
     }
     let mut value = settings_json(&Account { settings, ..account.clone() });
     value["address"] = json!(account.address());
     Ok(value)
+}
+
+/// Turns IMAP capabilities off and on for one account; what it says is the list as it is then.
+async fn capability(house: &House, change: CapabilityChange) -> anyhow::Result<Value> {
+    let account = account(house, &change.address).await?;
+    let allowed: Vec<&str> = imap::capability::optional().map(|capability| capability.name).collect();
+    let known = |name: &String| {
+        let found = allowed.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
+        found.copied().with_context(|| format!("{name} cannot be turned off or on; these can: {}", allowed.join(", ")))
+    };
+    let off: Vec<&str> = change.off.iter().map(known).collect::<anyhow::Result<_>>()?;
+    let on: Vec<&str> = change.on.iter().map(known).collect::<anyhow::Result<_>>()?;
+    if let Some(both) = off.iter().find(|name| on.contains(name)) {
+        bail!("{both} is to be turned off and on");
+    }
+    let mut settings = account.settings.clone();
+    settings.capabilities_off.retain(|name| !on.contains(&name.as_str()));
+    for name in off {
+        if !settings.capabilities_off.iter().any(|known| known == name) {
+            settings.capabilities_off.push(name.to_owned());
+        }
+    }
+    if settings != account.settings {
+        house.store.update_settings(account.id, settings.clone()).await?;
+    }
+    let offered = |name: &str| !settings.capabilities_off.iter().any(|off| off == name);
+    let row = |c: imap::capability::Capability| json!({ "capability": c.name, "source": c.source, "offered": offered(c.name) });
+    Ok(imap::capability::optional().map(row).collect())
 }
 
 /// A gate as `gate list --json` shows it (design section 8).

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use satchel::cli::{
-    AccountVerb, AliasVerb, Cli, Common, ContactVerb, GateVerb, PriceChange, QueueVerb, Request, SandboxVerb, Verb,
-    WalletVerb,
+    AccountVerb, AliasVerb, CapabilityChange, Cli, Common, ContactVerb, GateVerb, PriceChange, QueueVerb, Request,
+    SandboxVerb, Verb, WalletVerb,
 };
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
@@ -143,6 +143,9 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
             let needs = needs_secret(&common, &address).await?;
             let secret = if needs { prompt("Password or recovery phrase")? } else { String::new() };
             (common, Request::AccountAppPassword { address, secret, label })
+        }
+        AccountVerb::Capability { address, off, on, common } => {
+            (common, Request::AccountCapability(CapabilityChange { address, off, on }))
         }
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })

@@ -18,7 +18,6 @@ mod status;
 mod store_flags;
 
 pub(crate) use append::{Destination, destination};
-pub(crate) use misc::{Where, capabilities};
 
 use crate::reply::{Run, Tagged};
 use crate::selected::By;

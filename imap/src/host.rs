@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use store::{AccountId, SealedParts};
 use tokio::sync::watch;
 
+use crate::capability::Disabled;
+
 /// Checks a login and unlocks the mailbox key.
 #[async_trait]
 pub trait Login: Send + Sync + 'static {
@@ -24,6 +26,8 @@ pub struct LoggedIn {
     pub account: AccountId,
     /// Opens what is sealed to the account.
     pub opener: Arc<lnmp::Opener>,
+    /// Which capabilities the account has turned off.
+    pub disabled: Disabled,
     /// Dropped when the session ends: with the last one the house wipes the mailbox key.
     pub seat: Box<dyn Any + Send + Sync>,
     /// Turns `true` when the credential is revoked or the account removed: the session ends with a BYE.

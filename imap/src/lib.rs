@@ -12,9 +12,7 @@
 //! Start at [`Server`], then `session.rs` (one dialogue) and `command/` (one file for each command). A mailbox as
 //! clients number it is a `Snapshot`, shared by all sessions in step; `Selected` is one session's view of it.
 //!
-//! Extensions: LITERAL+ (RFC 7888), SASL-IR (4959), ID (2971), ENABLE (5161), IDLE (2177), UIDPLUS (4315), MOVE
-//! (6851), UNSELECT (3691), NAMESPACE (2342), SPECIAL-USE (6154), CHILDREN (3348), LIST-EXTENDED (5258), LIST-STATUS
-//! (5819), MULTIAPPEND (3502), REPLACE (8508).
+//! Extensions: the table in [`capability`] has each with its document.
 //!
 //! Promises. Octets of a mail go out exactly as they came in. A literal is never half announced and half sent: when
 //! that cannot be kept, the connection closes. Message numbers change only where RFC 3501 §7.4.1 allows it. Nothing a
@@ -31,6 +29,7 @@
 //! ```
 
 mod access;
+pub mod capability;
 mod casemap;
 mod command;
 mod enabled;
@@ -49,5 +48,6 @@ mod snapshot;
 mod summaries;
 mod wire;
 
+pub use capability::Disabled;
 pub use host::{Host, LoggedIn, Login, LoginRefusal, SealRefusal, Sealed};
 pub use server::{Parts, Security, Server, TlsSource};

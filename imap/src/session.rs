@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize as _;
 
-use crate::command::{self, Command, Destination, Needs, Step, Where};
+use crate::capability::{Disabled, Place, capabilities};
+use crate::command::{self, Command, Destination, Needs, Step};
 use crate::enabled::Enabled;
 use crate::host::{Host, LoggedIn};
 use crate::io::Connection;
@@ -49,6 +50,7 @@ pub(crate) struct User {
     pub(crate) account: AccountId,
     pub(crate) opener: Arc<lnmp::Opener>,
     pub(crate) room: Arc<AccountRoom>,
+    disabled: Disabled,
     revoked: Option<watch::Receiver<bool>>,
     // The last field: the key goes when everything that was opened with it is gone.
     _seat: Box<dyn std::any::Any + Send + Sync>,
@@ -122,18 +124,19 @@ impl Session {
     }
 
     async fn greet(&mut self) -> Result<(), End> {
-        let line = format!("* OK [CAPABILITY {}] Satchel ready\r\n", command::capabilities(self.place()));
+        let line = format!("* OK [CAPABILITY {}] Satchel ready\r\n", self.capabilities());
         self.io.out.extend_from_slice(line.as_bytes());
         Ok(self.io.flush().await?)
     }
 
-    /// Where the dialogue stands, as CAPABILITY sees it.
-    pub(crate) fn place(&self) -> Where {
-        Where {
+    /// What CAPABILITY shows as the dialogue stands.
+    pub(crate) fn capabilities(&self) -> String {
+        let place = Place {
             logged_in: self.user.is_some(),
-            starttls: !self.peer.secure && self.peer.tls.is_some(),
+            tls_can_begin: !self.peer.secure && self.peer.tls.is_some(),
             may_log_in: self.may_log_in(),
-        }
+        };
+        capabilities(place, self.user.as_ref().map_or_else(Disabled::default, |user| user.disabled))
     }
 
     /// Whether a password may be sent as things are: over TLS, or on this machine.
@@ -372,9 +375,9 @@ impl Session {
 
     /// Logs somebody in.
     pub(crate) fn enter(&mut self, logged_in: LoggedIn) {
-        let LoggedIn { account, opener, seat, revoked } = logged_in;
+        let LoggedIn { account, opener, disabled, seat, revoked } = logged_in;
         let room = self.shared.rooms.account(account);
-        self.user = Some(User { account, opener, room, revoked, _seat: seat });
+        self.user = Some(User { account, opener, room, disabled, revoked, _seat: seat });
         tracing::info!(account = account.0, "imap login");
     }
 

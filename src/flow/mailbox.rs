@@ -39,6 +39,7 @@ impl imap::Login for ImapHost {
                 self.write_digest(login.account.clone(), Arc::clone(&login.opener));
                 Ok(LoggedIn {
                     account: login.account.id,
+                    disabled: imap::Disabled::new(login.account.settings.capabilities_off.iter().map(String::as_str)),
                     // The opener is the seat: it is wiped with the last session that holds it.
                     seat: Box::new(Arc::clone(&login.opener)),
                     opener: login.opener,

@@ -37,7 +37,7 @@ impl Account {
 }
 
 /// What the owner chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccountSettings {
     /// Prices by relation.
@@ -48,6 +48,8 @@ pub struct AccountSettings {
     pub unverified: UnverifiedPolicy,
     /// Prices everything, gates nothing.
     pub observe: bool,
+    /// IMAP capabilities that are not offered, for a client that breaks on one.
+    pub capabilities_off: Vec<String>,
 }
 
 /// What a new account consists of.

@@ -1,6 +1,5 @@
 //! ENABLE (RFC 5161).
 
-use crate::command::misc::capabilities;
 use crate::limits::ENABLE_NAMES_MAX;
 use crate::reply::{Run, Tagged};
 use crate::session::Session;
@@ -31,7 +30,7 @@ impl Enable {
     /// RFC 5161 §3.1: what is not advertised, or cannot be enabled, is passed over; the answer names what was not on
     /// before.
     pub(super) fn run(self, session: &mut Session) -> Run {
-        let advertised = capabilities(session.place());
+        let advertised = session.capabilities();
         let mut line = "* ENABLED".to_owned();
         for name in &self.names {
             let known = advertised.split(' ').find(|capability| capability.eq_ignore_ascii_case(name));

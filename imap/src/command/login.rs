@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use crate::command::capabilities;
 use crate::limits::{LITERAL_BEFORE_LOGIN_BYTES_MAX, LOGIN_FAILURE_DELAY, LOGIN_FAILURES_MAX};
 use crate::reply::{End, Run, Stop, Tagged};
 use crate::session::{Session, Waited};
@@ -131,7 +130,7 @@ async fn log_in(session: &mut Session, user: &str, password: &str) -> Run {
     match logged_in {
         Ok(logged_in) => {
             session.enter(logged_in);
-            Ok(Tagged::ok(format!("[CAPABILITY {}] Logged in", capabilities(session.place()))))
+            Ok(Tagged::ok(format!("[CAPABILITY {}] Logged in", session.capabilities())))
         }
         Err(refusal) => {
             session.login_failures += 1;

@@ -6,31 +6,8 @@ use crate::reply::{End, Run, Tagged};
 use crate::session::Session;
 use crate::wire::{Bad, Cursor, Parsed};
 
-/// What a dialogue's capabilities depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Where {
-    pub(crate) logged_in: bool,
-    pub(crate) starttls: bool,
-    pub(crate) may_log_in: bool,
-}
-
-/// The capability list.
-pub(crate) fn capabilities(place: Where) -> &'static str {
-    match place {
-        // LIST-EXTENDED because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
-        Where { logged_in: true, .. } => {
-            "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE UIDPLUS MOVE UNSELECT NAMESPACE SPECIAL-USE CHILDREN \
-             LIST-EXTENDED LIST-STATUS MULTIAPPEND REPLACE"
-        }
-        Where { starttls: true, may_log_in: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=PLAIN",
-        Where { starttls: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE STARTTLS LOGINDISABLED",
-        Where { may_log_in: true, .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN",
-        Where { .. } => "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE LOGINDISABLED",
-    }
-}
-
 pub(super) fn capability(session: &mut Session) -> Run {
-    let line = format!("* CAPABILITY {}\r\n", capabilities(session.place()));
+    let line = format!("* CAPABILITY {}\r\n", session.capabilities());
     session.io.out.extend_from_slice(line.as_bytes());
     Ok(Tagged::ok("CAPABILITY completed"))
 }

@@ -56,6 +56,8 @@ pub struct House {
     pub revoked: watch::Sender<bool>,
     /// How many sessions hold a seat.
     pub seats: Arc<Mutex<usize>>,
+    /// Capabilities turned off for whoever logs in next.
+    pub capabilities_off: Mutex<Vec<String>>,
 }
 
 struct Seat(Arc<Mutex<usize>>);
@@ -93,7 +95,9 @@ impl Login for House {
         *self.seats.lock().unwrap() += 1;
         let seat: Box<dyn Any + Send + Sync> = Box::new(Seat(self.seats.clone()));
         let opener = Arc::new(Opener::new(identity));
-        Ok(LoggedIn { account: *account, opener, seat, revoked: Some(self.revoked.subscribe()) })
+        let off = self.capabilities_off.lock().unwrap().clone();
+        let disabled = imap::Disabled::new(off.iter().map(String::as_str));
+        Ok(LoggedIn { account: *account, opener, disabled, seat, revoked: Some(self.revoked.subscribe()) })
     }
 }
 
@@ -164,6 +168,7 @@ impl World {
             users,
             revoked: watch::Sender::new(false),
             seats: Arc::default(),
+            capabilities_off: Mutex::default(),
         });
         let parts = Parts {
             store: store.clone(),
