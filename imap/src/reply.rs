@@ -112,6 +112,10 @@ impl From<StoreError> for Stop {
             StoreError::NoSuch(what) => Tagged::no(format!("[NONEXISTENT] No such {what}")),
             StoreError::Exists(_) => Tagged::no("[ALREADYEXISTS] Mailbox already exists"),
             StoreError::Cannot(why) => Tagged::no(format!("[CANNOT] {why}")),
+            // RFC 9208 §4.3.1
+            StoreError::OverQuota => {
+                Tagged::no("[OVERQUOTA] The account has no room for this; expunge something first")
+            }
             StoreError::Limit(what) => Tagged::no(format!("[LIMIT] Too many: {what}")),
             StoreError::Disk(_) => {
                 tracing::error!(%error, "the store refused");

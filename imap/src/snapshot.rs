@@ -191,6 +191,8 @@ pub(crate) mod tests {
             keywords: keywords.iter().map(|word| (*word).to_owned()).collect(),
             modseq: ModSeq(modseq),
             internal_date: 1_700_000_000_000,
+            zone: 0,
+            saved_at: None,
             size: 10,
         }
     }

@@ -209,11 +209,17 @@ pub async fn commit(house: &House, batch: Batch, now: UnixMs) -> Result<(), Refu
     Ok(())
 }
 
+/// RFC 3463 §3.3: the mailbox is full. Temporary, because its owner can make room while the sender's server tries again.
+fn over_quota() -> Refusal {
+    Refusal::new(452, (4, 2, 2), "this mailbox is full; please try again later")
+}
+
 /// The one place where the store's errors become replies.
 pub fn refuse_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Disk(_) => Refusal::storage_full(),
         StoreError::Limit(what) => Refusal::new(452, (4, 2, 2), format!("the mailbox is at a limit: {what}")),
+        StoreError::OverQuota => over_quota(),
         StoreError::Busy => Refusal::try_again(),
         StoreError::NoSuch(_) | StoreError::Exists(_) | StoreError::Cannot(_) | StoreError::Damaged(_) => {
             tracing::error!(%error, "the store failed on an incoming mail");

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// A mailbox that the design keeps cannot be renamed or deleted.
     #[error("{0}")]
     Cannot(&'static str),
+    /// The account's mailboxes hold as much as they may.
+    #[error("the account is over its quota")]
+    OverQuota,
     /// A limit of [`crate::limits`] is reached.
     #[error("limit reached: {0}")]
     Limit(&'static str),

@@ -38,8 +38,8 @@ pub use gate::{
 };
 pub use ledger::{Balances, LedgerLine, Posting, Side};
 pub use mailbox::{
-    Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, Mailbox, MailboxId, MailboxStatus, ModSeq,
-    Uid, UidValidity, View,
+    Annotation, Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, Mailbox, MailboxId,
+    MailboxStatus, ModSeq, ObjectId, Quota, SpecialUse, Uid, UidValidity, View,
 };
 pub use message::{
     Append, Appended, Author, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
@@ -128,16 +128,48 @@ pub trait Store: Send + Sync + 'static {
     /// All mailboxes of an account, INBOX first, then by name.
     async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>>;
     /// Creates a mailbox (no parents: the caller names each); an error when it exists.
-    async fn create_mailbox(&self, account: AccountId, name: &str, now: UnixMs) -> Result<Mailbox>;
+    async fn create_mailbox(&self, account: AccountId, name: &str, now: UnixMs) -> Result<Mailbox> {
+        self.create_mailbox_for(account, name, SpecialUse::NONE, now).await
+    }
+    /// As [`Store::create_mailbox`], for a special use (RFC 6154).
+    async fn create_mailbox_for(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: SpecialUse,
+        now: UnixMs,
+    ) -> Result<Mailbox>;
+    /// Sets what a mailbox of the user's own is for; [`StoreError::Cannot`] for the born ones.
+    async fn set_special_use(&self, account: AccountId, id: MailboxId, special_use: SpecialUse) -> Result<()>;
     /// Deletes a mailbox of the user's own with all entries; [`StoreError::Cannot`] for the born ones
     /// that must stay. Expunging decides as EXPUNGE does. Returns CIDs nobody references any more.
     async fn delete_mailbox(&self, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>>;
-    /// Renames; children are renamed by the caller. UIDVALIDITY and UIDs stay.
-    async fn rename_mailbox(&self, account: AccountId, id: MailboxId, name: &str) -> Result<()>;
+    /// Renames `from` and everything below it (`/` between levels), with their subscriptions, and creates what is missing
+    /// above `to`, all in one step. `from` may be a mere level of names. UIDVALIDITY and UIDs stay.
+    /// [`StoreError::Cannot`] for the born ones that must keep their names, [`StoreError::Exists`] when a name is taken.
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str, now: UnixMs) -> Result<()>;
     /// Sets or clears the subscription; survives for names without a mailbox.
     async fn subscribe(&self, account: AccountId, name: &str, subscribed: bool) -> Result<()>;
     /// Subscribed names, also those whose mailbox is gone.
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>>;
+    /// Annotations of a mailbox, or of the account itself, by name (RFC 5464).
+    async fn annotations(&self, account: AccountId, mailbox: Option<MailboxId>) -> Result<Vec<Annotation>>;
+    /// Sets annotations, and removes those without a value, all or none. Names compare without case.
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Result<()>;
+    /// What the account's mailboxes hold and may hold.
+    async fn quota(&self, account: AccountId) -> Result<Quota>;
+    /// Sets or lifts the limit, in octets. Only APPEND and COPY ask for it ([`StoreError::OverQuota`]); what a
+    /// [`Batch`] brings was judged at RCPT and is never turned away here.
+    async fn set_quota(&self, account: AccountId, octets: Option<u64>) -> Result<()>;
+    /// What names a mailbox to clients for its life (RFC 8474 §4).
+    fn mailbox_id(&self, account: AccountId, id: MailboxId) -> ObjectId;
+    /// What names a message's content to clients, the same for every copy (RFC 8474 §5.1).
+    fn email_id(&self, account: AccountId, id: MessageId) -> ObjectId;
     /// Counts for STATUS and LIST-STATUS, one row for each asked mailbox, in order.
     async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>>;
     /// A consistent snapshot for SELECT (`claim_recent`) or EXAMINE.

@@ -54,3 +54,9 @@ pub const INLINE_READ_ROWS: usize = 16;
 pub const UNPIN_CIDS: usize = 500;
 /// Messages in one APPEND: one transaction, in which everybody else's writes wait.
 pub const APPEND_MESSAGES_MAX: usize = 256;
+/// Annotations of one account over all its mailboxes (RFC 5464): a client keeps a handful for each.
+pub const ANNOTATIONS_MAX: usize = 10_000;
+/// Octets of an annotation's value. RFC 5464 §4.3 leaves it to us; a client's settings file fits.
+pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
+/// Octets of an annotation's name.
+pub const ANNOTATION_NAME_BYTES_MAX: usize = 1024;

@@ -59,6 +59,73 @@ pub struct Mailbox {
     pub highest_modseq: ModSeq,
     /// Whether LSUB names it.
     pub subscribed: bool,
+    /// What the user made it for; of the born folders [`Mailbox::place`] says it.
+    pub special_use: SpecialUse,
+}
+
+/// What a folder of the user's own is for (RFC 6154 §2, RFC 8457), as bits. `\Junk` and `\Trash` are not among them: what
+/// is moved there declines, and only the born folders do that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SpecialUse(pub u8);
+
+impl SpecialUse {
+    /// Nothing special.
+    pub const NONE: Self = Self(0);
+    /// `\Archive`
+    pub const ARCHIVE: Self = Self(1);
+    /// `\Drafts`
+    pub const DRAFTS: Self = Self(2);
+    /// `\Sent`
+    pub const SENT: Self = Self(4);
+    /// `\Important`
+    pub const IMPORTANT: Self = Self(8);
+
+    /// Whether all of `other` are set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A name for a mailbox or a message that a client may keep for ever (RFC 8474 §4, §5): 32 hexadecimal digits. A keyed
+/// hash, because the numbers behind it count the mail of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ObjectId(pub [u8; 16]);
+
+impl std::fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+/// What an account's mailboxes hold, and may hold, in octets (RFC 9208).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// The sum of RFC822.SIZE over all entries.
+    pub used: u64,
+    /// `None`: no limit.
+    pub limit: Option<u64>,
+}
+
+impl Quota {
+    /// Whether `octets` more fit.
+    pub fn fits(&self, octets: u64) -> bool {
+        self.limit.is_none_or(|limit| self.used.saturating_add(octets) <= limit)
+    }
+}
+
+/// A name and a value attached to a mailbox or an account (RFC 5464).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Such as `/private/comment`, as it was written last.
+    pub name: String,
+    /// Any octets.
+    pub value: Vec<u8>,
 }
 
 /// System flags, as bits.
@@ -112,6 +179,10 @@ pub struct Entry {
     pub modseq: ModSeq,
     /// INTERNALDATE.
     pub internal_date: UnixMs,
+    /// The zone it was written in: minutes east of UTC.
+    pub zone: i16,
+    /// When it came into this mailbox (RFC 8514); `None` for one from before that was noted.
+    pub saved_at: Option<UnixMs>,
     /// RFC822.SIZE.
     pub size: u64,
 }
@@ -155,6 +226,8 @@ pub struct MailboxStatus {
     pub deleted: u32,
     /// Sum of sizes.
     pub size: u64,
+    /// Sum of sizes of those with `\Deleted`.
+    pub deleted_size: u64,
     /// The next UID.
     pub uid_next: Uid,
     /// Fixed.

@@ -123,6 +123,8 @@ pub struct NewMessage {
     pub sealed: SealedParts,
     /// INTERNALDATE.
     pub internal_date: UnixMs,
+    /// The zone it was written in: minutes east of UTC.
+    pub zone: i16,
     /// System flags.
     pub flags: Flags,
     /// Keywords; server keywords were dropped by the caller, and are dropped here again.

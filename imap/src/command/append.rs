@@ -211,6 +211,7 @@ pub(super) async fn store_messages(
         sealed.push(store::NewMessage {
             sealed: parts.parts,
             internal_date: message.date.unwrap_or(now),
+            zone: 0,
             flags,
             keywords,
             message_id: parts.message_id,

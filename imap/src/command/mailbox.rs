@@ -133,20 +133,14 @@ impl Rename {
         if to.starts_with(&below(&from)) {
             return Ok(Tagged::no("[CANNOT] A mailbox cannot move below itself"));
         }
-        // The mailbox itself first: when it may not be renamed, nothing has happened.
-        let mut moved: Vec<&Mailbox> =
-            mailboxes.iter().filter(|m| m.name == from || m.name.starts_with(&below(&from))).collect();
-        moved.sort_by_key(|mailbox| mailbox.name.len());
-        if moved.is_empty() {
+        let moved = mailboxes.iter().filter(|m| m.name == from || m.name.starts_with(&below(&from)));
+        let Some(longest) = moved.map(|mailbox| mailbox.name.len()).max() else {
             return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
-        }
-        if moved.iter().any(|mailbox| mailbox.name.len() - from.len() + to.len() > MAILBOX_NAME_BYTES_MAX) {
+        };
+        if longest - from.len() + to.len() > MAILBOX_NAME_BYTES_MAX {
             return Ok(Tagged::no("[CANNOT] Mailbox name is too long"));
         }
-        create_ancestors(session, &to, &mailboxes).await?;
-        for mailbox in moved {
-            store.rename_mailbox(account, mailbox.id, &format!("{to}{}", &mailbox.name[from.len()..])).await?;
-        }
+        store.rename_mailbox(account, &from, &to, (session.shared.now)()).await?;
         Ok(Tagged::ok("RENAME completed"))
     }
 }

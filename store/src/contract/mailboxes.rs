@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ModSeq, StoreError};
+use crate::{ModSeq, Quota, SpecialUse, StoreError};
 
 pub async fn a_delivery_takes_the_next_uid_and_tells_watchers(store: Subject) {
     let alice = account(&store, "alice").await;
@@ -28,17 +28,16 @@ pub async fn mailboxes_are_created_renamed_and_deleted(store: Subject) {
     assert_eq!((made.name.as_str(), made.place, made.subscribed), ("Projects/Späti", Place::Own, false));
     assert!(matches!(store.create_mailbox(alice, "Projects/Späti", NOW).await, Err(StoreError::Exists(_))));
     store.subscribe(alice, "Projects/Späti", true).await.unwrap();
-    store.rename_mailbox(alice, made.id, "Kiosk").await.unwrap();
+    store.rename_mailbox(alice, "Projects/Späti", "Kiosk", NOW).await.unwrap();
     let renamed = folder(&store, alice, Place::Own).await;
     assert_eq!((renamed.id, renamed.name.as_str(), renamed.subscribed), (made.id, "Kiosk", true));
     assert_eq!(renamed.uid_validity, made.uid_validity);
     for place in [Place::Inbox, Place::Requests, Place::Unpaid] {
-        let id = folder(&store, alice, place).await.id;
-        assert!(matches!(store.rename_mailbox(alice, id, "x").await, Err(StoreError::Cannot(_))));
+        let Mailbox { id, name, .. } = folder(&store, alice, place).await;
+        assert!(matches!(store.rename_mailbox(alice, &name, "x", NOW).await, Err(StoreError::Cannot(_))));
         assert!(matches!(store.delete_mailbox(alice, id, NOW).await, Err(StoreError::Cannot(_))));
     }
-    let trash = folder(&store, alice, Place::Trash).await.id;
-    store.rename_mailbox(alice, trash, "Papierkorb").await.unwrap();
+    store.rename_mailbox(alice, "Trash", "Papierkorb", NOW).await.unwrap();
     assert_eq!(folder(&store, alice, Place::Trash).await.name, "Papierkorb");
     deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
     move_only(&store, alice, Place::Inbox, Place::Own, NOW).await;
@@ -47,6 +46,142 @@ pub async fn mailboxes_are_created_renamed_and_deleted(store: Subject) {
     assert!(store.subscriptions(alice).await.unwrap().contains(&"Kiosk".to_owned()));
     store.subscribe(alice, "Kiosk", false).await.unwrap();
     assert!(!store.subscriptions(alice).await.unwrap().contains(&"Kiosk".to_owned()));
+}
+
+pub async fn a_rename_takes_everything_below_along_or_nothing(store: Subject) {
+    let alice = account(&store, "alice").await;
+    for name in ["a", "a/b", "a/b/c", "ab", "taken/b"] {
+        store.create_mailbox(alice, name, NOW).await.unwrap();
+    }
+    store.subscribe(alice, "a/b", true).await.unwrap();
+    deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    let names = async || -> Vec<String> {
+        let all = store.mailboxes(alice).await.unwrap();
+        all.into_iter().filter(|mailbox| mailbox.place == Place::Own).map(|mailbox| mailbox.name).collect()
+    };
+    let before = names().await;
+    // Also a mere level of names is taken.
+    for (from, to) in [("a", "taken"), ("a", "ab"), ("a", "INBOX")] {
+        assert!(matches!(store.rename_mailbox(alice, from, to, NOW).await, Err(StoreError::Exists(_))), "{from} {to}");
+    }
+    for (from, to) in [("a", "a/x"), ("a", "a"), ("Unpaid", "x")] {
+        assert!(matches!(store.rename_mailbox(alice, from, to, NOW).await, Err(StoreError::Cannot(_))), "{from} {to}");
+    }
+    assert!(matches!(store.rename_mailbox(alice, "none", "x", NOW).await, Err(StoreError::NoSuch(_))));
+    let long = "x".repeat(crate::limits::MAILBOX_NAME_BYTES_MAX - 2);
+    assert!(matches!(store.rename_mailbox(alice, "a", &long, NOW).await, Err(StoreError::Limit(_))));
+    assert_eq!(names().await, before);
+    let mut watch = store.watch();
+    store.rename_mailbox(alice, "a", "new/level/a", NOW).await.unwrap();
+    assert_eq!(watch.recv().await.unwrap().mailbox, None);
+    assert_eq!(names().await, ["ab", "new", "new/level", "new/level/a", "new/level/a/b", "new/level/a/b/c", "taken/b"]);
+    let subscriptions = store.subscriptions(alice).await.unwrap();
+    assert!(subscriptions.contains(&"new/level/a/b".to_owned()) && !subscriptions.contains(&"a/b".to_owned()));
+    // A level without a mailbox takes its children along.
+    store.rename_mailbox(alice, "taken", "ab/b", NOW).await.unwrap();
+    assert!(names().await.contains(&"ab/b/b".to_owned()));
+}
+
+pub async fn a_mailbox_is_made_for_a_special_use(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let uses = SpecialUse::ARCHIVE.with(SpecialUse::IMPORTANT);
+    let made = store.create_mailbox_for(alice, "Old", uses, NOW).await.unwrap();
+    assert_eq!((made.special_use, made.place), (uses, Place::Own));
+    store.set_special_use(alice, made.id, SpecialUse::SENT).await.unwrap();
+    assert_eq!(folder(&store, alice, Place::Own).await.special_use, SpecialUse::SENT);
+    let inbox = folder(&store, alice, Place::Inbox).await;
+    assert_eq!(inbox.special_use, SpecialUse::NONE);
+    let born = store.set_special_use(alice, inbox.id, SpecialUse::SENT).await;
+    assert!(matches!(born, Err(StoreError::Cannot(_))));
+}
+
+pub async fn annotations_belong_to_their_mailbox(store: Subject) {
+    let (alice, eve) = (account(&store, "alice").await, account(&store, "eve").await);
+    let own = store.create_mailbox(alice, "Own", NOW).await.unwrap().id;
+    let set = |name: &str, value: Option<&[u8]>| (name.to_owned(), value.map(<[u8]>::to_vec));
+    store.annotate(alice, Some(own), vec![set("/shared/b", Some(b"1")), set("/private/a", Some(b""))]).await.unwrap();
+    store.annotate(alice, None, vec![set("/private/a", Some(b"account"))]).await.unwrap();
+    store.annotate(alice, Some(own), vec![set("/SHARED/B", Some(b"2\0"))]).await.unwrap();
+    let annotations = async |id| -> Vec<(String, Vec<u8>)> {
+        let all = store.annotations(alice, id).await.unwrap();
+        all.into_iter().map(|one| (one.name, one.value)).collect()
+    };
+    let (a, b) = (("/private/a".to_owned(), Vec::new()), ("/SHARED/B".to_owned(), b"2\0".to_vec()));
+    assert_eq!(annotations(Some(own)).await, [b.clone(), a.clone()]);
+    assert_eq!(annotations(None).await, [("/private/a".to_owned(), b"account".to_vec())]);
+    // All or none.
+    let large = vec![0; crate::limits::ANNOTATION_BYTES_MAX + 1];
+    let changes = vec![set("/private/a", None), set("/private/c", Some(&large))];
+    assert!(matches!(store.annotate(alice, Some(own), changes).await, Err(StoreError::Limit(_))));
+    assert_eq!(annotations(Some(own)).await.len(), 2);
+    assert!(matches!(store.annotate(eve, Some(own), Vec::new()).await, Err(StoreError::NoSuch(_))));
+    assert!(store.annotations(eve, Some(own)).await.unwrap().is_empty());
+    store.rename_mailbox(alice, "Own", "Mine", NOW).await.unwrap();
+    store.annotate(alice, Some(own), vec![set("/shared/b", None)]).await.unwrap();
+    assert_eq!(annotations(Some(own)).await, [a]);
+    store.delete_mailbox(alice, own, NOW).await.unwrap();
+    assert!(annotations(Some(own)).await.is_empty());
+}
+
+pub async fn a_quota_bounds_what_the_user_adds_and_never_what_arrives(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let delivered = deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    let (inbox, archive) = (delivered.mailbox, folder(&store, alice, Place::Archive).await.id);
+    let size = only(&store, alice, Place::Inbox).await.size;
+    assert_eq!(store.quota(alice).await.unwrap(), Quota { used: size, limit: None });
+    store.set_quota(alice, Some(2 * size)).await.unwrap();
+    // To the very octet.
+    store.copy(alice, inbox, &[delivered.uid], archive, NOW).await.unwrap();
+    let full = store.copy(alice, inbox, &[delivered.uid], archive, NOW).await;
+    assert!(matches!(full, Err(StoreError::OverQuota)));
+    assert_eq!(entries(&store, alice, Place::Archive).await.len(), 1);
+    let one = |replaces| Append { account: alice, mailbox: inbox, messages: vec![new_message(1)], replaces };
+    assert!(matches!(store.append(one(None), NOW).await, Err(StoreError::OverQuota)));
+    // What is moved takes no more room; what was accepted is never dropped.
+    store.move_entries(alice, inbox, &[delivered.uid], archive, NOW).await.unwrap();
+    deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    assert!(!store.quota(alice).await.unwrap().fits(0));
+    let uid = only(&store, alice, Place::Inbox).await.uid;
+    set(&store, alice, Place::Inbox, &[uid], FlagMode::Add, Flags::DELETED, &[], NOW).await;
+    let marked = only(&store, alice, Place::Inbox).await.size;
+    assert_eq!(store.status(alice, &[inbox]).await.unwrap()[0].deleted_size, marked);
+    store.set_quota(alice, None).await.unwrap();
+    store.append(one(None), NOW).await.unwrap();
+    assert!(matches!(store.set_quota(AccountId(99), None).await, Err(StoreError::NoSuch(_))));
+}
+
+pub async fn objects_keep_their_names(store: Subject) {
+    let (alice, eve) = (account(&store, "alice").await, account(&store, "eve").await);
+    let own = store.create_mailbox(alice, "Own", NOW).await.unwrap().id;
+    let name = store.mailbox_id(alice, own);
+    store.rename_mailbox(alice, "Own", "Mine", NOW).await.unwrap();
+    assert_eq!(store.mailbox_id(alice, folder(&store, alice, Place::Own).await.id), name);
+    assert_eq!(name.to_string().len(), 32);
+    let delivered = deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    store.copy(alice, delivered.mailbox, &[delivered.uid], own, NOW).await.unwrap();
+    let copy = only(&store, alice, Place::Own).await.message;
+    assert_eq!(store.email_id(alice, copy), store.email_id(alice, delivered.message));
+    assert_ne!(store.email_id(alice, copy), store.email_id(eve, copy));
+    assert_ne!(store.email_id(alice, crate::MessageId(own.0)), name);
+}
+
+pub async fn a_mail_knows_when_it_came_into_its_mailbox(store: Subject) {
+    let alice = account(&store, "alice").await;
+    append(&store, alice, Place::Drafts, 1, NOW + 1000).await;
+    let entry = only(&store, alice, Place::Drafts).await;
+    assert_eq!((entry.internal_date, entry.zone, entry.saved_at), (NOW, 120, Some(NOW + 1000)));
+    let (drafts, sent) = (folder(&store, alice, Place::Drafts).await.id, folder(&store, alice, Place::Sent).await.id);
+    store.copy(alice, drafts, &[entry.uid], sent, NOW + 2000).await.unwrap();
+    // RFC 8514 §4.3: COPY and MOVE save anew; INTERNALDATE and its zone stay.
+    let copy = only(&store, alice, Place::Sent).await;
+    assert_eq!((copy.internal_date, copy.zone, copy.saved_at), (NOW, 120, Some(NOW + 2000)));
+    set(&store, alice, Place::Sent, &[copy.uid], FlagMode::Add, Flags::FLAGGED, &[], NOW + DAY).await;
+    assert_eq!(only(&store, alice, Place::Sent).await.saved_at, Some(NOW + 2000));
+    store.move_entries(alice, sent, &[copy.uid], drafts, NOW + 3000).await.unwrap();
+    assert_eq!(entries(&store, alice, Place::Drafts).await[1].saved_at, Some(NOW + 3000));
+    let delivered = mail(alice, Place::Inbox, "bob@shop.test");
+    deliver(&store, delivered).await;
+    assert_eq!(only(&store, alice, Place::Inbox).await.saved_at, Some(NOW));
 }
 
 pub async fn a_name_made_again_gets_a_larger_uidvalidity(store: Subject) {

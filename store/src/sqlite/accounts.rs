@@ -12,7 +12,7 @@ use super::writer::Tx;
 use crate::limits::REQUESTS_SEEN_SECONDS;
 use crate::{
     Account, AccountId, AccountSettings, Alias, AliasId, Credential, CredentialId, CredentialKind, MessageId,
-    NewAccount, NewAlias, NewCredential, Resolution, Result, StoreError, UnixMs,
+    NewAccount, NewAlias, NewCredential, Resolution, Result, SpecialUse, StoreError, UnixMs,
 };
 
 fn address_hash(db: &Db<'_>, local: &str, domain: &str) -> Hash {
@@ -49,7 +49,7 @@ pub(super) fn create(tx: &mut Tx<'_>, new: &NewAccount, now: UnixMs) -> Result<A
     }
     for place in Place::BORN {
         let name = place.born_name().expect("every born place has a name");
-        mailboxes::create(tx, id, name, place, now)?;
+        mailboxes::create(tx, id, name, place, SpecialUse::NONE, now)?;
         mailboxes::subscribe(tx, id, name, true)?;
     }
     Ok(id)
@@ -123,9 +123,19 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
         "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, page = NULL WHERE account = ?1",
         [id.0],
     )?;
-    for table in
-        ["mailbox", "subscription", "contact", "pass", "sent", "credential", "address", "alias", "asked", "page"]
-    {
+    for table in [
+        "annotation",
+        "mailbox",
+        "subscription",
+        "contact",
+        "pass",
+        "sent",
+        "credential",
+        "address",
+        "alias",
+        "asked",
+        "page",
+    ] {
         tx.run(&format!("DELETE FROM {table} WHERE account = ?1"), [id.0])?;
     }
     tx.run("DELETE FROM account WHERE id = ?1", [id.0])?;

@@ -6,16 +6,18 @@ use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preima
 use tokio::sync::broadcast;
 
 use super::db::Db;
+use super::writer::Tx;
 use super::{
-    Sqlite, accounts, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue, vault, verdicts,
+    Sqlite, accounts, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue,
+    quotas, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
-    Account, AccountId, AccountSettings, Alias, AliasId, Append, Appended, AskCounts, Balances, Batch, CaughtMail,
-    Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange, FlagsSet, Gate,
-    GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus, MessageId, ModSeq,
-    NewAccount, NewAlias, NewCredential, Page, Posting, QueueId, QueueItem, QueueOutcome, Quote, Resolution, Result,
-    Standing, StandingQuery, Store, Uid, UnixMs, View,
+    Account, AccountId, AccountSettings, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances, Batch,
+    CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange, FlagsSet,
+    Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus, MessageId,
+    ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem, QueueOutcome, Quota,
+    Quote, Resolution, Result, SpecialUse, Standing, StandingQuery, Store, Uid, UnixMs, View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -141,19 +143,30 @@ impl Store for Sqlite {
         self.readers.quick(|db| mailboxes::list(db, account)).await
     }
 
-    async fn create_mailbox(&self, account: AccountId, name: &str, now: UnixMs) -> Result<Mailbox> {
+    async fn create_mailbox_for(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: SpecialUse,
+        now: UnixMs,
+    ) -> Result<Mailbox> {
         let name = name.to_owned();
-        let id = self.writer.write(move |tx| mailboxes::create(tx, account, &name, Place::Own, now)).await?;
+        let create = move |tx: &mut Tx<'_>| mailboxes::create(tx, account, &name, Place::Own, special_use, now);
+        let id = self.writer.write(create).await?;
         self.readers.quick(|db| mailboxes::get(db, account, id)).await
+    }
+
+    async fn set_special_use(&self, account: AccountId, id: MailboxId, special_use: SpecialUse) -> Result<()> {
+        self.writer.write(move |tx| mailboxes::set_special_use(tx, account, id, special_use)).await
     }
 
     async fn delete_mailbox(&self, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>> {
         self.writer.write(move |tx| mailboxes::delete(tx, account, id, now)).await
     }
 
-    async fn rename_mailbox(&self, account: AccountId, id: MailboxId, name: &str) -> Result<()> {
-        let name = name.to_owned();
-        self.writer.write(move |tx| mailboxes::rename(tx, account, id, &name)).await
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str, now: UnixMs) -> Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.writer.write(move |tx| mailboxes::rename(tx, account, &from, &to, now)).await
     }
 
     async fn subscribe(&self, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
@@ -163,6 +176,37 @@ impl Store for Sqlite {
 
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
         self.readers.quick(|db| mailboxes::subscriptions(db, account)).await
+    }
+
+    async fn annotations(&self, account: AccountId, mailbox: Option<MailboxId>) -> Result<Vec<Annotation>> {
+        self.readers.quick(|db| annotations::list(db, account, mailbox)).await
+    }
+
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Result<()> {
+        self.writer.write(move |tx| annotations::set(tx, account, mailbox, &changes)).await
+    }
+
+    async fn quota(&self, account: AccountId) -> Result<Quota> {
+        self.readers.quick(|db| quotas::get(db, account)).await
+    }
+
+    async fn set_quota(&self, account: AccountId, octets: Option<u64>) -> Result<()> {
+        self.writer.write(move |tx| quotas::set(tx, account, octets)).await
+    }
+
+    fn mailbox_id(&self, account: AccountId, id: MailboxId) -> ObjectId {
+        let parts: [&[u8]; 3] = [b"mailbox", &account.0.to_be_bytes(), &id.0.to_be_bytes()];
+        ObjectId(self.vault.hash(vault::Of::Object, &parts))
+    }
+
+    fn email_id(&self, account: AccountId, id: MessageId) -> ObjectId {
+        let parts: [&[u8]; 3] = [b"email", &account.0.to_be_bytes(), &id.0.to_be_bytes()];
+        ObjectId(self.vault.hash(vault::Of::Object, &parts))
     }
 
     async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>> {

@@ -10,14 +10,14 @@ use super::db::{Db, unknown};
 use super::mailboxes::{self, uid_of};
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{gates, keywords};
+use super::{gates, keywords, quotas};
 use crate::{
     AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, MailboxId, MessageId, ModSeq, Result,
     StoreError, Uid, UnixMs, View,
 };
 
 const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
-     g.priority FROM entry e LEFT JOIN gate g ON g.id = e.gate";
+     g.priority, e.zone, e.saved_at FROM entry e LEFT JOIN gate g ON g.id = e.gate";
 
 fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
     let mut shown = Vec::new();
@@ -36,6 +36,8 @@ fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
         modseq: ModSeq(row.get::<_, i64>(4)? as u64),
         internal_date: row.get(5)?,
         size: row.get::<_, i64>(6)? as u64,
+        zone: row.get(10)?,
+        saved_at: row.get(11)?,
     })
 }
 
@@ -121,12 +123,14 @@ pub(super) struct Stored {
     pub(super) modseq: i64,
     pub(super) flags: Flags,
     pub(super) internal_date: UnixMs,
+    pub(super) zone: i16,
     pub(super) size: i64,
     /// Sealed.
     pub(super) keywords: Option<Vec<u8>>,
 }
 
-const STORED: &str = "SELECT mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords FROM entry";
+const STORED: &str =
+    "SELECT mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords, zone FROM entry";
 
 impl Stored {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -140,6 +144,7 @@ impl Stored {
             internal_date: row.get(6)?,
             size: row.get(7)?,
             keywords: row.get(8)?,
+            zone: row.get(9)?,
         })
     }
 
@@ -165,7 +170,7 @@ pub(super) fn of_message(db: &Db<'_>, message: MessageId) -> Result<Vec<Stored>>
 }
 
 /// Adds `entry` to `to` under the next UID; its `mailbox`, `uid` and `modseq` are not looked at.
-pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored) -> Result<i64> {
+pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored, now: UnixMs) -> Result<i64> {
     let mailbox = tx.touch(to)?;
     let uid = mailbox.take_uid()?;
     mailbox.messages += 1;
@@ -174,8 +179,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored) -> Result<i
     mailbox.size += entry.size;
     let modseq = mailbox.modseq;
     tx.run(
-        "INSERT INTO entry(mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO entry(mailbox, uid, message, gate, modseq, flags, internal_date, size, keywords, zone, saved_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         (
             to.0,
             uid,
@@ -186,6 +191,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored) -> Result<i
             entry.internal_date,
             entry.size,
             &entry.keywords,
+            entry.zone,
+            now,
         ),
     )?;
     Ok(uid)
@@ -335,8 +342,12 @@ pub(super) fn transfer(
 ) -> Result<Copied> {
     let from_place = tx.touch_own(account, from)?.place;
     let target = tx.touch_own(account, to)?;
-    let to_place = target.place;
-    let mut copied = Copied { uid_validity: target.uid_validity, pairs: Vec::new(), vanished: Vec::new() };
+    let (to_place, uid_validity) = (target.place, target.uid_validity);
+    if !take {
+        // What is moved takes no more room than before.
+        quotas::check(tx, account, size_of(tx, from, uids)?)?;
+    }
+    let mut copied = Copied { uid_validity, pairs: Vec::new(), vanished: Vec::new() };
     for &uid in uids {
         let (entry, followed) = match get(tx, from, i64::from(uid.get()))? {
             Some(entry) => (entry, false),
@@ -350,7 +361,7 @@ pub(super) fn transfer(
             // The server put it already where the user wants it; what the user meant by it still counts.
             copied.pairs.push((uid, uid_of(entry.uid as u32)?));
         } else {
-            let new = insert(tx, to, &entry)?;
+            let new = insert(tx, to, &entry, now)?;
             copied.pairs.push((uid, uid_of(new as u32)?));
             if take {
                 remove(tx, &entry)?;
@@ -364,6 +375,15 @@ pub(super) fn transfer(
         }
     }
     Ok(copied)
+}
+
+/// Octets of what lies under these UIDs.
+fn size_of(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid]) -> Result<i64> {
+    let mut sum = 0;
+    for uid in uids {
+        sum += get(db, mailbox, i64::from(uid.get()))?.map_or(0, |entry| entry.size);
+    }
+    Ok(sum)
 }
 
 /// The entry of a gated mail that stands for it: where the server puts mails first, then anywhere.

@@ -9,8 +9,12 @@ use super::writer::Tx;
 use super::{entries, messages};
 use crate::limits::{MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, VANISHED_MAX};
 use crate::{
-    AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, StoreError, Uid, UidValidity, UnixMs,
+    AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, SpecialUse, StoreError, Uid, UidValidity,
+    UnixMs,
 };
+
+/// Between the levels of a name.
+const SEPARATOR: char = '/';
 
 /// A mailbox's row while one write works on it.
 pub(super) struct Touched {
@@ -130,7 +134,7 @@ impl Tx<'_> {
     }
 }
 
-const COLUMNS: &str = "m.id, m.place, m.uid_validity, m.uid_next, m.modseq, m.name, \
+const COLUMNS: &str = "m.id, m.place, m.uid_validity, m.uid_next, m.modseq, m.name, m.special_use, \
      EXISTS(SELECT 1 FROM subscription s WHERE s.account = m.account AND s.name_hash = m.name_hash)";
 
 struct Raw {
@@ -140,6 +144,7 @@ struct Raw {
     uid_next: u32,
     modseq: i64,
     name: Vec<u8>,
+    special_use: u8,
     subscribed: bool,
 }
 
@@ -152,7 +157,8 @@ impl Raw {
             uid_next: row.get::<_, i64>(3)?.min(i64::from(u32::MAX)) as u32,
             modseq: row.get(4)?,
             name: row.get(5)?,
-            subscribed: row.get(6)?,
+            special_use: row.get(6)?,
+            subscribed: row.get(7)?,
         })
     }
 
@@ -165,6 +171,7 @@ impl Raw {
             uid_next: uid_of(self.uid_next)?,
             highest_modseq: ModSeq(self.modseq as u64),
             subscribed: self.subscribed,
+            special_use: SpecialUse(self.special_use),
         })
     }
 }
@@ -226,6 +233,7 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
             },
         )?;
         let Some(([messages, recent, unseen, deleted], size, uid_next, validity, modseq)) = found else { continue };
+        let deleted_size = if deleted == 0 { 0 } else { deleted_size(&db, id)? };
         out.push(MailboxStatus {
             id,
             messages,
@@ -233,6 +241,7 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
             unseen,
             deleted,
             size: size as u64,
+            deleted_size,
             uid_next: uid_of(uid_next)?,
             uid_validity: validity_of(validity)?,
             highest_modseq: ModSeq(modseq as u64),
@@ -241,8 +250,20 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
     Ok(out)
 }
 
+fn deleted_size(db: &Db<'_>, id: MailboxId) -> Result<u64> {
+    let sum: Option<i64> = db.value("SELECT SUM(size) FROM entry WHERE mailbox = ?1 AND flags & 8", [id.0])?;
+    Ok(sum.unwrap_or_default().max(0).cast_unsigned())
+}
+
 /// Makes a mailbox with a UIDVALIDITY that no other mailbox of the account ever had.
-pub(super) fn create(tx: &mut Tx<'_>, account: AccountId, name: &str, place: Place, now: UnixMs) -> Result<MailboxId> {
+pub(super) fn create(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    name: &str,
+    place: Place,
+    special_use: SpecialUse,
+    now: UnixMs,
+) -> Result<MailboxId> {
     let name_hash = name_hash(tx, account, name)?;
     if tx.exists("SELECT 1 FROM mailbox WHERE account = ?1 AND name_hash = ?2", (account.0, name_hash))? {
         return Err(StoreError::Exists("mailbox"));
@@ -261,8 +282,8 @@ pub(super) fn create(tx: &mut Tx<'_>, account: AccountId, name: &str, place: Pla
         )?
         .ok_or(StoreError::NoSuch("account"))?;
     let id = tx.insert(
-        "INSERT INTO mailbox(account, place, uid_validity, name_hash, name) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (account.0, place.code(), validity, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
+        "INSERT INTO mailbox(account, place, uid_validity, name_hash, name, special_use) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (account.0, place.code(), validity, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes()), special_use.0),
     )?;
     tx.announce_list(account);
     Ok(MailboxId(id))
@@ -279,38 +300,73 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, now: Un
     tx.touched.remove(&id);
     tx.run("DELETE FROM vanished WHERE mailbox = ?1", [id.0])?;
     tx.run("DELETE FROM tombstone WHERE mailbox = ?1", [id.0])?;
+    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (account.0, id.0))?;
     tx.run("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
     tx.announce_list(account);
     Ok(freed)
 }
 
-/// A new name; the subscription goes with it.
-pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, name: &str) -> Result<()> {
-    let mailbox = get(**tx, account, id)?;
-    if matches!(mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid) {
+/// What one of the user's own is for.
+pub(super) fn set_special_use(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    id: MailboxId,
+    special_use: SpecialUse,
+) -> Result<()> {
+    if tx.touch_own(account, id)?.place != Place::Own {
+        return Err(StoreError::Cannot("what this mailbox is for cannot be changed"));
+    }
+    tx.run("UPDATE mailbox SET special_use = ?2 WHERE id = ?1", (id.0, special_use.0))?;
+    tx.announce_list(account);
+    Ok(())
+}
+
+/// New names for a mailbox and all below it; subscriptions go with them.
+pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str, now: UnixMs) -> Result<()> {
+    let below = |above: &str, name: &str| name.strip_prefix(above).is_some_and(|rest| rest.starts_with(SEPARATOR));
+    if from == to || below(from, to) {
+        return Err(StoreError::Cannot("a mailbox cannot move below itself"));
+    }
+    let all = list(**tx, account)?;
+    let (moving, staying): (Vec<Mailbox>, Vec<Mailbox>) =
+        all.into_iter().partition(|mailbox| mailbox.name == from || below(from, &mailbox.name));
+    if moving.is_empty() {
+        return Err(StoreError::NoSuch("mailbox"));
+    }
+    if moving.iter().any(|mailbox| matches!(mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid)) {
         return Err(StoreError::Cannot("this mailbox cannot be renamed"));
     }
-    let name_hash = name_hash(tx, account, name)?;
-    if tx.exists(
-        "SELECT 1 FROM mailbox WHERE account = ?1 AND name_hash = ?2 AND id <> ?3",
-        (account.0, name_hash, id.0),
-    )? {
+    if staying.iter().any(|mailbox| mailbox.name == to || below(to, &mailbox.name)) {
         return Err(StoreError::Exists("mailbox"));
     }
-    tx.run(
-        "UPDATE mailbox SET name_hash = ?2, name = ?3 WHERE id = ?1",
-        (id.0, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
-    )?;
-    if mailbox.subscribed {
-        subscribe(tx, account, &mailbox.name, false)?;
-        subscribe(tx, account, name, true)?;
+    // RFC 3501 §6.3.5: superior names that are needed are created too.
+    for (at, _) in to.match_indices(SEPARATOR) {
+        let above = &to[..at];
+        if !staying.iter().any(|mailbox| mailbox.name == above) && !moving.iter().any(|mailbox| mailbox.name == above) {
+            create(tx, account, above, Place::Own, SpecialUse::NONE, now)?;
+        }
+    }
+    for mailbox in moving {
+        rename_one(tx, account, &mailbox, &format!("{to}{}", &mailbox.name[from.len()..]))?;
     }
     tx.announce_list(account);
     Ok(())
 }
 
+fn rename_one(tx: &Tx<'_>, account: AccountId, mailbox: &Mailbox, name: &str) -> Result<()> {
+    tx.run(
+        "UPDATE mailbox SET name_hash = ?2, name = ?3 WHERE id = ?1",
+        (mailbox.id.0, name_hash(tx, account, name)?, tx.vault.seal(Of::Mailbox, name.as_bytes())),
+    )?;
+    if mailbox.subscribed {
+        subscribe(tx, account, &mailbox.name, false)?;
+        subscribe(tx, account, name, true)?;
+    }
+    Ok(())
+}
+
 /// Sets or clears a subscription by name.
-pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
+pub(super) fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
     let name_hash = name_hash(tx, account, name)?;
     if subscribed {
         let count: usize = tx

@@ -9,7 +9,7 @@ use super::keywords;
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{accounts, contacts, gates, jobs, mailboxes, queue};
+use super::{accounts, contacts, gates, jobs, mailboxes, queue, quotas};
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
@@ -73,10 +73,11 @@ fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivere
         modseq: 0,
         flags: delivery.flags,
         internal_date: delivery.internal_date,
+        zone: 0,
         size: size(&delivery.sealed)?,
         keywords: keywords::seal(tx, &keywords::split(&delivery.keywords)?.own),
     };
-    let uid = entries::insert(tx, mailbox, &entry)?;
+    let uid = entries::insert(tx, mailbox, &entry, now)?;
     Ok(Delivered { message, mailbox, uid: mailboxes::uid_of(uid as u32)?, gate })
 }
 
@@ -128,11 +129,14 @@ pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Ap
     if append.messages.len() > APPEND_MESSAGES_MAX {
         return Err(StoreError::Limit("messages in one APPEND"));
     }
+    let mut growth = append.messages.iter().map(|message| size(&message.sealed)).sum::<Result<i64>>()?;
     if let Some((from, uid)) = append.replaces {
         tx.touch_own(append.account, from)?;
         // RFC 8508 §3.5: nothing to replace, nothing is appended.
-        entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
+        let replaced = entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
+        growth -= replaced.size;
     }
+    quotas::check(tx, append.account, growth)?;
     let mut appended = Appended { uid_validity, uids: Vec::new(), messages: Vec::new() };
     for message in &append.messages {
         let (uid, id) = append_one(tx, append, to, message, now)?;
@@ -163,10 +167,11 @@ fn append_one(tx: &mut Tx<'_>, append: &Append, to: Place, new: &NewMessage, now
         modseq: 0,
         flags: new.flags,
         internal_date: new.internal_date,
+        zone: new.zone,
         size: size(&new.sealed)?,
         keywords: keywords::seal(tx, &keywords::split(&new.keywords)?.own),
     };
-    let uid = entries::insert(tx, append.mailbox, &entry)?;
+    let uid = entries::insert(tx, append.mailbox, &entry, now)?;
     if gate.is_some() {
         verdicts::act(tx, append.account, entry.mail(), Act::AppendedAgain { to }, now)?;
     }
@@ -257,7 +262,7 @@ pub(super) fn server_move(
         if entry.mailbox != source {
             continue;
         }
-        entries::insert(tx, target, &Stored { flags: entry.flags.with(flags), ..entry.clone() })?;
+        entries::insert(tx, target, &Stored { flags: entry.flags.with(flags), ..entry.clone() }, now)?;
         entries::remove(tx, &entry)?;
         tx.run(
             "INSERT INTO tombstone(mailbox, uid, gate, until) VALUES (?1, ?2, ?3, ?4)",

@@ -17,6 +17,7 @@
 //! Junk or Trash, or expunged it, does not want it raised.
 
 mod accounts;
+mod annotations;
 mod boundary;
 mod contacts;
 mod db;
@@ -29,6 +30,7 @@ mod mailboxes;
 mod messages;
 mod payments;
 mod queue;
+mod quotas;
 mod reader;
 mod schema;
 #[cfg(test)]

@@ -66,10 +66,13 @@ async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
         "list.test",
         "kept-mark",
         "carol",
+        "randnotiz",
+        "notizwert",
     ];
     let alice = account(&store, "alice").await;
     store.create_mailbox(alice, "Geheimprojekt", NOW).await.unwrap();
     store.subscribe(alice, "Geheimprojekt", true).await.unwrap();
+    store.annotate(alice, None, vec![("/private/randnotiz".into(), Some(b"notizwert".to_vec()))]).await.unwrap();
     let mut ours = priced(alice, "bob@shop.test");
     ours.keywords = vec!["Lieblingswort".into()];
     ours.author.as_mut().unwrap().evidence = Some("list.test".into());
@@ -354,4 +357,35 @@ async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
 /// Thirty-two octets that differ for each number.
 fn ring_digest(number: u64) -> [u8; 32] {
     ring::digest::digest(&ring::digest::SHA256, &number.to_be_bytes()).as_ref().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("migrations/0001_first.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let no =
+        |table: &str, columns: &str| old.execute_batch(&format!("INSERT INTO {table} VALUES ({columns})")).unwrap();
+    no(
+        "account(id, name, identity, sealed_seed, settings, created_at, uid_validity_next)",
+        "1, x'', x'', x'', '{}', 0, 2",
+    );
+    let name = super::vault::Vault::new(&BridgeKey::from_bytes([7; 32])).seal(super::vault::Of::Mailbox, b"INBOX");
+    old.execute(
+        "INSERT INTO mailbox(id, account, place, uid_validity, uid_next, messages, name_hash, name)
+         VALUES (1, 1, ?1, 1, 2, 1, x'00', ?2)",
+        (Place::Inbox.code(), name),
+    )
+    .unwrap();
+    no("message(id, account, summary)", "1, 1, x''");
+    no("entry(mailbox, uid, message, modseq, flags, internal_date, size)", "1, 1, 1, 2, 0, 7, 5");
+    drop(old);
+    let store: Subject = open(&path);
+    let alice = crate::AccountId(1);
+    let entry = entries(&store, alice, Place::Inbox).await.remove(0);
+    assert_eq!((entry.internal_date, entry.zone, entry.saved_at), (7, 0, None));
+    assert_eq!(store.quota(alice).await.unwrap().limit, None);
+    store.close().await;
 }

@@ -78,6 +78,10 @@ pub(super) enum Of {
     Meta,
     /// A mail in the catch-all.
     Caught,
+    /// An annotation's name or value.
+    Annotation,
+    /// What names a mailbox or message to a client.
+    Object,
 }
 
 /// Seals, opens, hashes.
