@@ -50,6 +50,7 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "MOVE", "RFC 6851"),
     shown(When::LoggedIn, "MULTIAPPEND", "RFC 3502"),
     shown(When::LoggedIn, "NAMESPACE", "RFC 2342"),
+    shown(When::LoggedIn, "PREVIEW", "RFC 8970"),
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
     shown(When::LoggedIn, "SPECIAL-USE", "RFC 6154"),
     shown(When::LoggedIn, "UIDPLUS", "RFC 4315"),
