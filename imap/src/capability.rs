@@ -41,8 +41,11 @@ const TABLE: &[Capability] = &[
     shown(When::Always, "SASL-IR", "RFC 4959"),
     shown(When::TlsCanBegin, "STARTTLS", "RFC 3501"),
     shown(When::LoginForbidden, "LOGINDISABLED", "RFC 3501"),
+    shown(When::LoginAllowed, "AUTH=LOGIN", "Outlook"),
+    shown(When::LoginAllowed, "AUTH=OAUTHBEARER", "RFC 7628"),
     shown(When::LoginAllowed, "AUTH=PLAIN", "RFC 4616"),
     shown(When::LoggedIn, "CHILDREN", "RFC 3348"),
+    shown(When::LoggedIn, "COMPRESS=DEFLATE", "RFC 4978"),
     shown(When::LoggedIn, "IDLE", "RFC 2177"),
     // Also because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
     shown(When::LoggedIn, "LIST-EXTENDED", "RFC 5258"),
@@ -54,7 +57,9 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
     shown(When::LoggedIn, "SPECIAL-USE", "RFC 6154"),
     shown(When::LoggedIn, "UIDPLUS", "RFC 4315"),
+    shown(When::LoggedIn, "UNAUTHENTICATE", "RFC 8437"),
     shown(When::LoggedIn, "UNSELECT", "RFC 3691"),
+    shown(When::LoggedIn, "UTF8=ACCEPT", "RFC 6855"),
 ];
 
 /// Where a dialogue stands.

@@ -1,6 +1,7 @@
 //! Commands: one file each, holding its grammar, its checks and its effect.
 
 mod append;
+mod compress;
 mod copy_move;
 mod enable;
 mod expunge;
@@ -11,11 +12,13 @@ mod login;
 mod mailbox;
 mod misc;
 mod replace;
+mod sasl;
 mod search;
 mod select;
 mod starttls;
 mod status;
 mod store_flags;
+mod unauthenticate;
 
 pub(crate) use append::{Destination, destination};
 
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Fetch(fetch::Fetch),
     Store(store_flags::StoreFlags),
     CopyMove(copy_move::CopyMove),
+    Compress(compress::Compress),
+    Unauthenticate,
 }
 
 /// In which state a command is allowed (RFC 3501 §3).
@@ -138,6 +143,8 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (By::Number, "STATUS") => Command::Status(status::Status::parse(cursor)?),
         (By::Number, "APPEND") => Command::Append(append::Append::parse(cursor)?),
         (By::Number, "IDLE") => Command::Idle,
+        (By::Number, "COMPRESS") => Command::Compress(compress::Compress::parse(cursor)?),
+        (By::Number, "UNAUTHENTICATE") => Command::Unauthenticate,
         (By::Number, _) => return Err(Bad(format!("Unknown command {}", shown(&name)).into())),
     };
     cursor.end()?;
@@ -166,6 +173,8 @@ impl Command {
             | Self::Lsub(_)
             | Self::Status(_)
             | Self::Append(_)
+            | Self::Compress(_)
+            | Self::Unauthenticate
             | Self::Idle => Needs::Login,
             Self::Check
             | Self::Close
@@ -203,6 +212,8 @@ impl Command {
             | Self::Lsub(_)
             | Self::Status(_) => Step::Told,
             Self::Idle
+            | Self::Compress(_)
+            | Self::Unauthenticate
             | Self::Logout
             | Self::Starttls
             | Self::Login(_)
@@ -256,6 +267,8 @@ impl Command {
             Self::Fetch(command) => Box::pin(command.run(session)).await,
             Self::Store(command) => Box::pin(command.run(session)).await,
             Self::CopyMove(command) => Box::pin(command.run(session)).await,
+            Self::Compress(command) => Box::pin(command.run(session, tag)).await,
+            Self::Unauthenticate => Box::pin(unauthenticate::run(session, tag)).await,
         }
     }
 }
@@ -287,6 +300,8 @@ mod tests {
         "a UID MOVE 1:3 Trash",
         "a UID EXPUNGE 5:9",
         "a IDLE",
+        "a COMPRESS DEFLATE",
+        "a UNAUTHENTICATE",
     ];
 
     /// SplitMix64: the same octets in every run.
@@ -330,7 +345,7 @@ mod tests {
                     }
                 }
             }
-            let _ = (tag_of(&line), parse(&line), destination(&line));
+            let _ = (tag_of(&line), parse(&line), destination(&line, crate::name::Spelling::ModifiedUtf7));
         }
     }
 

@@ -32,7 +32,6 @@ impl Enabled {
     }
 
     /// Whether mailbox names go over the wire in UTF-8 rather than modified UTF-7 (RFC 6855 §3, RFC 9051 §5.1).
-    #[cfg_attr(not(test), expect(dead_code, reason = "names follow"))]
     pub(crate) fn utf8_names(self) -> bool {
         self.utf8 || self.imap4rev2
     }

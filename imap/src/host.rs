@@ -18,6 +18,13 @@ pub trait Login: Send + Sync + 'static {
     /// # Errors
     /// [`LoginRefusal`]; which of name and password was wrong is never told.
     async fn login(&self, peer: IpAddr, user: &str, password: &str) -> Result<LoggedIn, LoginRefusal>;
+
+    /// As [`Login::login`], by a bearer token (OAUTHBEARER). Never by what a human remembers: clients hand tokens
+    /// around.
+    ///
+    /// # Errors
+    /// [`LoginRefusal`].
+    async fn bear(&self, peer: IpAddr, user: &str, token: &str) -> Result<LoggedIn, LoginRefusal>;
 }
 
 /// A session that may read an account's mail.

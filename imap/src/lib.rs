@@ -32,6 +32,7 @@ mod access;
 pub mod capability;
 mod casemap;
 mod command;
+mod compress;
 mod enabled;
 mod flags;
 pub mod host;

@@ -83,8 +83,17 @@ pub const WRITE_STALL: Duration = Duration::from_secs(5 * 60);
 pub const IDLE_KEEPALIVE: Duration = Duration::from_secs(120);
 /// How long sessions get to say BYE when the server stops.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a connection that we ended is still read from, so that the client reads its BYE.
+pub const CLOSE_LINGER: Duration = Duration::from_secs(2);
 /// The delay before a failed login is answered: slows guessing on one connection, and no client notices.
 pub const LOGIN_FAILURE_DELAY: Duration = Duration::from_millis(300);
+
+/// How hard answers are compressed, 0 to 9: little is won above 3, and much time lost.
+pub const COMPRESSION_LEVEL: i32 = 3;
+/// Octets inflated at once. Input that blows up comes in such pieces, each looked at before the next.
+pub const INFLATE_PIECE_BYTES: usize = 16 * 1024;
+/// The silence after which a compressor (some 300 KiB) is given back; the next one begins anew.
+pub const COMPRESSOR_KEPT: Duration = Duration::from_secs(5);
 
 /// Output that is gathered before it is written to the socket.
 pub const OUTPUT_FLUSH_BYTES: usize = 128 * 1024;

@@ -1,10 +1,13 @@
-//! Mailbox names: modified UTF-7 on the wire (RFC 3501 §5.1.3), UTF-8 inside; and the patterns of LIST.
+//! Mailbox names: modified UTF-7 on the wire (RFC 3501 §5.1.3), or UTF-8 once the client asked for it (RFC 6855 §3,
+//! RFC 9051 §5.1); UTF-8 inside; and the patterns of LIST.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::limits::{LIST_WILDCARDS_MAX, MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
+use crate::wire::write;
 
 /// The hierarchy separator of every mailbox. One namespace, prefix "" (mail.md quirk 18).
 pub(crate) const SEPARATOR: char = '/';
@@ -16,11 +19,22 @@ const MODIFIED: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
+/// How names stand on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// RFC 3501 §5.1.3.
+    ModifiedUtf7,
+    /// After ENABLE of UTF8=ACCEPT or IMAP4rev2: `&` is just a character.
+    Utf8,
+}
+
 /// Why a name cannot be a mailbox's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameError {
     #[error("Mailbox name is not valid modified UTF-7")]
     Encoding,
+    #[error("Mailbox name is not valid UTF-8")]
+    NotUtf8,
     #[error("Mailbox name is empty or has an empty level")]
     EmptyLevel,
     #[error("Mailbox name is too long or too deep")]
@@ -34,14 +48,19 @@ pub(crate) enum NameError {
 pub(crate) struct MailboxName(String);
 
 impl MailboxName {
-    /// Decodes what stood on the wire.
+    /// Decodes what stood on the wire in modified UTF-7.
     pub(crate) fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
-        Self::checked(decode(wire)?)
+        Self::read(wire, Spelling::ModifiedUtf7)
     }
 
-    /// [`MailboxName::from_wire`], where a trailing separator only announces children (RFC 3501 §6.3.3; Thunderbird).
-    pub(crate) fn from_wire_to_create(wire: &[u8]) -> Result<Self, NameError> {
-        let mut name = decode(wire)?;
+    /// Decodes what stood on the wire.
+    pub(crate) fn read(wire: &[u8], spelling: Spelling) -> Result<Self, NameError> {
+        Self::checked(decode(wire, spelling)?)
+    }
+
+    /// [`MailboxName::read`], where a trailing separator only announces children (RFC 3501 §6.3.3; Thunderbird).
+    pub(crate) fn read_to_create(wire: &[u8], spelling: Spelling) -> Result<Self, NameError> {
+        let mut name = decode(wire, spelling)?;
         if name.ends_with(SEPARATOR) {
             name.pop();
         }
@@ -55,7 +74,8 @@ impl MailboxName {
         if name.split(SEPARATOR).any(str::is_empty) {
             return Err(NameError::EmptyLevel);
         }
-        if name.chars().any(char::is_control) {
+        // RFC 5198 §2, which RFC 6855 §3 and RFC 9051 §5.1 ask for: no controls, no separators of lines and paragraphs.
+        if name.chars().any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')) {
             return Err(NameError::Control);
         }
         Ok(Self(canonical_inbox(name)))
@@ -85,8 +105,18 @@ pub(crate) fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(SEPARATOR).map(|(at, _)| &name[..at])
 }
 
+/// What stood on the wire as UTF-8, composed: what macOS sends decomposed is the name others see (RFC 5198 §3, which
+/// RFC 9051 §5.1 lets a server apply).
+pub(crate) fn decode(wire: &[u8], spelling: Spelling) -> Result<String, NameError> {
+    let name = match spelling {
+        Spelling::ModifiedUtf7 => decode_utf7(wire)?,
+        Spelling::Utf8 => String::from_utf8(wire.to_vec()).map_err(|_| NameError::NotUtf8)?,
+    };
+    Ok(if name.is_ascii() { name } else { name.nfc().collect() })
+}
+
 /// Modified UTF-7 to UTF-8. Clients that send UTF-8 outright are understood.
-pub(crate) fn decode(wire: &[u8]) -> Result<String, NameError> {
+fn decode_utf7(wire: &[u8]) -> Result<String, NameError> {
     if !wire.is_ascii() {
         return String::from_utf8(wire.to_vec()).map_err(|_| NameError::Encoding);
     }
@@ -114,8 +144,18 @@ pub(crate) fn decode(wire: &[u8]) -> Result<String, NameError> {
     Ok(out)
 }
 
+/// A name on the wire.
+pub(crate) fn write_name(out: &mut Vec<u8>, name: &str, spelling: Spelling) {
+    match spelling {
+        // RFC 6855 §3: a quoted string may hold UTF-8 then.
+        Spelling::Utf8 if !name.is_ascii() && name.len() < 1024 => write::quoted(out, name.as_bytes()),
+        Spelling::Utf8 => write::astring(out, name.as_bytes()),
+        Spelling::ModifiedUtf7 => write::astring(out, encode(name).as_bytes()),
+    }
+}
+
 /// UTF-8 to modified UTF-7.
-pub(crate) fn encode(name: &str) -> String {
+fn encode(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut shifted: Vec<u8> = Vec::new();
     let unshift = |out: &mut String, shifted: &mut Vec<u8>| {
@@ -151,9 +191,9 @@ pub(crate) struct Pattern(Vec<char>);
 
 impl Pattern {
     /// `reference` and `pattern` as they stood on the wire. `None` when it has more wildcards than matching may cost.
-    pub(crate) fn new(reference: &[u8], pattern: &[u8]) -> Option<Self> {
+    pub(crate) fn new(reference: &[u8], pattern: &[u8], spelling: Spelling) -> Option<Self> {
         // A name that is no modified UTF-7 matches nothing but itself, which cannot exist.
-        let text = |wire: &[u8]| decode(wire).unwrap_or_else(|_| String::from_utf8_lossy(wire).into_owned());
+        let text = |wire: &[u8]| decode(wire, spelling).unwrap_or_else(|_| String::from_utf8_lossy(wire).into_owned());
         let joined = canonical_inbox(format!("{}{}", text(reference), text(pattern)));
         let mut out: Vec<char> = Vec::with_capacity(joined.len());
         for character in joined.chars() {
@@ -168,8 +208,10 @@ impl Pattern {
         (wildcards <= LIST_WILDCARDS_MAX && out.len() <= 4 * MAILBOX_NAME_BYTES_MAX).then_some(Self(out))
     }
 
-    /// Whether the whole of `name` matches: `*` is anything, `%` anything but the separator.
+    /// Whether the whole of `name` matches: `*` is anything, `%` anything but the separator; INBOX has no case (RFC 3501
+    /// §5.1), also where a pattern names only some of it.
     pub(crate) fn matches(&self, name: &str) -> bool {
+        let inbox = if name == "INBOX" || name.starts_with("INBOX/") { 5 } else { 0 };
         let name: Vec<char> = name.chars().collect();
         let pattern = &self.0;
         // States of the pattern reached so far: at most pattern × name steps, whatever the wildcards.
@@ -183,7 +225,7 @@ impl Pattern {
             }
         };
         spread(&mut states);
-        for character in name {
+        for (at_name, character) in name.into_iter().enumerate() {
             let mut next = vec![false; pattern.len() + 1];
             for at in (0..pattern.len()).filter(|&at| states[at]) {
                 match pattern[at] {
@@ -191,6 +233,7 @@ impl Pattern {
                     '%' if character != SEPARATOR => next[at] = true,
                     '%' => {}
                     literal if literal == character => next[at + 1] = true,
+                    literal if at_name < inbox && literal.eq_ignore_ascii_case(&character) => next[at + 1] = true,
                     _ => {}
                 }
             }
@@ -203,6 +246,7 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
+    use super::Spelling::{ModifiedUtf7, Utf8};
     use super::*;
 
     #[test]
@@ -216,20 +260,42 @@ mod tests {
             ("&", "&-"),
         ] {
             assert_eq!(encode(name), wire);
-            assert_eq!(decode(wire.as_bytes()).unwrap(), name);
+            assert_eq!(decode(wire.as_bytes(), ModifiedUtf7).unwrap(), name);
         }
-        assert_eq!(decode("Entwürfe".as_bytes()).unwrap(), "Entwürfe");
+        assert_eq!(decode("Entwürfe".as_bytes(), ModifiedUtf7).unwrap(), "Entwürfe");
     }
 
     #[test]
     fn spellings_that_are_no_modified_utf_7_are_refused() {
         for wire in ["&", "&AP", "&A-", "&APx-", "&2D0-", "a&!-"] {
-            assert!(decode(wire.as_bytes()).is_err(), "{wire}");
+            assert!(decode(wire.as_bytes(), ModifiedUtf7).is_err(), "{wire}");
         }
         for wire in ["", "/", "a//b", "/a", "a/", "a\tb"] {
             assert!(MailboxName::from_wire(wire.as_bytes()).is_err(), "{wire}");
         }
-        assert_eq!(MailboxName::from_wire_to_create(b"a/b/").unwrap().as_str(), "a/b");
+        assert_eq!(MailboxName::read_to_create(b"a/b/", ModifiedUtf7).unwrap().as_str(), "a/b");
+    }
+
+    #[test]
+    fn in_utf_8_an_ampersand_is_one() {
+        let read = |wire: &str| MailboxName::read(wire.as_bytes(), Utf8).unwrap().into_string();
+        let written = |name: &str| {
+            let mut out = Vec::new();
+            write_name(&mut out, name, Utf8);
+            String::from_utf8(out).unwrap()
+        };
+        for (name, wire) in [("R&D", "R&D"), ("&AOQ-", "&AOQ-"), ("Entwürfe", "\"Entwürfe\""), ("a \"b", "\"a \\\"b\"")]
+        {
+            assert_eq!((read(name).as_str(), written(name).as_str()), (name, wire));
+        }
+        assert_eq!(MailboxName::read(b"\xff", Utf8), Err(NameError::NotUtf8));
+        assert_eq!(MailboxName::read("a\u{2028}b".as_bytes(), Utf8), Err(NameError::Control));
+    }
+
+    #[test]
+    fn decomposed_names_are_composed() {
+        assert_eq!(MailboxName::read("u\u{308}".as_bytes(), Utf8).unwrap().as_str(), "\u{fc}");
+        assert_eq!(MailboxName::from_wire(b"&AHUDCA-").unwrap().as_str(), "\u{fc}");
     }
 
     #[test]
@@ -251,15 +317,22 @@ mod tests {
             ("*b", "a/b", true),
             ("%b*d", "ab/c/d", true),
             ("inbox", "INBOX", true),
+            ("inb%", "INBOX", true),
+            ("*box/*", "INBOX/a", true),
+            ("%/A", "INBOX/a", false),
             ("a/*", "a", false),
             ("", "a", false),
             ("A", "a", false),
             ("%*%", "x/y", true),
         ] {
-            assert_eq!(Pattern::new(b"", pattern.as_bytes()).unwrap().matches(name), matches, "{pattern} {name}");
+            assert_eq!(
+                Pattern::new(b"", pattern.as_bytes(), ModifiedUtf7).unwrap().matches(name),
+                matches,
+                "{pattern} {name}"
+            );
         }
-        assert!(Pattern::new(b"a/", b"%").unwrap().matches("a/b"));
-        assert!(Pattern::new(b"", "*a".repeat(LIST_WILDCARDS_MAX + 1).as_bytes()).is_none());
+        assert!(Pattern::new(b"a/", b"%", ModifiedUtf7).unwrap().matches("a/b"));
+        assert!(Pattern::new(b"", "*a".repeat(LIST_WILDCARDS_MAX + 1).as_bytes(), ModifiedUtf7).is_none());
     }
 
     #[test]

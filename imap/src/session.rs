@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use store::{AccountId, Store, UnixMs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroize as _;
 
 use crate::capability::{Disabled, Place, capabilities};
@@ -17,10 +17,11 @@ use crate::enabled::Enabled;
 use crate::host::{Host, LoggedIn};
 use crate::io::Connection;
 use crate::limits::{
-    APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, CONTENT_KEPT_BYTES,
+    APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, COMPRESSOR_KEPT, CONTENT_KEPT_BYTES,
     LITERAL_BEFORE_LOGIN_BYTES_MAX, LITERAL_BYTES_MAX, LOGIN_DEADLINE, SKIP_BYTES_MAX,
 };
 use crate::mail::Mail;
+use crate::name::{MailboxName, NameError, Spelling};
 use crate::reply::{End, Status, Stop, Tagged};
 use crate::rooms::{AccountRoom, Ask, Rooms};
 use crate::selected::{By, Expunges, Selected};
@@ -115,12 +116,19 @@ impl Session {
             End::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 self.io.out.extend_from_slice(b"* BYE Connection was idle for too long\r\n");
             }
+            End::Io(error) if self.io.is_compressed() && error.kind() == std::io::ErrorKind::InvalidData => {
+                self.io.out.extend_from_slice(b"* BYE What came is not compressed with DEFLATE\r\n");
+            }
             End::Io(error) => tracing::debug!(%error, "imap connection lost"),
             End::Bye(text) => self.io.out.extend_from_slice(format!("* BYE {text}\r\n").as_bytes()),
             End::LoggedOut => {}
         }
         self.io.close().await;
         self.leave().await;
+        self.user = None;
+        if !*self.stopping.borrow() {
+            Box::pin(self.io.linger()).await;
+        }
     }
 
     async fn greet(&mut self) -> Result<(), End> {
@@ -192,7 +200,16 @@ impl Session {
             }
             let Self { io, stopping, user, .. } = self;
             let revoked = user.as_mut().and_then(|user| user.revoked.as_mut());
-            match Self::wait(stopping, revoked, timeout_at(deadline, io.fill())).await {
+            let filled = async {
+                if io.is_compressed()
+                    && let Ok(filled) = timeout(COMPRESSOR_KEPT, io.fill()).await
+                {
+                    return filled;
+                }
+                io.rest();
+                io.fill().await
+            };
+            match Self::wait(stopping, revoked, timeout_at(deadline, filled)).await {
                 Waited::Done(Ok(filled)) => filled?,
                 Waited::Done(Err(_)) if self.user.is_none() => return Err(End::Bye("Login took too long")),
                 Waited::Done(Err(_)) => return Err(End::Bye("Connection was idle for too long")),
@@ -264,7 +281,7 @@ impl Session {
             let fits = total <= LITERAL_BEFORE_LOGIN_BYTES_MAX as u64;
             return if fits { Ok(()) } else { Err(Tagged::bad("[TOOBIG] Literal is too large before login").into()) };
         }
-        match command::destination(self.io.framer.command()) {
+        match command::destination(self.io.framer.command(), self.spelling()) {
             Destination::Message(message) => {
                 if let Some(refusal) = message.refusal(&literal) {
                     return Err(refusal.into());
@@ -285,12 +302,9 @@ impl Session {
         if total <= LITERAL_BYTES_MAX as u64 {
             return Ok(());
         }
-        let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wanted = usize::try_from(total / 1024 + 1).unwrap_or(usize::MAX).saturating_sub(held);
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let permit = self.shared.append_memory.clone().acquire_many_owned(wanted);
-        // Sessions that wait for each other's room all give up what they hold in time.
-        match tokio::time::timeout(APPEND_MEMORY_WAIT, permit).await {
+        let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX);
+        let permit = self.shared.append_memory.clone().acquire_many_owned(kib);
+        match timeout(APPEND_MEMORY_WAIT, permit).await {
             Ok(Ok(permit)) => {
                 match &mut self.memory {
                     Some(held) => held.merge(permit),
@@ -381,6 +395,16 @@ impl Session {
         tracing::info!(account = account.0, "imap login");
     }
 
+    /// Logs the account out: nothing of it stays but the failures that were counted.
+    pub(crate) async fn forget_user(&mut self) {
+        self.leave().await;
+        self.user = None;
+        self.enabled = Enabled::default();
+        self.bad_commands = 0;
+        // Another login gets as long as the first.
+        self.began = Instant::now();
+    }
+
     /// Leaves the selected mailbox, without expunging.
     pub(crate) async fn leave(&mut self) {
         self.kept = None;
@@ -406,6 +430,21 @@ impl Session {
     pub(crate) fn writable(&self) -> Result<&Selected, Stop> {
         let selected = self.selected()?;
         if selected.read_only { Err(Tagged::no("[READ-ONLY] Mailbox is read-only").into()) } else { Ok(selected) }
+    }
+
+    /// How this client spells mailbox names.
+    pub(crate) fn spelling(&self) -> Spelling {
+        if self.enabled.utf8_names() { Spelling::Utf8 } else { Spelling::ModifiedUtf7 }
+    }
+
+    /// A mailbox name as it stood in a command.
+    pub(crate) fn name(&self, wire: &[u8]) -> Result<MailboxName, NameError> {
+        MailboxName::read(wire, self.spelling())
+    }
+
+    /// [`Session::name`], for a mailbox to be made.
+    pub(crate) fn name_to_create(&self, wire: &[u8]) -> Result<MailboxName, NameError> {
+        MailboxName::read_to_create(wire, self.spelling())
     }
 
     /// Keeps a mail for the next FETCH, unless it is large.

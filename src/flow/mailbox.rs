@@ -29,12 +29,9 @@ impl ImapHost {
             }
         });
     }
-}
 
-#[async_trait]
-impl imap::Login for ImapHost {
-    async fn login(&self, peer: IpAddr, user: &str, password: &str) -> Result<LoggedIn, LoginRefusal> {
-        match accounts::login(&self.0, peer, user, password).await {
+    fn let_in(&self, login: Result<accounts::Login, LoginError>) -> Result<LoggedIn, LoginRefusal> {
+        match login {
             Ok(login) => {
                 self.write_digest(login.account.clone(), Arc::clone(&login.opener));
                 Ok(LoggedIn {
@@ -53,6 +50,17 @@ impl imap::Login for ImapHost {
                 Err(LoginRefusal::Unavailable)
             }
         }
+    }
+}
+
+#[async_trait]
+impl imap::Login for ImapHost {
+    async fn login(&self, peer: IpAddr, user: &str, password: &str) -> Result<LoggedIn, LoginRefusal> {
+        self.let_in(accounts::login(&self.0, peer, user, password).await)
+    }
+
+    async fn bear(&self, peer: IpAddr, user: &str, token: &str) -> Result<LoggedIn, LoginRefusal> {
+        self.let_in(accounts::bear(&self.0, peer, user, token).await)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   APPEND SP mailbox 1*message          message = [SP flags] [SP date] SP data       (RFC 4466 §2.6.2)
-//!                                        data    = literal / literal8
+//!                                        data    = literal / literal8 / UTF8 (literal8)
 //! ```
 //! The same grammar is read twice: up to the header of a literal, so that one that is not wanted is refused before it
 //! is sent, and as a whole.
@@ -12,7 +12,7 @@ use store::{MailboxId, Uid};
 use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX};
-use crate::name::MailboxName;
+use crate::name::{MailboxName, Spelling};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::date::parse_date_time;
@@ -78,7 +78,7 @@ fn too_many() -> Tagged {
 }
 
 /// Looks at a command up to a literal's header, which may be a message of some megabytes.
-pub(crate) fn destination(so_far: &[u8]) -> Destination {
+pub(crate) fn destination(so_far: &[u8], spelling: Spelling) -> Destination {
     let mut reader = Reader::default();
     let mut read = || -> Option<Vec<u8>> {
         let mut cursor = Cursor::new(&so_far[tag_of(so_far)?.len()..]);
@@ -95,7 +95,7 @@ pub(crate) fn destination(so_far: &[u8]) -> Destination {
         let _ = reader.messages(&mut cursor);
         Some(mailbox)
     };
-    match read().and_then(|mailbox| MailboxName::from_wire(&mailbox).ok()) {
+    match read().and_then(|mailbox| MailboxName::read(&mailbox, spelling).ok()) {
         Some(mailbox) if reader.at_literal => Destination::Message(Announced { mailbox, number: reader.begun }),
         _ => Destination::Other,
     }
@@ -161,10 +161,16 @@ impl Reader {
     /// that BODY[] is free of NUL. Here the octets are kept as they were sent: signatures over them stay valid, and
     /// whoever sent NUL reads them again, by BINARY[] as well as by BODY[].
     fn literal<'a>(&mut self, cursor: &mut Cursor<'a>) -> Parsed<&'a [u8]> {
+        // RFC 6855 §4: `UTF8 (literal8)` says that headers have UTF-8 in them, which needs nothing here.
+        let utf8 = cursor.take_word("UTF8 (");
         cursor.take_tilde();
         let length = cursor.literal_header()?;
         self.at_literal = cursor.is_at_end();
-        cursor.literal_octets(length)
+        let octets = cursor.literal_octets(length)?;
+        if utf8 {
+            cursor.expect(b')', "Missing ')' behind UTF8 data")?;
+        }
+        Ok(octets)
     }
 }
 
@@ -193,7 +199,7 @@ pub(super) async fn store_messages(
     messages: Vec<Message>,
     replaces: Option<(MailboxId, Uid)>,
 ) -> Result<String, Stop> {
-    let name = MailboxName::from_wire(mailbox)?;
+    let name = session.name(mailbox)?;
     let mailbox = session.existing(&name).await?;
     if messages.len() > APPEND_MESSAGES_MAX {
         return Err(too_many().into());
@@ -254,7 +260,7 @@ mod tests {
             (b"a LOGIN {9}\r\n", Destination::Other),
             (b"{9}\r\n", Destination::Other),
         ] {
-            assert_eq!(destination(text), expected, "{}", String::from_utf8_lossy(text));
+            assert_eq!(destination(text, Spelling::ModifiedUtf7), expected, "{}", String::from_utf8_lossy(text));
         }
     }
 

@@ -3,7 +3,6 @@
 use store::Uid;
 
 use crate::limits::GONE_UIDS_MAX;
-use crate::name::MailboxName;
 use crate::reply::{Run, Tagged};
 use crate::selected::{By, Selected};
 use crate::session::Session;
@@ -61,7 +60,7 @@ impl CopyMove {
         };
         let uids = with_gone(selected, &self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
         let from = selected.mailbox;
-        let name = MailboxName::from_wire(&self.mailbox)?;
+        let name = session.name(&self.mailbox)?;
         let to = session.existing(&name).await?.id;
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();

@@ -43,6 +43,7 @@ pub(super) async fn run(session: &mut Session) -> Run {
         }
         session.io.flush().await?;
         session.io.shrink();
+        session.io.rest();
         let (io, stopping, revoked) = session.waits();
         let news = async {
             if let Some(signal) = &mut signal

@@ -7,10 +7,10 @@ use store::{Mailbox, MailboxId, MailboxStatus};
 
 use crate::command::status::{Item, parse_items, write_status};
 use crate::limits::LIST_PATTERNS_MAX;
-use crate::name::{Pattern, SEPARATOR, ancestors, encode};
+use crate::name::{Pattern, SEPARATOR, Spelling, ancestors, write_name};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
-use crate::wire::{Bad, Cursor, Parsed, write};
+use crate::wire::{Bad, Cursor, Parsed};
 
 /// Which word the lines begin with. XLIST (of Google, for Outlook 2013) has `\Inbox` more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,8 @@ impl List {
             session.io.out.extend_from_slice(format!("* {word} (\\Noselect) \"/\" \"\"\r\n").as_bytes());
             return Ok(Tagged::ok(done));
         }
-        let patterns = compile(&self.reference, &self.patterns)?;
+        let spelling = session.spelling();
+        let patterns = compile(&self.reference, &self.patterns, spelling)?;
         let account = session.account()?;
         let store = session.shared.store.clone();
         let tree = Tree::read(session).await?;
@@ -119,7 +120,7 @@ impl List {
             let attributes = self.attributes(&tree, name, node);
             let recursive = self.selection.recursive && tree.has_hidden_subscription(name, &patterns);
             let extended = if recursive { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
-            write_line(&mut session.io.out, word, &attributes, name, extended);
+            write_line(&mut session.io.out, word, &attributes, name, extended, spelling);
             if let Some(mailbox) = &node.mailbox {
                 self.write_status(session, account, mailbox, &counts);
             }
@@ -137,7 +138,8 @@ impl List {
     ) {
         if let Some(status) = counts.get(&mailbox.id) {
             let claimed = session.shared.rooms.claimed(account, mailbox.id);
-            write_status(&mut session.io.out, &mailbox.name, &self.returns.status, status, claimed);
+            let spelling = session.spelling();
+            write_status(&mut session.io.out, spelling, &mailbox.name, &self.returns.status, status, claimed);
         }
     }
 
@@ -229,7 +231,8 @@ impl Lsub {
             return Ok(Tagged::ok("LSUB completed"));
         }
         let ends_at_level = self.pattern.ends_with(b"%");
-        let patterns = compile(&self.reference, &[self.pattern])?;
+        let spelling = session.spelling();
+        let patterns = compile(&self.reference, &[self.pattern], spelling)?;
         let tree = Tree::read(session).await?;
         let mut lines: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
         for (name, node) in tree.0.iter().filter(|(_, node)| node.subscribed) {
@@ -248,15 +251,15 @@ impl Lsub {
             }
         }
         for (name, attributes) in inbox_first(lines.iter().collect()) {
-            write_line(&mut session.io.out, "LSUB", attributes, name, "");
+            write_line(&mut session.io.out, "LSUB", attributes, name, "", spelling);
             session.io.relieve().await?;
         }
         Ok(Tagged::ok("LSUB completed"))
     }
 }
 
-fn compile(reference: &[u8], patterns: &[Vec<u8>]) -> Result<Vec<Pattern>, Stop> {
-    let compiled: Option<Vec<_>> = patterns.iter().map(|pattern| Pattern::new(reference, pattern)).collect();
+fn compile(reference: &[u8], patterns: &[Vec<u8>], spelling: Spelling) -> Result<Vec<Pattern>, Stop> {
+    let compiled: Option<Vec<_>> = patterns.iter().map(|pattern| Pattern::new(reference, pattern, spelling)).collect();
     compiled.ok_or_else(|| Tagged::no("[LIMIT] Pattern is too long or has too many wildcards").into())
 }
 
@@ -266,9 +269,16 @@ fn inbox_first<N: AsRef<str>, T>(mut lines: Vec<(N, T)>) -> Vec<(N, T)> {
     lines
 }
 
-fn write_line(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str, extended: &str) {
+pub(super) fn write_line(
+    out: &mut Vec<u8>,
+    word: &str,
+    attributes: &[&str],
+    name: &str,
+    extended: &str,
+    spelling: Spelling,
+) {
     out.extend_from_slice(format!("* {word} ({}) \"/\" ", attributes.join(" ")).as_bytes());
-    write::astring(out, encode(name).as_bytes());
+    write_name(out, name, spelling);
     out.extend_from_slice(extended.as_bytes());
     out.extend_from_slice(b"\r\n");
 }

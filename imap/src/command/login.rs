@@ -1,9 +1,9 @@
-//! LOGIN and AUTHENTICATE PLAIN (RFC 3501 §6.2.2, §6.2.3; RFC 4616; SASL-IR: RFC 4959).
+//! LOGIN and AUTHENTICATE (RFC 3501 §6.2.2, §6.2.3; SASL-IR: RFC 4959). What mechanisms say is in `sasl.rs`.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use crate::command::sasl::{self, Mechanism, Said};
+use crate::host::{LoggedIn, LoginRefusal};
 use crate::limits::{LITERAL_BEFORE_LOGIN_BYTES_MAX, LOGIN_FAILURE_DELAY, LOGIN_FAILURES_MAX};
 use crate::reply::{End, Run, Stop, Tagged};
 use crate::session::{Session, Waited};
@@ -15,11 +15,12 @@ pub(crate) struct Login {
     password: Zeroizing<String>,
 }
 
-/// AUTHENTICATE with a mechanism we have.
+/// AUTHENTICATE.
 pub(crate) struct Authenticate {
+    /// `None`: one we do not have.
+    mechanism: Option<Mechanism>,
     /// The client's first message, in base64; `None` when it waits to be asked.
     initial: Option<Zeroizing<Vec<u8>>>,
-    known: bool,
 }
 
 impl std::fmt::Debug for Login {
@@ -52,62 +53,84 @@ impl Login {
 impl Authenticate {
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         cursor.space()?;
-        let known = cursor.atom("Missing mechanism")?.eq_ignore_ascii_case("PLAIN");
+        let mechanism = Mechanism::named(cursor.atom("Missing mechanism")?);
         let mut initial = None;
         if !cursor.is_at_end() {
             cursor.space()?;
             initial = Some(Zeroizing::new(cursor.take_while(|octet| octet != b' ').to_vec()));
         }
-        Ok(Self { initial, known })
+        Ok(Self { mechanism, initial })
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        if !self.known {
-            return Ok(Tagged::no("[CANNOT] Unsupported authentication mechanism"));
-        }
+        let Some(mechanism) = self.mechanism else {
+            return Ok(Tagged::no("[CANNOT] Unknown mechanism; PLAIN, LOGIN and OAUTHBEARER are offered"));
+        };
         if !session.may_log_in() {
             return Ok(privacy_required());
         }
-        let encoded = match self.initial {
+        let first = match self.initial {
             Some(initial) => initial,
-            None => ask(session).await?,
+            None => ask(session, mechanism.first_challenge()).await?,
         };
-        match encoded.as_slice() {
-            b"*" => return Ok(Tagged::bad("Authentication cancelled")),
-            // RFC 4959 §3: "=" is an empty message, which PLAIN has none of.
-            b"=" => return Ok(Tagged::bad("Invalid PLAIN message")),
-            _ => {}
+        match mechanism.read(&decoded(&first)?)? {
+            Said::Password { user, password } => log_in(session, &user, &password).await,
+            Said::User(user) => {
+                let password = ask(session, sasl::PASSWORD).await?;
+                log_in(session, &user, &sasl::text(decoded(&password)?)?).await
+            }
+            Said::Token { user, token } => bear(session, user.as_deref(), &token).await,
         }
-        let Ok(message) = BASE64_STANDARD.decode(&*encoded).map(Zeroizing::new) else {
-            return Ok(Tagged::bad("Invalid base64"));
-        };
-        let Some((acts_as, user, password)) = plain(&message) else {
-            return Ok(Tagged::bad("Invalid PLAIN message"));
-        };
-        if !acts_as.is_empty() && acts_as != user {
-            return Ok(Tagged::no("[AUTHORIZATIONFAILED] Acting for somebody else is not possible"));
-        }
-        log_in(session, user, password).await
     }
 }
 
-/// RFC 4616 §2: `[authzid] NUL authcid NUL passwd`.
-fn plain(message: &[u8]) -> Option<(&str, &str, &str)> {
-    let mut parts = std::str::from_utf8(message).ok()?.split('\0');
-    let found = (parts.next()?, parts.next()?, parts.next()?);
-    (parts.next().is_none() && !found.1.is_empty()).then_some(found)
-}
-
-/// Sends an empty challenge and reads the answer.
-async fn ask(session: &mut Session) -> Result<Zeroizing<Vec<u8>>, Stop> {
-    session.io.out.extend_from_slice(b"+ \r\n");
+/// Sends a challenge and reads the answer, which stays in base64.
+async fn ask(session: &mut Session, challenge: &[u8]) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    session.io.out.extend_from_slice(format!("+ {}\r\n", sasl::encoded(challenge)).as_bytes());
     let frame = session.frame().await?;
     let line = Zeroizing::new(session.io.framer.take_command());
     session.io.framer.next();
     match frame {
+        // eM Client gives up with a LOGOUT in place of the answer (mail.md quirk 27): base64 has no space.
+        Frame::Command if sasl::is_logout(&line) => {
+            session.io.out.extend_from_slice(b"* BYE Logging out\r\n");
+            let tag = crate::command::tag_of(&line).unwrap_or("*");
+            session.io.out.extend_from_slice(format!("{tag} OK LOGOUT completed\r\n").as_bytes());
+            Err(End::LoggedOut.into())
+        }
         Frame::Command if line.len() <= LITERAL_BEFORE_LOGIN_BYTES_MAX => Ok(line),
         Frame::Lost => Err(End::Bye("[TOOBIG] Command is too long to go on").into()),
-        _ => Err(Tagged::bad("Invalid base64").into()),
+        _ => Err(Tagged::bad("Expected one line of base64").into()),
+    }
+}
+
+/// A line of the client's. RFC 3501 §6.2.3: `*` cancels, which is answered with BAD.
+fn decoded(line: &[u8]) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    if line == b"*" {
+        return Err(Tagged::bad("Authentication cancelled").into());
+    }
+    sasl::decode(line).ok_or_else(|| Tagged::bad("Invalid base64").into())
+}
+
+/// OAUTHBEARER: the token is an app password of the account's, because only what carries a key can open mail.
+async fn bear(session: &mut Session, user: Option<&str>, token: &str) -> Run {
+    let Some(user) = user else {
+        return Ok(Tagged::no("[AUTHENTICATIONFAILED] The message has to name the user (a=user@domain)"));
+    };
+    let host = session.shared.host.clone();
+    let ip = session.peer.ip;
+    session.io.flush().await?;
+    match wait(session, host.bear(ip, user, token)).await? {
+        Ok(logged_in) => Ok(welcome(session, logged_in)),
+        Err(LoginRefusal::Credentials) => {
+            // RFC 7628 §3.2.3: the failure is told in a challenge first; whatever the client answers, it has failed.
+            let answer = ask(session, sasl::OAUTH_REFUSAL).await;
+            match answer {
+                Ok(_) | Err(Stop::Tagged(_)) => fail(session, LoginRefusal::Credentials).await,
+                Err(stop) => Err(stop),
+            }
+        }
+        Err(refusal) => fail(session, refusal).await,
     }
 }
 
@@ -123,38 +146,36 @@ async fn log_in(session: &mut Session, user: &str, password: &str) -> Run {
     let ip = session.peer.ip;
     // What came before is told, because the key derivation may take a while.
     session.io.flush().await?;
-    let logged_in = match Session::wait(&mut session.stopping, None, host.login(ip, user, password)).await {
-        Waited::Done(logged_in) => logged_in,
-        Waited::End(end) => return Err(end.into()),
-    };
-    match logged_in {
-        Ok(logged_in) => {
-            session.enter(logged_in);
-            Ok(Tagged::ok(format!("[CAPABILITY {}] Logged in", session.capabilities())))
-        }
-        Err(refusal) => {
-            session.login_failures += 1;
-            session.pause(LOGIN_FAILURE_DELAY).await?;
-            if session.login_failures >= LOGIN_FAILURES_MAX {
-                return Err(End::Bye("[AUTHENTICATIONFAILED] Too many failed logins").into());
-            }
-            Ok(refusal.into())
-        }
+    match wait(session, host.login(ip, user, password)).await? {
+        Ok(logged_in) => Ok(welcome(session, logged_in)),
+        Err(refusal) => fail(session, refusal).await,
     }
+}
+
+async fn wait<T>(session: &mut Session, what: impl Future<Output = T>) -> Result<T, Stop> {
+    match Session::wait(&mut session.stopping, None, what).await {
+        Waited::Done(done) => Ok(done),
+        Waited::End(end) => Err(end.into()),
+    }
+}
+
+fn welcome(session: &mut Session, logged_in: LoggedIn) -> Tagged {
+    session.enter(logged_in);
+    Tagged::ok(format!("[CAPABILITY {}] Logged in", session.capabilities()))
+}
+
+async fn fail(session: &mut Session, refusal: LoginRefusal) -> Run {
+    session.login_failures += 1;
+    session.pause(LOGIN_FAILURE_DELAY).await?;
+    if session.login_failures >= LOGIN_FAILURES_MAX {
+        return Err(End::Bye("[AUTHENTICATIONFAILED] Too many failed logins").into());
+    }
+    Ok(refusal.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_messages_are_taken_apart() {
-        assert_eq!(plain(b"\0user\0pass"), Some(("", "user", "pass")));
-        assert_eq!(plain(b"user\0user\0"), Some(("user", "user", "")));
-        for message in [&b""[..], b"user\0pass", b"\0user\0pass\0", b"\0\0pass", b"\0\xff\0pass"] {
-            assert_eq!(plain(message), None);
-        }
-    }
 
     #[test]
     fn a_login_never_prints_its_password() {

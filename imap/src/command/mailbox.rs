@@ -2,8 +2,9 @@
 
 use store::{Mailbox, StoreError};
 
+use crate::command::list::write_line;
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
-use crate::name::{MailboxName, SEPARATOR, ancestors};
+use crate::name::{SEPARATOR, Spelling, ancestors, write_name};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::{Cursor, Parsed};
@@ -41,7 +42,7 @@ impl Create {
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let name = MailboxName::from_wire_to_create(&self.mailbox)?;
+        let name = session.name_to_create(&self.mailbox)?;
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
         let mailboxes = store.mailboxes(account).await?;
@@ -50,7 +51,21 @@ impl Create {
         }
         create_ancestors(session, name.as_str(), &mailboxes).await?;
         store.create_mailbox(account, name.as_str(), now).await?;
+        let asked = String::from_utf8_lossy(&self.mailbox);
+        tell_old_name(session, asked.trim_end_matches(SEPARATOR), name.as_str());
         Ok(Tagged::ok("CREATE completed"))
+    }
+}
+
+/// RFC 9051 §6.3.9.7: a client that enabled IMAP4rev2 is told under which name it finds what it named otherwise, because
+/// it was renamed or because the server spells it in another way.
+fn tell_old_name(session: &mut Session, old: &str, new: &str) {
+    if session.enabled.imap4rev2 && old != new {
+        let mut extended = b" (\"OLDNAME\" (".to_vec();
+        write_name(&mut extended, old, Spelling::Utf8);
+        extended.extend_from_slice(b"))");
+        let extended = String::from_utf8_lossy(&extended).into_owned();
+        write_line(&mut session.io.out, "LIST", &[], new, &extended, Spelling::Utf8);
     }
 }
 
@@ -77,7 +92,7 @@ impl Delete {
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let name = MailboxName::from_wire(&self.mailbox)?;
+        let name = session.name(&self.mailbox)?;
         if name.is_inbox() {
             return Ok(Tagged::no("[CANNOT] INBOX cannot be deleted"));
         }
@@ -117,8 +132,8 @@ impl Rename {
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let from = MailboxName::from_wire(&self.from)?;
-        let to = MailboxName::from_wire_to_create(&self.to)?.into_string();
+        let from = session.name(&self.from)?;
+        let to = session.name_to_create(&self.to)?.into_string();
         let account = session.account()?;
         let store = session.shared.store.clone();
         let mailboxes = store.mailboxes(account).await?;
@@ -141,6 +156,7 @@ impl Rename {
             return Ok(Tagged::no("[CANNOT] Mailbox name is too long"));
         }
         store.rename_mailbox(account, &from, &to, (session.shared.now)()).await?;
+        tell_old_name(session, &from, &to);
         Ok(Tagged::ok("RENAME completed"))
     }
 }
@@ -170,7 +186,7 @@ impl Subscribe {
 
     /// A name without a mailbox can be subscribed: RFC 3501 §6.3.6 leaves it open, and clients restore lists.
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let name = MailboxName::from_wire_to_create(&self.mailbox)?;
+        let name = session.name_to_create(&self.mailbox)?;
         session.shared.store.subscribe(session.account()?, name.as_str(), self.subscribed).await?;
         Ok(Tagged::ok(if self.subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
     }

@@ -3,7 +3,6 @@
 use lnmp::Place;
 
 use crate::access::Found;
-use crate::name::MailboxName;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -25,7 +24,7 @@ impl Select {
     pub(super) async fn run(self, session: &mut Session) -> Run {
         // RFC 3501 §6.3.1: what was selected is left, whether this succeeds or not.
         session.leave().await;
-        let name = MailboxName::from_wire(&self.mailbox)?;
+        let name = session.name(&self.mailbox)?;
         let account = session.account()?;
         let shared = session.shared.clone();
         let Found { owner, mailbox } = match session.find(&name).await {

@@ -2,7 +2,7 @@
 
 use store::{MailboxStatus, StoreError};
 
-use crate::name::{MailboxName, encode};
+use crate::name::{Spelling, write_name};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::{Bad, Cursor, Parsed, write};
@@ -44,9 +44,16 @@ pub(super) fn parse_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
 }
 
 /// `* STATUS name (…)`. `claimed`: UIDs up to here were `\Recent` to a session already, whatever the store says.
-pub(super) fn write_status(out: &mut Vec<u8>, name: &str, items: &[Item], status: &MailboxStatus, claimed: u32) {
+pub(super) fn write_status(
+    out: &mut Vec<u8>,
+    spelling: Spelling,
+    name: &str,
+    items: &[Item],
+    status: &MailboxStatus,
+    claimed: u32,
+) {
     out.extend_from_slice(b"* STATUS ");
-    write::astring(out, encode(name).as_bytes());
+    write_name(out, name, spelling);
     out.extend_from_slice(b" (");
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -76,7 +83,7 @@ impl Status {
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
-        let name = MailboxName::from_wire(&self.mailbox)?;
+        let name = session.name(&self.mailbox)?;
         let account = session.account()?;
         let mailbox = match session.existing(&name).await {
             Err(Stop::Tagged(_)) => return Ok(Tagged::no("[NONEXISTENT] No such mailbox")),
@@ -85,7 +92,8 @@ impl Status {
         let counts = session.shared.store.status(account, &[mailbox.id]).await?;
         let status = counts.first().ok_or(StoreError::NoSuch("mailbox"))?;
         let claimed = session.shared.rooms.claimed(account, mailbox.id);
-        write_status(&mut session.io.out, &mailbox.name, &self.items, status, claimed);
+        let spelling = session.spelling();
+        write_status(&mut session.io.out, spelling, &mailbox.name, &self.items, status, claimed);
         Ok(Tagged::ok("STATUS completed"))
     }
 }
