@@ -48,7 +48,8 @@ pub(crate) enum NameError {
 pub(crate) struct MailboxName(String);
 
 impl MailboxName {
-    /// Decodes what stood on the wire in modified UTF-7.
+    /// Decodes what stood on the wire in modified UTF-7. A command asks `Session::name`, which knows the spelling.
+    #[allow(dead_code, reason = "tests read names without a session")]
     pub(crate) fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
         Self::read(wire, Spelling::ModifiedUtf7)
     }
@@ -290,6 +291,30 @@ mod tests {
         }
         assert_eq!(MailboxName::read(b"\xff", Utf8), Err(NameError::NotUtf8));
         assert_eq!(MailboxName::read("a\u{2028}b".as_bytes(), Utf8), Err(NameError::Control));
+    }
+
+    #[test]
+    fn every_name_that_is_taken_is_written_as_it_is_read() {
+        let odd: Vec<char> = "aZ &-/,+~\u{e9}\u{4e2d}\u{1f600}\u{308}\"\\%*{(.\u{7f}\u{2028}".chars().collect();
+        let mut state = 1_u64;
+        let mut next = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % end
+        };
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let name: String = (0..1 + next(8)).map(|_| odd[next(odd.len())]).collect();
+            for spelling in [ModifiedUtf7, Utf8] {
+                let wire = if spelling == Utf8 { name.clone() } else { encode(&name) };
+                let Ok(read) = MailboxName::read(wire.as_bytes(), spelling) else { continue };
+                taken += 1;
+                let mut out = Vec::new();
+                write_name(&mut out, read.as_str(), spelling);
+                let line = crate::wire::Cursor::new(&out).astring().unwrap().into_owned();
+                assert_eq!(MailboxName::read(&line, spelling).as_ref(), Ok(&read), "{name:?}");
+            }
+        }
+        assert!(taken > 10_000, "{taken}");
     }
 
     #[test]

@@ -327,6 +327,10 @@ impl Tree {
             names.entry(name).or_default().mailbox = Some(mailbox);
         }
         for name in subscriptions {
+            // RFC 5258 §3.5: RECURSIVEMATCH names what is above a subscription, mailbox or not.
+            for above in ancestors(&name) {
+                names.entry(above.to_owned()).or_default();
+            }
             names.entry(name).or_default().subscribed = true;
         }
         Self(names)
