@@ -32,12 +32,12 @@ async fn literals_that_are_none_are_bad() {
         ("a SELECT {99999999999999999999999999}", "BAD [TOOBIG]"),
         ("a SELECT {18446744073709551615}", "BAD [TOOBIG]"),
         ("a NOOP {0+}\r\n", "BAD "),
-        ("a SEARCH SUBJECT {3+}\r\na\0b", "BAD "),
-        ("a CREATE {3+}\r\na\0b", "NO [CANNOT] "),
+        ("a SEARCH SUBJECT {3+}\r\na\0b", "BAD Strings cannot hold NUL"),
+        ("a CREATE {3+}\r\na\0b", "BAD Strings cannot hold NUL"),
         ("a STORE {1+}\r\n1 FLAGS ()", "BAD "),
     ] {
         let said = answer(&mut client, format!("{line}\r\n").as_bytes()).await;
-        assert!(said.starts_with(expected) && said.len() > expected.len(), "{line:?}: {said}");
+        assert!(said.starts_with(expected) && said.len() > 8, "{line:?}: {said}");
     }
     // Larger than anybody reads past: the only way out is the end.
     client.send(b"a SELECT {99999999999+}\r\n").await;
@@ -83,8 +83,6 @@ async fn too_deep_too_many_and_too_long_are_told_apart() {
     assert!(answer(&mut client, nots.as_bytes()).await.starts_with("BAD "));
     let keywords: Vec<String> = (0..10_000).map(|n| format!("k{n}")).collect();
     let said = answer(&mut client, format!("a STORE 1 +FLAGS ({})\r\n", keywords.join(" ")).as_bytes()).await;
-    assert_eq!(said, "BAD [TOOBIG] Command line is too long");
-    let said = answer(&mut client, format!("a STORE 1 +FLAGS ({})\r\n", keywords[..5000].join(" ")).as_bytes()).await;
     assert_eq!(said, "BAD Too many flags");
     let said = answer(&mut client, format!("a STORE 1 +FLAGS ({})\r\n", "k".repeat(300)).as_bytes()).await;
     assert_eq!(said, "BAD Keyword is too long");
@@ -100,14 +98,14 @@ async fn too_deep_too_many_and_too_long_are_told_apart() {
         let sender = async { while write.write_all(&[b'x'; 65_536]).await.is_ok() {} };
         let reader = async {
             let mut said = Vec::new();
-            // A reset may follow the last words, because we still send.
+            // A reset may follow the last words, because we go on sending.
             while read.read_buf(&mut said).await.unwrap_or(0) > 0 {}
             said
         };
         tokio::join!(sender, reader).1
     });
     let said = tokio::time::timeout(std::time::Duration::from_secs(20), endless).await.unwrap().unwrap();
-    assert!(said.is_empty() || said.starts_with(b"* BYE [TOOBIG] "), "{}", String::from_utf8_lossy(&said));
+    assert!(said.starts_with(b"* BYE [TOOBIG] "), "{}", String::from_utf8_lossy(&said));
 }
 
 #[tokio::test]

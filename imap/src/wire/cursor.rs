@@ -116,7 +116,11 @@ impl<'a> Cursor<'a> {
     pub(crate) fn string(&mut self) -> Parsed<Cow<'a, [u8]>> {
         match self.peek() {
             Some(b'"') => self.quoted(),
-            Some(b'{') => self.literal().map(Cow::Borrowed),
+            // RFC 3501 §9: `CHAR8`, which a message's data may go beyond (RFC 3516 §6), and no other string.
+            Some(b'{') => match self.literal()? {
+                literal if literal.contains(&0) => Err(Bad::new("Strings cannot hold NUL")),
+                literal => Ok(Cow::Borrowed(literal)),
+            },
             _ => Err(Bad::new("Expected a string")),
         }
     }
