@@ -124,6 +124,7 @@ fn a_taken_port_a_second_server_a_missing_directory_and_wrong_words_are_told_apa
         (&["account", "remove"], 2, &["ADDRESS"]),
         (&["price", ALICE, "--stranger", "many", "--dir", &dir], 2, &["many"]),
         (&["price", "nobody@satchel.test", "--stranger", "1", "--dir", &dir], 1, &["nobody@satchel.test"]),
+        (&["account", "capability", ALICE, "--off", "IMAP4rev1", "--dir", &dir], 1, &["IMAP4rev1", "IDLE", "UIDPLUS"]),
         (&["gate", "show", "999", "--dir", &dir], 1, &["999"]),
         (&["gate", "invoice", "999", "--dir", &dir], 1, &["no such gate"]),
         (&["queue", "remove", "999", "--dir", &dir], 1, &["999"]),

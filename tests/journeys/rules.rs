@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+
 use crate::support::eventually;
 use crate::support::imap::Imap;
 use crate::support::satchel::Satchel;
@@ -191,4 +193,27 @@ fn looking_only_decides_nothing_but_a_copy_does() {
     imap.ok(&format!("UID COPY {uid} Archive"));
     satchel.wait_for_payment(&bolt11, "succeeded");
     satchel.wait_for_state("a@looked.test", "settled");
+}
+
+#[test]
+fn a_token_is_an_app_password_and_a_capability_can_be_turned_off() {
+    let satchel = Satchel::start("");
+    let (user, password) = satchel.first_login();
+    let message = |token: &str| {
+        let text = format!("n,a={user},\u{1}auth=Bearer {token}\u{1}\u{1}");
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    let mut imap = Imap::connect(satchel.ports.imap);
+    let (_, tagged) = imap.command(&format!("AUTHENTICATE OAUTHBEARER {}", message(&password)));
+    assert!(tagged.contains("OK ") && tagged.contains(" IDLE"), "{tagged}");
+    let listed = satchel.ask(&["account", "capability", ALICE, "--off", "idle"]);
+    let idle = listed.as_array().and_then(|rows| rows.iter().find(|row| row["capability"] == "IDLE"));
+    assert_eq!(idle.map(|row| &row["offered"]), Some(&false.into()), "{listed}");
+    imap.ok("UNAUTHENTICATE");
+    let (_, tagged) = imap.command(&format!("LOGIN {user} {password}"));
+    assert!(tagged.contains("OK ") && !tagged.contains(" IDLE"), "{tagged}");
+    satchel.ask(&["account", "capability", ALICE, "--on", "IDLE"]);
+    imap.ok("UNAUTHENTICATE");
+    let (_, tagged) = imap.command(&format!("LOGIN {user} {password}"));
+    assert!(tagged.contains(" IDLE"), "{tagged}");
 }
