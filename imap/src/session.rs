@@ -302,8 +302,11 @@ impl Session {
         if total <= LITERAL_BYTES_MAX as u64 {
             return Ok(());
         }
-        let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX);
-        let permit = self.shared.append_memory.clone().acquire_many_owned(kib);
+        let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = usize::try_from(total / 1024 + 1).unwrap_or(usize::MAX).saturating_sub(held);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let permit = self.shared.append_memory.clone().acquire_many_owned(wanted);
+        // Sessions that wait for each other's room all give up what they hold in time.
         match timeout(APPEND_MEMORY_WAIT, permit).await {
             Ok(Ok(permit)) => {
                 match &mut self.memory {

@@ -152,7 +152,7 @@ async fn whatever_a_session_does_it_is_answered() {
         told(info);
     }));
     let world = World::start().await;
-    world.deliver_many("alice", Place::Inbox, &[b"Subject: a\r\n\r\nx\r\n"; 5]).await;
+    world.deliver_many("alice", Place::Inbox, &[&b"Subject: a\r\n\r\nx\r\n"[..]; 5]).await;
     let mut chance = Chance(1);
     for _ in 0..60 {
         let length = 5 + chance.next() % 60;
