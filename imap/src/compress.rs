@@ -102,6 +102,7 @@ impl Deflate {
     /// Gives back what the silence does not need. To be called behind a flush.
     pub(crate) fn shrink(&mut self) {
         self.compressor = None;
+        self.inflate.keep_window();
         self.inflate.history.truncate(self.inflate.used);
         self.inflate.history.shrink_to_fit();
         if self.inflate.raw.is_empty() {
@@ -141,9 +142,7 @@ impl Inflate {
         });
         let end = flush.map_or(self.raw.len(), |at| at + 1);
         if self.history.len() - self.used < INFLATE_PIECE_BYTES / 4 {
-            let begin = self.used.saturating_sub(WINDOW);
-            self.history.copy_within(begin..self.used, 0);
-            self.used -= begin;
+            self.keep_window();
             self.history.resize(self.used + INFLATE_PIECE_BYTES, 0);
         }
         let begin = self.used;
@@ -160,6 +159,13 @@ impl Inflate {
             _ => return Err(NoDeflate),
         }
         Ok(true)
+    }
+
+    /// Forgets what no block can refer to any more.
+    fn keep_window(&mut self) {
+        let begin = self.used.saturating_sub(WINDOW);
+        self.history.copy_within(begin..self.used, 0);
+        self.used -= begin;
     }
 
     /// Whether the client stands behind a flush, or its stream's end.
