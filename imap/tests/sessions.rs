@@ -78,7 +78,7 @@ async fn sasl_ir_and_literals_log_in_too() {
         C3: b AUTHENTICATE CRAM-MD5
         S3: b NO [CANNOT] Unknown mechanism; PLAIN, LOGIN and OAUTHBEARER are offered
         C3: c AUTHENTICATE PLAIN =
-        S3: c BAD Invalid PLAIN message
+        S3: c BAD Invalid PLAIN message…
         C3: d AUTHENTICATE PLAIN Ym9iAGFsaWNlAHNlY3JldA==
         S3: d NO [AUTHORIZATIONFAILED] Acting for somebody else is not possible
         C3: e LOGIN {5000}
