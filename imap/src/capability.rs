@@ -46,7 +46,11 @@ const TABLE: &[Capability] = &[
     shown(When::LoginAllowed, "AUTH=PLAIN", "RFC 4616"),
     shown(When::LoggedIn, "CHILDREN", "RFC 3348"),
     shown(When::LoggedIn, "COMPRESS=DEFLATE", "RFC 4978"),
+    shown(When::LoggedIn, "ESEARCH", "RFC 4731"),
+    shown(When::LoggedIn, "ESORT", "RFC 5267"),
+    shown(When::LoggedIn, "I18NLEVEL=1", "RFC 5255"),
     shown(When::LoggedIn, "IDLE", "RFC 2177"),
+    shown(When::LoggedIn, "INPROGRESS", "RFC 9585"),
     // Also because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
     shown(When::LoggedIn, "LIST-EXTENDED", "RFC 5258"),
     shown(When::LoggedIn, "LIST-STATUS", "RFC 5819"),
@@ -55,11 +59,18 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "NAMESPACE", "RFC 2342"),
     shown(When::LoggedIn, "PREVIEW", "RFC 8970"),
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
+    shown(When::LoggedIn, "SEARCHRES", "RFC 5182"),
+    shown(When::LoggedIn, "SORT", "RFC 5256"),
+    shown(When::LoggedIn, "SORT=DISPLAY", "RFC 5957"),
     shown(When::LoggedIn, "SPECIAL-USE", "RFC 6154"),
+    shown(When::LoggedIn, "THREAD=ORDEREDSUBJECT", "RFC 5256"),
+    shown(When::LoggedIn, "THREAD=REFERENCES", "RFC 5256"),
+    shown(When::LoggedIn, "THREAD=REFS", "draft-ietf-morg-inthread"),
     shown(When::LoggedIn, "UIDPLUS", "RFC 4315"),
     shown(When::LoggedIn, "UNAUTHENTICATE", "RFC 8437"),
     shown(When::LoggedIn, "UNSELECT", "RFC 3691"),
     shown(When::LoggedIn, "UTF8=ACCEPT", "RFC 6855"),
+    shown(When::LoggedIn, "WITHIN", "RFC 5032"),
 ];
 
 /// Where a dialogue stands.

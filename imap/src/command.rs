@@ -4,6 +4,7 @@ mod append;
 mod compress;
 mod copy_move;
 mod enable;
+mod envelope;
 mod expunge;
 mod fetch;
 mod idle;
@@ -15,9 +16,11 @@ mod replace;
 mod sasl;
 mod search;
 mod select;
+mod sort;
 mod starttls;
 mod status;
 mod store_flags;
+mod thread;
 mod unauthenticate;
 
 pub(crate) use append::{Destination, destination};
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Idle,
     Expunge(expunge::Expunge),
     Search(search::Search),
+    Sort(sort::Sort),
+    Thread(thread::Thread),
     Fetch(fetch::Fetch),
     Store(store_flags::StoreFlags),
     CopyMove(copy_move::CopyMove),
@@ -111,6 +116,8 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
     };
     let command = match (by, name.as_str()) {
         (_, "SEARCH") => Command::Search(search::Search::parse(cursor, by)?),
+        (_, "SORT") => Command::Sort(sort::Sort::parse(cursor, by)?),
+        (_, "THREAD") => Command::Thread(thread::Thread::parse(cursor, by)?),
         (_, "FETCH") => Command::Fetch(fetch::Fetch::parse(cursor, by)?),
         (_, "STORE") => Command::Store(store_flags::StoreFlags::parse(cursor, by)?),
         (_, "COPY") => Command::CopyMove(copy_move::CopyMove::parse(cursor, by, copy_move::Kind::Copy)?),
@@ -182,6 +189,8 @@ impl Command {
             | Self::Expunge(_)
             | Self::Replace(_)
             | Self::Search(_)
+            | Self::Sort(_)
+            | Self::Thread(_)
             | Self::Fetch(_)
             | Self::Store(_)
             | Self::CopyMove(_) => Needs::Mailbox,
@@ -193,7 +202,9 @@ impl Command {
         match self {
             Self::Fetch(fetch::Fetch { by, .. })
             | Self::Store(store_flags::StoreFlags { by, .. })
-            | Self::Search(search::Search { by, .. }) => match by {
+            | Self::Search(search::Search { by, .. })
+            | Self::Sort(sort::Sort { by, .. })
+            | Self::Thread(thread::Thread { by, .. }) => match by {
                 By::Number => Step::Held,
                 By::Uid => Step::Told,
             },
@@ -230,6 +241,8 @@ impl Command {
             Self::Fetch(fetch::Fetch { by, .. })
             | Self::Store(store_flags::StoreFlags { by, .. })
             | Self::Search(search::Search { by, .. })
+            | Self::Sort(sort::Sort { by, .. })
+            | Self::Thread(thread::Thread { by, .. })
             | Self::Replace(replace::Replace { by, .. })
             | Self::CopyMove(copy_move::CopyMove { by, .. }) => *by,
             _ => By::Number,
@@ -263,7 +276,9 @@ impl Command {
             Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
             Self::Expunge(command) => Box::pin(command.run(session)).await,
-            Self::Search(command) => Box::pin(command.run(session)).await,
+            Self::Search(command) => Box::pin(command.run(session, tag)).await,
+            Self::Sort(command) => Box::pin(command.run(session, tag)).await,
+            Self::Thread(command) => Box::pin(command.run(session, tag)).await,
             Self::Fetch(command) => Box::pin(command.run(session)).await,
             Self::Store(command) => Box::pin(command.run(session)).await,
             Self::CopyMove(command) => Box::pin(command.run(session)).await,
@@ -297,6 +312,9 @@ mod tests {
         "a FETCH 1 FULL",
         "a STORE 1:4,* +FLAGS.SILENT (\\Deleted $Junk)",
         "a UID SEARCH CHARSET UTF-8 OR (FROM \"x\" NOT SEEN) HEADER Message-ID {3+}\r\n<a> SENTSINCE 1-Feb-1994 1:*",
+        "a UID SEARCH RETURN (MIN MAX COUNT SAVE PARTIAL -1:-9) OLDER 60 MODSEQ \"/flags/\\\\seen\" all 7 $",
+        "a UID SORT RETURN (ALL) (REVERSE DATE SUBJECT DISPLAYFROM) UTF-8 UNSEEN",
+        "a THREAD REFERENCES UTF-8 UNDELETED",
         "a UID MOVE 1:3 Trash",
         "a UID EXPUNGE 5:9",
         "a IDLE",

@@ -37,6 +37,16 @@ pub const GONE_UIDS_MAX: usize = 1000;
 pub const SEARCH_DEPTH_MAX: usize = 32;
 /// Keys in one SEARCH.
 pub const SEARCH_KEYS_MAX: usize = 1000;
+/// Keys in one SORT: there are nine, and no sense in naming one twice.
+pub const SORT_KEYS_MAX: usize = 9;
+/// Ancestors that threading looks at before it makes a link, to be sure that it closes no ring. A deeper thread falls
+/// into two; the longest seen on public lists have some hundred levels.
+pub const THREAD_ANCESTORS_MAX: usize = 4096;
+/// Message-IDs read from one References, the newest ones. As converter's own bound for the rules of the house.
+pub const THREAD_REFERENCES_MAX: usize = 500;
+/// How long a command runs before it says so, and how often (RFC 9585 §4 leaves the interval to the server; clients
+/// give up after a minute of silence).
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// Items in one FETCH.
 pub const FETCH_ITEMS_MAX: usize = 100;
 /// Field names in one HEADER.FIELDS. Outlook asks for about 12, Thunderbird for 25.

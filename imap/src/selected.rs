@@ -47,6 +47,9 @@ pub(crate) struct Selected {
     announced: Vec<Arc<str>>,
     /// Messages that are gone and not told yet.
     gone: usize,
+    /// `$`: UIDs of the result saved last, as ranges in order (RFC 5182 §2.1). Empty until a search saves one. What is
+    /// expunged falls out by itself: its UID names nothing any more.
+    pub(crate) saved: Vec<(u32, u32)>,
 }
 
 impl Selected {
@@ -78,6 +81,7 @@ impl Selected {
             recent,
             announced: Vec::new(),
             gone: 0,
+            saved: Vec::new(),
         }
     }
 
@@ -266,16 +270,18 @@ impl Selected {
     /// (RFC 3501 §9: an error; UIDs that do not exist are not).
     pub(crate) fn resolve(&self, set: &SequenceSet, by: By) -> Option<Vec<usize>> {
         let rows = &self.snapshot.rows;
-        match by {
-            By::Uid => {
-                let mut indexes = Vec::new();
-                for (low, high) in set.resolve(self.snapshot.uid_max()) {
-                    let from = rows.partition_point(|row| row.uid < low);
-                    let to = rows.partition_point(|row| row.uid <= high);
-                    indexes.extend(from..to);
-                }
-                Some(indexes)
+        let of_uids = |ranges: &[(u32, u32)]| {
+            let mut indexes = Vec::new();
+            for &(low, high) in ranges {
+                let from = rows.partition_point(|row| row.uid < low);
+                let to = rows.partition_point(|row| row.uid <= high);
+                indexes.extend(from..to);
             }
+            Some(indexes)
+        };
+        match by {
+            _ if set.is_saved() => of_uids(&self.saved),
+            By::Uid => of_uids(&set.resolve(self.snapshot.uid_max())),
             By::Number => {
                 let count = self.snapshot.count();
                 if count == 0 {
@@ -329,6 +335,7 @@ mod tests {
             recent: Vec::new(),
             announced: Vec::new(),
             gone: 0,
+            saved: Vec::new(),
         }
     }
 

@@ -1,16 +1,20 @@
-//! SEARCH (RFC 3501 §6.4.4): reads as little as the keys allow.
+//! SEARCH (RFC 3501 §6.4.4), with what RFC 4731 (ESEARCH), RFC 5182 (`$`), RFC 7162 (MODSEQ) and RFC 9394 (PARTIAL) add.
 //!
-//! `key` is what is asked, `scan` finds the messages it holds for, `text` is what BODY and TEXT look into.
+//! `key` is what is asked, `scan` finds the messages it holds for, `text` is what BODY and TEXT look into, `returns` is
+//! the answer.
 
-mod key;
-mod scan;
+pub(super) mod key;
+pub(super) mod returns;
+pub(super) mod scan;
 mod text;
 
 use std::sync::Arc;
 
-use crate::command::search::key::{Key, parse_keys};
+use crate::command::search::key::{Key, Measure, parse_keys};
+use crate::command::search::returns::{Answer, Returns};
 use crate::command::search::scan::{Scope, matching};
-use crate::reply::{Run, Tagged};
+use crate::progress::Progress;
+use crate::reply::{Run, Status, Stop, Tagged};
 use crate::selected::By;
 use crate::session::Session;
 use crate::wire::{Bad, Cursor, Parsed, write};
@@ -19,53 +23,177 @@ use crate::wire::{Bad, Cursor, Parsed, write};
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(super) by: By,
-    /// `None`: a character set that we do not have.
-    key: Option<Key>,
+    returns: Option<Returns>,
+    program: Program,
+}
+
+/// The keys of a search.
+#[derive(Debug)]
+pub(crate) enum Program {
+    Keys(Key),
+    /// A character set that we do not have.
+    UnknownCharset,
+}
+
+impl Program {
+    /// The keys up to the end of the command, in `charset`.
+    pub(super) fn parse(cursor: &mut Cursor<'_>, charset: &[u8]) -> Parsed<Self> {
+        if !["UTF-8", "US-ASCII", "UTF8", "ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known.as_bytes())) {
+            // The strings cannot be understood, so the rest need not be either.
+            cursor.take_while(|_| true);
+            return Ok(Self::UnknownCharset);
+        }
+        cursor.space()?;
+        if cursor.is_at_end() {
+            return Err(Bad::new("Missing search key"));
+        }
+        Ok(Self::Keys(parse_keys(cursor)?))
+    }
+
+    /// `[CHARSET …] keys`, as SEARCH has it.
+    pub(super) fn parse_with_charset(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        if cursor.take_word("CHARSET ") {
+            let charset = cursor.astring()?;
+            return Self::parse(cursor, &charset);
+        }
+        if cursor.is_at_end() {
+            return Err(Bad::new("Missing search key"));
+        }
+        Ok(Self::Keys(parse_keys(cursor)?))
+    }
+
+    /// The keys, or the answer to a character set that we do not have.
+    pub(super) fn keys(self) -> Result<Key, Stop> {
+        match self {
+            Self::Keys(key) => Ok(key),
+            Self::UnknownCharset => Err(Tagged::no("[BADCHARSET (US-ASCII UTF-8)] Unknown character set").into()),
+        }
+    }
 }
 
 impl Search {
     pub(super) fn parse(cursor: &mut Cursor<'_>, by: By) -> Parsed<Self> {
         cursor.space()?;
-        if cursor.take_word("CHARSET ") {
-            let charset = cursor.astring()?;
-            if !["UTF-8", "US-ASCII", "UTF8", "ASCII"]
-                .iter()
-                .any(|known| charset.eq_ignore_ascii_case(known.as_bytes()))
-            {
-                // The strings cannot be understood, so the rest need not be either.
-                cursor.take_while(|_| true);
-                return Ok(Self { by, key: None });
-            }
-            cursor.space()?;
-        }
-        if cursor.is_at_end() {
-            return Err(Bad::new("Missing search key"));
-        }
-        Ok(Self { by, key: Some(parse_keys(cursor)?) })
+        Ok(Self { by, returns: Returns::parse(cursor)?, program: Program::parse_with_charset(cursor)? })
     }
 
-    pub(super) async fn run(self, session: &mut Session) -> Run {
-        let Some(key) = self.key else {
-            return Ok(Tagged::no("[BADCHARSET (US-ASCII UTF-8)] Unknown character set"));
-        };
+    pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
+        let saves = self.returns.as_ref().is_some_and(|returns| returns.save);
+        let done = self.answer(session, tag).await;
+        forget_saved(session, saves, &done);
+        done
+    }
+
+    async fn answer(self, session: &mut Session, tag: &str) -> Run {
+        let Self { by, returns, program } = self;
+        let key = program.keys()?;
+        let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
-        let key = key.resolve(scope.snapshot.count(), scope.snapshot.uid_max());
-        let matches = matching(&scope, key).await?;
-        let Session { io, selected: Some(selected), .. } = session else {
-            return Ok(Tagged::ok("SEARCH completed"));
-        };
-        io.out.extend_from_slice(b"* SEARCH");
-        for index in matches {
-            io.out.push(b' ');
-            write::number(
-                &mut io.out,
-                match self.by {
-                    By::Number => index as u64 + 1,
-                    By::Uid => u64::from(selected.snapshot.rows[index].uid),
-                },
-            );
+        let resolved = key.resolve(measure(session)?);
+        let found = matching(&scope, resolved, &mut Progress::new(&mut session.io, tag)).await?;
+        answer(session, &scope, Outcome { kind: Kind::Search, by, returns, found, tells_modseq }, tag)
+    }
+}
+
+/// Whose response it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Search,
+    Sort,
+}
+
+/// What a search or sort came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) kind: Kind,
+    pub(super) by: By,
+    pub(super) returns: Option<Returns>,
+    /// Indexes in the order asked for.
+    pub(super) found: Vec<usize>,
+    /// Whether the highest modification sequence is told.
+    pub(super) tells_modseq: bool,
+}
+
+/// Writes the response, and keeps what is to be saved.
+pub(super) fn answer(session: &mut Session, scope: &Scope, outcome: Outcome, tag: &str) -> Run {
+    let Outcome { kind, by, returns, found, tells_modseq } = outcome;
+    let rows = &scope.snapshot.rows;
+    let named: Vec<u32> = found
+        .iter()
+        .map(|&index| match by {
+            By::Number => u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
+            By::Uid => rows[index].uid,
+        })
+        .collect();
+    let highest = |places: &mut dyn Iterator<Item = usize>| {
+        tells_modseq.then(|| places.map(|place| rows[found[place]].modseq.0).max()).flatten()
+    };
+    let (word, completed) = match kind {
+        Kind::Search => ("* SEARCH", "SEARCH completed"),
+        Kind::Sort => ("* SORT", "SORT completed"),
+    };
+    // RFC 9051 §6.4.4: IMAP4rev2 knows no SEARCH response.
+    let by_rev2 = (session.enabled.imap4rev2 && kind == Kind::Search).then(Returns::all);
+    let out = &mut session.io.out;
+    let Some(returns) = returns.or(by_rev2) else {
+        out.extend_from_slice(word.as_bytes());
+        for &number in &named {
+            out.push(b' ');
+            write::number(out, u64::from(number));
         }
-        io.out.extend_from_slice(b"\r\n");
-        Ok(Tagged::ok("SEARCH completed"))
+        // RFC 7162 §3.1.5, §3.1.6: only with something found.
+        if let Some(modseq) = highest(&mut (0..found.len())) {
+            out.extend_from_slice(b" (MODSEQ ");
+            write::number(out, modseq);
+            out.push(b')');
+        }
+        out.extend_from_slice(b"\r\n");
+        return Ok(Tagged::ok(completed));
+    };
+    if returns.update {
+        // RFC 5267 §4.3.1: refused, and everything else is honoured.
+        out.extend_from_slice(format!("* NO [NOUPDATE \"{tag}\"] Updates are not sent\r\n").as_bytes());
+    }
+    if !returns.is_silent() {
+        let modseq = highest(&mut returns.modseq_places(found.len()).into_iter());
+        returns.write(out, &Answer { tag, mailbox: None, by, results: &named, modseq });
+    }
+    if !returns.save {
+        return Ok(Tagged::ok(completed));
+    }
+    let saved = returns.saved(found.len()).into_iter().map(|place| rows[found[place]].uid);
+    save(session, saved);
+    Ok(Tagged::ok(format!("{completed}, result saved")))
+}
+
+/// What keys of the selected mailbox are measured by.
+pub(super) fn measure(session: &Session) -> Result<Measure<'_>, Stop> {
+    let selected = session.selected()?;
+    let snapshot = &selected.snapshot;
+    let now = (session.shared.now)();
+    Ok(Measure { count: snapshot.count(), uid_max: snapshot.uid_max(), saved: &selected.saved, now })
+}
+
+/// Keeps UIDs as `$`.
+pub(super) fn save(session: &mut Session, uids: impl Iterator<Item = u32>) {
+    let mut uids: Vec<u32> = uids.collect();
+    uids.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for uid in uids {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+            _ => ranges.push((uid, uid)),
+        }
+    }
+    if let Some(selected) = session.selected.as_mut() {
+        selected.saved = ranges;
+    }
+}
+
+/// RFC 5182 §2.1: a search with SAVE that ends with NO leaves nothing saved; one that ends with BAD changes nothing.
+pub(super) fn forget_saved(session: &mut Session, saves: bool, done: &Run) {
+    let (Ok(tagged) | Err(Stop::Tagged(tagged))) = done else { return };
+    if saves && tagged.status == Status::No {
+        save(session, std::iter::empty());
     }
 }

@@ -10,15 +10,18 @@ enum End {
     Star,
 }
 
-/// A set of message numbers or UIDs, as written.
+/// A set of message numbers or UIDs, as written; without ranges it is `$`, the result saved last (RFC 5182 §2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SequenceSet(Vec<(End, End)>);
 
 const INVALID: Bad = Bad::new("Invalid message set");
 
 impl SequenceSet {
-    /// At least one range. Zero is no number (`nz-number`).
+    /// `$` (RFC 5182 §5), or at least one range. Zero is no number (`nz-number`).
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+        if cursor.take(b'$') {
+            return Ok(Self(Vec::new()));
+        }
         let mut ranges = Vec::new();
         loop {
             let first = end(cursor)?;
@@ -34,6 +37,8 @@ impl SequenceSet {
     }
 
     /// The ranges with `*` resolved to `largest`, in order, merged. With nothing in use `*` names nothing.
+    ///
+    /// `$` resolves to nothing here: ask the session ([`SequenceSet::is_saved`]).
     ///
     /// RFC 3501 §6.4.8: `n:*` with n beyond the largest UID includes the largest.
     pub(crate) fn resolve(&self, largest: u32) -> Vec<(u32, u32)> {
@@ -59,6 +64,11 @@ impl SequenceSet {
         merged
     }
 
+    /// Whether it is `$`, which only the session knows.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The largest number written out; 0 when only `*` is.
     pub(crate) fn largest_number(&self) -> u32 {
         let number = |end| if let End::Number(number) = end { number } else { 0 };
@@ -81,7 +91,7 @@ fn end(cursor: &mut Cursor<'_>) -> Parsed<End> {
     }
 }
 
-/// Writes numbers in ascending order as a set: `1:3,7`.
+/// Writes numbers in the order given as a set: `1:3,7`. Only what ascends by one becomes a range.
 pub(crate) fn write_set(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
     let mut range: Option<(u32, u32)> = None;
     let mut first = true;
@@ -135,7 +145,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_bad() {
-        for text in ["", "0", "1:", ":", "a", "1,,2", "4294967296", "1:0", "-1"] {
+        assert!(SequenceSet::parse(&mut Cursor::new(b"$")).unwrap().is_saved());
+        for text in ["", "0", "1,$", "1:", ":", "a", "1,,2", "4294967296", "1:0", "-1"] {
             assert!(SequenceSet::parse(&mut Cursor::new(text.as_bytes())).is_err(), "{text}");
         }
     }

@@ -13,7 +13,7 @@ use crate::wire::{Bad, Cursor, Parsed, SequenceSet};
 
 /// A condition on a message.
 #[derive(Debug, Clone)]
-pub(super) enum Key {
+pub(crate) enum Key {
     All,
     /// Message numbers as written, until [`Key::resolve`].
     NumberSet(SequenceSet),
@@ -28,6 +28,16 @@ pub(super) enum Key {
     Arrived(Ordering, Day),
     /// The Date field's day, without its time and zone, compared with this one.
     Sent(Ordering, Day),
+    /// OLDER: INTERNALDATE at least so many seconds ago, until [`Key::resolve`].
+    Older(u32),
+    /// YOUNGER: at most so many.
+    Younger(u32),
+    /// INTERNALDATE not after this instant.
+    ArrivedBy(i64),
+    /// INTERNALDATE not before this instant.
+    ArrivedFrom(i64),
+    /// Changed at this modification sequence or later.
+    Modseq(u64),
     Larger(u64),
     Smaller(u64),
     Header(String, Needle),
@@ -39,15 +49,28 @@ pub(super) enum Key {
 }
 
 /// What is known of a message without reading it.
-pub(super) struct Subject<'a> {
-    pub(super) number: u32,
-    pub(super) row: &'a Row,
-    pub(super) keywords: &'a str,
-    pub(super) recent: bool,
+pub(crate) struct Subject<'a> {
+    pub(crate) number: u32,
+    pub(crate) row: &'a Row,
+    pub(crate) keywords: &'a str,
+    pub(crate) recent: bool,
+}
+
+/// What sets and spans of time are measured by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measure<'a> {
+    /// Messages.
+    pub(crate) count: u32,
+    /// The largest UID.
+    pub(crate) uid_max: u32,
+    /// What `$` stands for.
+    pub(crate) saved: &'a [(u32, u32)],
+    /// When the search began.
+    pub(crate) now: i64,
 }
 
 /// Keys up to the end of the command: all must hold.
-pub(super) fn parse_keys(cursor: &mut Cursor<'_>) -> Parsed<Key> {
+pub(crate) fn parse_keys(cursor: &mut Cursor<'_>) -> Parsed<Key> {
     let mut budget = SEARCH_KEYS_MAX;
     let mut keys = Vec::new();
     loop {
@@ -72,7 +95,7 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
             cursor.list(SEARCH_KEYS_MAX, "Too many search keys", |cursor| parse_key(cursor, depth + 1, budget))?;
         return if keys.is_empty() { Err(Bad::new("Empty search list")) } else { Ok(Key::And(keys)) };
     }
-    if cursor.peek().is_some_and(|octet| octet.is_ascii_digit() || octet == b'*') {
+    if cursor.peek().is_some_and(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'$')) {
         return SequenceSet::parse(cursor).map(Key::NumberSet);
     }
     let not = |key: Key| Key::Not(Box::new(key));
@@ -105,6 +128,9 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
             // Not the contrary of SENTBEFORE: a mail without a date is neither.
             Key::Or(Box::new(Key::Sent(Ordering::Equal, day)), Box::new(Key::Sent(Ordering::Greater, day)))
         }
+        "OLDER" => Key::Older(parse_interval(cursor)?),
+        "YOUNGER" => Key::Younger(parse_interval(cursor)?),
+        "MODSEQ" => Key::Modseq(parse_modseq(cursor)?),
         "LARGER" => Key::Larger(parse_size(cursor)?),
         "SMALLER" => Key::Smaller(parse_size(cursor)?),
         "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => Key::Header(word.clone(), parse_needle(cursor)?),
@@ -149,6 +175,34 @@ fn parse_size(cursor: &mut Cursor<'_>) -> Parsed<u64> {
     cursor.number64("Invalid size")
 }
 
+/// RFC 5032 §4: seconds, and not none.
+fn parse_interval(cursor: &mut Cursor<'_>) -> Parsed<u32> {
+    const INVALID: &str = "OLDER and YOUNGER take seconds, 1 to 4294967295";
+    cursor.space()?;
+    match cursor.number(INVALID)? {
+        0 => Err(Bad::new(INVALID)),
+        seconds => Ok(seconds),
+    }
+}
+
+/// `["/flags/…" ("all" / "priv" / "shared")] number`. RFC 7162 §3.1.5: the entry is passed over by a server that has
+/// one modification sequence for all of a message, as this one.
+fn parse_modseq(cursor: &mut Cursor<'_>) -> Parsed<u64> {
+    const INVALID: Bad = Bad::new("MODSEQ takes a number below 2^63, or an entry, its type and a number");
+    cursor.space()?;
+    if cursor.peek() == Some(b'"') {
+        let name = cursor.string()?;
+        cursor.space()?;
+        let kind = cursor.atom("Missing type of the entry")?;
+        let known = ["all", "priv", "shared"].iter().any(|known| kind.eq_ignore_ascii_case(known));
+        if !known || !name.to_ascii_lowercase().starts_with(b"/flags/") {
+            return Err(INVALID);
+        }
+        cursor.space()?;
+    }
+    cursor.number64("Invalid MODSEQ").ok().filter(|&modseq| i64::try_from(modseq).is_ok()).ok_or(INVALID)
+}
+
 fn parse_needle(cursor: &mut Cursor<'_>) -> Parsed<Needle> {
     cursor.space()?;
     Ok(Needle::new(&cursor.astring()?))
@@ -160,20 +214,41 @@ fn within(ranges: &[(u32, u32)], number: u32) -> bool {
 }
 
 impl Key {
-    /// With sets resolved against a mailbox. Numbers beyond its end name nothing here.
-    pub(super) fn resolve(self, count: u32, uid_max: u32) -> Self {
+    /// With sets and spans of time resolved. Numbers beyond the mailbox's end name nothing here.
+    pub(crate) fn resolve(self, measure: Measure<'_>) -> Self {
+        let boxed = |key: Box<Self>| Box::new(key.resolve(measure));
+        let since = |seconds: u32| measure.now.saturating_sub(i64::from(seconds) * 1000);
         match self {
-            Self::NumberSet(set) => Self::Numbers(set.resolve(count)),
-            Self::UidSet(set) => Self::Uids(set.resolve(uid_max)),
-            Self::Not(key) => Self::Not(Box::new(key.resolve(count, uid_max))),
-            Self::Or(a, b) => Self::Or(Box::new(a.resolve(count, uid_max)), Box::new(b.resolve(count, uid_max))),
-            Self::And(keys) => Self::And(keys.into_iter().map(|key| key.resolve(count, uid_max)).collect()),
+            Self::NumberSet(set) | Self::UidSet(set) if set.is_saved() => Self::Uids(measure.saved.to_vec()),
+            Self::NumberSet(set) => Self::Numbers(set.resolve(measure.count)),
+            Self::UidSet(set) => Self::Uids(set.resolve(measure.uid_max)),
+            Self::Older(seconds) => Self::ArrivedBy(since(seconds)),
+            Self::Younger(seconds) => Self::ArrivedFrom(since(seconds)),
+            Self::Not(key) => Self::Not(boxed(key)),
+            Self::Or(a, b) => Self::Or(boxed(a), boxed(b)),
+            Self::And(keys) => Self::And(keys.into_iter().map(|key| key.resolve(measure)).collect()),
             other => other,
         }
     }
 
+    /// Whether `accept` holds for this key or one within it.
+    pub(crate) fn any(&self, accept: &impl Fn(&Self) -> bool) -> bool {
+        accept(self)
+            || match self {
+                Self::Not(key) => key.any(accept),
+                Self::Or(a, b) => a.any(accept) || b.any(accept),
+                Self::And(keys) => keys.iter().any(|key| key.any(accept)),
+                _ => false,
+            }
+    }
+
+    /// Whether the answer tells modification sequences (RFC 7162 §3.1.5).
+    pub(crate) fn asks_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, Self::Modseq(_)))
+    }
+
     /// Whether the message matches; `None` when that takes what was not given.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &self,
         subject: &Subject<'_>,
         summary: Option<&Summary>,
@@ -182,14 +257,18 @@ impl Key {
         let row = subject.row;
         Some(match self {
             Self::All => true,
-            // Unresolved sets name nothing.
-            Self::NumberSet(_) | Self::UidSet(_) => false,
+            // What is not resolved names nothing.
+            Self::NumberSet(_) | Self::UidSet(_) | Self::Older(_) | Self::Younger(_) => false,
             Self::Numbers(ranges) => within(ranges, subject.number),
             Self::Uids(ranges) => within(ranges, row.uid),
             Self::Flag(flag) => row.flags.contains(*flag),
             Self::Keyword(keyword) => subject.keywords.split(' ').any(|known| known.eq_ignore_ascii_case(keyword)),
             Self::Recent => subject.recent,
             Self::Arrived(ordering, day) => Day::of_unix_ms(row.internal_date).cmp(day) == *ordering,
+            // RFC 5032 §3: both include the instant itself.
+            Self::ArrivedBy(instant) => row.internal_date <= *instant,
+            Self::ArrivedFrom(instant) => row.internal_date >= *instant,
+            Self::Modseq(modseq) => row.modseq.0 >= *modseq,
             Self::Larger(size) => row.size > *size,
             Self::Smaller(size) => row.size < *size,
             Self::Sent(ordering, day) => {
@@ -250,7 +329,8 @@ mod tests {
         let snapshot = snapshot(1, &[entry(7, Flags::SEEN, &["$a"], 1)]);
         let row = &snapshot.rows[0];
         let subject = Subject { number: 1, row, keywords: snapshot.keywords(row), recent: true };
-        key(text).unwrap().resolve(1, 7).answer(&subject, summary, None)
+        let measure = Measure { count: 1, uid_max: 7, saved: &[(5, 7)], now: 1_700_000_060_000 };
+        key(text).unwrap().resolve(measure).answer(&subject, summary, None)
     }
 
     #[test]
@@ -269,6 +349,15 @@ mod tests {
             ("ON 14-Nov-2023 SINCE \"14-Nov-2023\"", Some(true)),
             ("BEFORE 14-Nov-2023", Some(false)),
             ("LARGER 9 SMALLER 11", Some(true)),
+            ("$", Some(true)),
+            ("UID $", Some(true)),
+            ("NOT $", Some(false)),
+            ("OLDER 60 YOUNGER 60", Some(true)),
+            ("OLDER 61", Some(false)),
+            ("YOUNGER 59", Some(false)),
+            ("MODSEQ 1", Some(true)),
+            ("MODSEQ 2", Some(false)),
+            ("NOT MODSEQ \"/flags/\\\\seen\" all 2", Some(true)),
             ("OR SEEN BODY x", Some(true)),
             ("UNSEEN BODY x", Some(false)),
             ("SEEN SUBJECT x", None),
@@ -301,7 +390,24 @@ mod tests {
 
     #[test]
     fn nonsense_is_bad_and_depth_is_bounded() {
-        for text in ["FOO", "()", "OR SEEN", "NOT", "KEYWORD", "ON x", "LARGER x", "HEADER x", "(SEEN", "SEEN)", "0"] {
+        for text in [
+            "FOO",
+            "()",
+            "OR SEEN",
+            "NOT",
+            "KEYWORD",
+            "ON x",
+            "LARGER x",
+            "HEADER x",
+            "(SEEN",
+            "SEEN)",
+            "0",
+            "OLDER 0",
+            "YOUNGER",
+            "$,1",
+            "MODSEQ x",
+            "MODSEQ \"/x/y\" all 1",
+        ] {
             assert!(key(text).is_err(), "{text}");
         }
         let nested = |depth: usize| format!("{}SEEN{}", "(".repeat(depth), ")".repeat(depth));

@@ -12,6 +12,7 @@ use crate::command::search::key::{Key, Subject};
 use crate::command::search::text::{Texts, texts_of};
 use crate::limits::SUMMARY_BATCH;
 use crate::mail::{Feed, Mail};
+use crate::progress::Progress;
 use crate::reply::{Stop, Tagged};
 use crate::rooms::AccountRoom;
 use crate::session::{Session, Shared};
@@ -65,7 +66,7 @@ impl Scope {
 pub(crate) const PORTION: usize = 4 * SUMMARY_BATCH;
 
 /// The indexes of the messages for which the resolved `key` holds, in order.
-pub(crate) async fn matching(scope: &Arc<Scope>, key: Key) -> Result<Vec<usize>, Stop> {
+pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progress<'_>) -> Result<Vec<usize>, Stop> {
     let mut matches = Vec::new();
     let mut open = Vec::new();
     for index in 0..scope.snapshot.rows.len() {
@@ -78,7 +79,8 @@ pub(crate) async fn matching(scope: &Arc<Scope>, key: Key) -> Result<Vec<usize>,
     if !open.is_empty() {
         let key = Arc::new(key);
         // In portions, so that a search through everything holds the summaries of some.
-        for portion in open.chunks(PORTION) {
+        for (at, portion) in open.chunks(PORTION).enumerate() {
+            progress.at(at * PORTION, open.len()).await?;
             let still_open = by_summaries(scope, &key, portion, &mut matches).await?;
             by_texts(scope, &key, still_open, &mut matches).await?;
         }

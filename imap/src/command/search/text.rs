@@ -14,7 +14,7 @@ use crate::mail::{Mail, MailError};
 
 /// A string to be found anywhere, without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Needle {
+pub(crate) struct Needle {
     /// As [`casemap`] makes it.
     text: String,
 }
@@ -103,7 +103,7 @@ enum TransferEncoding {
 
 /// The texts of one mail.
 #[derive(Debug)]
-pub(super) struct Texts {
+pub(crate) struct Texts {
     /// The mail's own header.
     header: Vec<u8>,
     /// Headers of parts.

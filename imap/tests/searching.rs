@@ -1,0 +1,243 @@
+//! Extended searches, sorting, threads and contexts as conversations.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use lnmp::Place;
+use support::{Client, World, conversation};
+
+async fn inbox_of(world: &World, subjects: &[&str]) -> Client {
+    let mails: Vec<Vec<u8>> = subjects
+        .iter()
+        .enumerate()
+        .map(|(n, subject)| {
+            format!("From: a@b.test\r\nSubject: {subject}\r\nMessage-ID: <{n}@b.test>\r\n\r\nbody {n}\r\n").into_bytes()
+        })
+        .collect();
+    let slices: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    world.deliver_many("alice", Place::Inbox, &slices).await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    client
+}
+
+#[tokio::test]
+async fn searches_return_what_they_are_asked_to() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two", "three", "four", "five"]).await;
+    client.ok("STORE 1 +FLAGS \\Deleted").await;
+    client.ok("EXPUNGE").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a SEARCH RETURN (MIN MAX COUNT) ALL
+        S: * ESEARCH (TAG \"a\") MIN 1 MAX 4 COUNT 4
+        S: a OK SEARCH completed
+        C: b UID SEARCH RETURN () SUBJECT O
+        S: * ESEARCH (TAG \"b\") UID ALL 2,4
+        S: b OK SEARCH completed
+        C: c UID SEARCH RETURN (ALL COUNT) CHARSET UTF-8 SUBJECT zzz
+        S: * ESEARCH (TAG \"c\") UID COUNT 0
+        S: c OK SEARCH completed
+        C: d UID SEARCH RETURN (PARTIAL -1:-2) ALL
+        S: * ESEARCH (TAG \"d\") UID PARTIAL (-1:-2 4:5)
+        S: d OK SEARCH completed
+        C: e UID SEARCH RETURN (PARTIAL 5:9 MIN) ALL
+        S: * ESEARCH (TAG \"e\") UID MIN 2 PARTIAL (5:9 NIL)
+        S: e OK SEARCH completed
+        C: f SEARCH RETURN (PARTIAL 1:2 ALL) ALL
+        S: f BAD PARTIAL and ALL exclude each other
+        C: g SEARCH RETURN (COUNT) OLDER 3600
+        S: * ESEARCH (TAG \"g\") COUNT 0
+        S: g OK SEARCH completed
+        C: h SEARCH YOUNGER 3600 UID 4:*
+        S: * SEARCH 3 4
+        S: h OK SEARCH completed
+    ",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_saved_result_stands_wherever_a_set_does() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two", "three", "four", "five"]).await;
+    conversation(
+        &mut [&mut client],
+        "
+        # Nothing saved yet: the empty set.
+        C: a FETCH $ FLAGS
+        S: a OK FETCH completed
+        C: b SEARCH RETURN (SAVE) SUBJECT O
+        S: b OK SEARCH completed, result saved
+        C: c FETCH $ UID
+        S: * 1 FETCH (UID 1)
+        S: * 2 FETCH (UID 2)
+        S: * 4 FETCH (UID 4)
+        S: c OK FETCH completed
+        C: d UID SEARCH RETURN (ALL) UID $ NOT 1
+        S: * ESEARCH (TAG \"d\") UID ALL 2,4
+        S: d OK SEARCH completed
+        C: e SEARCH RETURN (SAVE MIN) $ SUBJECT F
+        S: * ESEARCH (TAG \"e\") MIN 4
+        S: e OK SEARCH completed, result saved
+        C: f STORE $ +FLAGS (\\Flagged)
+        S: * 4 FETCH (FLAGS (\\Flagged \\Recent))
+        S: f OK STORE completed
+        C: g UID COPY $ Archive
+        S: g OK [COPYUID … 4 1] COPY completed
+        # BAD leaves it, NO empties it.
+        C: h SEARCH RETURN (SAVE) NONSENSE
+        S: h BAD Unknown search key
+        C: i SEARCH RETURN (COUNT) $
+        S: * ESEARCH (TAG \"i\") COUNT 1
+        S: i OK SEARCH completed
+        C: j SEARCH RETURN (SAVE) CHARSET KOI8-R TEXT x
+        S: j NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set
+        C: k SEARCH RETURN (COUNT) $
+        S: * ESEARCH (TAG \"k\") COUNT 0
+        S: k OK SEARCH completed
+        # What is expunged falls out.
+        C: l SEARCH RETURN (SAVE COUNT) ALL
+        S: * ESEARCH (TAG \"l\") COUNT 5
+        S: l OK SEARCH completed, result saved
+        C: m UID MOVE 1:2 Archive
+        S: * OK [COPYUID … 1:2 2:3] Moved
+        S: * 2 EXPUNGE
+        S: * 1 EXPUNGE
+        S: m OK MOVE completed
+        C: n UID SEARCH RETURN (ALL) $
+        S: * ESEARCH (TAG \"n\") UID ALL 3:5
+        S: n OK SEARCH completed
+        C: o FETCH $,1 UID
+        S: o BAD …
+        C: p MOVE $ Archive
+        S: * OK [COPYUID … 3:5 4:6] Moved
+        S: * 3 EXPUNGE
+        S: * 2 EXPUNGE
+        S: * 1 EXPUNGE
+        S: p OK MOVE completed
+    ",
+    )
+    .await;
+    // RFC 5182 §2.1: SELECT begins with nothing saved.
+    client.ok("SELECT Archive").await;
+    client.ok("SEARCH RETURN (SAVE) ALL").await;
+    client.ok("SELECT Archive").await;
+    assert_eq!(client.ok("UID SEARCH RETURN (COUNT) $").await[0].split(' ').next_back(), Some("0"));
+}
+
+#[tokio::test]
+async fn searches_for_changes_tell_the_highest_modseq() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two", "three"]).await;
+    let found = client.ok("SEARCH MODSEQ 1").await;
+    let highest = |line: &str| line.rsplit([' ', ')']).find_map(|word| word.parse::<u64>().ok()).unwrap();
+    assert!(found[0].starts_with("* SEARCH 1 2 3 (MODSEQ "), "{found:?}");
+    let before = highest(&found[0]);
+    client.ok("STORE 2 +FLAGS \\Seen").await;
+    let found = client.ok(&format!("SEARCH MODSEQ {}", before + 1)).await;
+    assert!(found[0].starts_with("* SEARCH 2 (MODSEQ "), "{found:?}");
+    let now = highest(&found[0]);
+    assert!(now > before);
+    assert_eq!(client.ok(&format!("SEARCH MODSEQ {}", now + 1)).await, ["* SEARCH"]);
+    for (options, told) in [("MIN", before), ("MAX", before), ("COUNT", now), ("ALL", now)] {
+        let found = client.ok(&format!("SEARCH RETURN ({options}) MODSEQ \"/flags/\\\\seen\" all 1")).await;
+        assert!(highest(&found[0]) <= now && found[0].contains(" MODSEQ "), "{found:?}");
+        // The first three came in one commit: MIN and MAX are not the changed one.
+        assert_eq!(highest(&found[0]) == now, told == now, "{options}: {found:?}");
+    }
+    assert_eq!(client.ok("SEARCH RETURN (MIN) MODSEQ 99999").await.len(), 1);
+}
+
+const OLDEST: &[u8] = b"From: Zoe <a@z.test>\r\nTo: =?utf-8?q?=C3=84nne?= <x@y.test>\r\nSubject: [x] Re: plan\r\nDate: Mon, 01 Jan 2024 01:00:00 +0200\r\nMessage-ID: <1@x>\r\nReferences: <2@x>\r\n\r\nlong long long long long\r\n";
+const NEWEST: &[u8] = b"From: b@z.test\r\nTo: adam@y.test\r\nSubject: =?utf-8?q?=C3=9Cbung?=\r\nDate: Wed, 03 Jan 2024 01:00:00 +0200\r\nMessage-ID: <2@x>\r\n\r\nshort\r\n";
+const MIDDLE: &[u8] = b"From: c@z.test\r\nTo: zed@y.test\r\nSubject: Plan\r\nDate: Tue, 02 Jan 2024 01:00:00 +0200\r\nMessage-ID: <3@x>\r\n\r\nmiddling text\r\n";
+
+#[tokio::test]
+async fn mails_are_sorted_by_what_clients_see() {
+    let world = World::start().await;
+    world.deliver_many("alice", Place::Inbox, &[MIDDLE, NEWEST, OLDEST]).await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    for (keys, order) in [
+        ("(DATE)", "3 1 2"),
+        ("(REVERSE DATE)", "2 1 3"),
+        ("(ARRIVAL)", "1 2 3"),
+        ("(REVERSE ARRIVAL)", "1 2 3"),
+        ("(SUBJECT DATE)", "3 1 2"),
+        ("(SUBJECT REVERSE DATE)", "1 3 2"),
+        ("(FROM)", "3 2 1"),
+        ("(TO)", "2 3 1"),
+        ("(DISPLAYTO)", "2 3 1"),
+        ("(DISPLAYFROM)", "2 1 3"),
+        ("(CC)", "1 2 3"),
+        ("(REVERSE SIZE)", "3 2 1"),
+    ] {
+        assert_eq!(client.ok(&format!("SORT {keys} UTF-8 ALL")).await, [format!("* SORT {order}")], "{keys}");
+    }
+    conversation(
+        &mut [&mut client],
+        "
+        C: a UID SORT (DATE) US-ASCII SUBJECT plan
+        S: * SORT 3 1
+        S: a OK SORT completed
+        C: b UID SORT RETURN (MIN MAX COUNT ALL) (DATE) UTF-8 ALL
+        S: * ESEARCH (TAG \"b\") UID MIN 3 MAX 2 COUNT 3 ALL 3,1:2
+        S: b OK SORT completed
+        C: c SORT RETURN (PARTIAL -1:-1) (DATE) UTF-8 ALL
+        S: * ESEARCH (TAG \"c\") PARTIAL (-1:-1 2)
+        S: c OK SORT completed
+        C: d SORT (DATE) KOI8-R TEXT x
+        S: d NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set
+        C: e SORT (DATE) UTF-8 SUBJECT zzz
+        S: * SORT
+        S: e OK SORT completed
+        C: f SORT (NONE) UTF-8 ALL
+        S: f BAD Unknown sort key
+        C: g SORT RETURN (SAVE MIN) (DATE) UTF-8 ALL
+        S: * ESEARCH (TAG \"g\") MIN 3
+        S: g OK SORT completed, result saved
+        C: h SEARCH $
+        S: * SEARCH 3
+        S: h OK SEARCH completed
+        C: i SORT (SUBJECT) UTF-8 MODSEQ 1
+        S: * SORT 1 3 2 (MODSEQ …)
+        S: i OK SORT completed
+    ",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn mails_are_threaded() {
+    let world = World::start().await;
+    world.deliver_many("alice", Place::Inbox, &[MIDDLE, NEWEST, OLDEST]).await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a THREAD REFERENCES UTF-8 ALL
+        S: * THREAD (1)(2 3)
+        S: a OK THREAD completed
+        C: b UID THREAD REFS UTF-8 ALL
+        S: * THREAD (1)(2 3)
+        S: b OK THREAD completed
+        C: c THREAD ORDEREDSUBJECT UTF-8 ALL
+        S: * THREAD (3 1)(2)
+        S: c OK THREAD completed
+        # The parent is not among the messages searched.
+        C: d THREAD REFERENCES UTF-8 SUBJECT plan
+        S: * THREAD (1 3)
+        S: d OK THREAD completed
+        C: e THREAD REFERENCES UTF-8 SUBJECT zzz
+        S: * THREAD
+        S: e OK THREAD completed
+        C: f THREAD JWZ UTF-8 ALL
+        S: f BAD Threading is by ORDEREDSUBJECT, REFERENCES or REFS
+    ",
+    )
+    .await;
+}
