@@ -44,8 +44,10 @@ const TABLE: &[Capability] = &[
     shown(When::LoginAllowed, "AUTH=LOGIN", "Outlook"),
     shown(When::LoginAllowed, "AUTH=OAUTHBEARER", "RFC 7628"),
     shown(When::LoginAllowed, "AUTH=PLAIN", "RFC 4616"),
+    shown(When::LoggedIn, "APPENDLIMIT=67108864", "RFC 7889"),
     shown(When::LoggedIn, "CHILDREN", "RFC 3348"),
     shown(When::LoggedIn, "COMPRESS=DEFLATE", "RFC 4978"),
+    shown(When::LoggedIn, "CREATE-SPECIAL-USE", "RFC 6154"),
     shown(When::LoggedIn, "ESEARCH", "RFC 4731"),
     shown(When::LoggedIn, "ESORT", "RFC 5267"),
     shown(When::LoggedIn, "I18NLEVEL=1", "RFC 5255"),
@@ -53,16 +55,22 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "INPROGRESS", "RFC 9585"),
     // Also because K-9 uses SPECIAL-USE only beside it (mail.md quirk 22).
     shown(When::LoggedIn, "LIST-EXTENDED", "RFC 5258"),
+    shown(When::LoggedIn, "LIST-METADATA", "RFC 9590"),
     shown(When::LoggedIn, "LIST-STATUS", "RFC 5819"),
+    shown(When::LoggedIn, "METADATA", "RFC 5464"),
     shown(When::LoggedIn, "MOVE", "RFC 6851"),
     shown(When::LoggedIn, "MULTIAPPEND", "RFC 3502"),
     shown(When::LoggedIn, "NAMESPACE", "RFC 2342"),
+    shown(When::LoggedIn, "OBJECTID", "RFC 8474"),
     shown(When::LoggedIn, "PREVIEW", "RFC 8970"),
+    shown(When::LoggedIn, "QUOTA", "RFC 9208"),
+    shown(When::LoggedIn, "QUOTA=RES-STORAGE", "RFC 9208"),
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
     shown(When::LoggedIn, "SEARCHRES", "RFC 5182"),
     shown(When::LoggedIn, "SORT", "RFC 5256"),
     shown(When::LoggedIn, "SORT=DISPLAY", "RFC 5957"),
     shown(When::LoggedIn, "SPECIAL-USE", "RFC 6154"),
+    shown(When::LoggedIn, "STATUS=SIZE", "RFC 8438"),
     shown(When::LoggedIn, "THREAD=ORDEREDSUBJECT", "RFC 5256"),
     shown(When::LoggedIn, "THREAD=REFERENCES", "RFC 5256"),
     shown(When::LoggedIn, "THREAD=REFS", "draft-ietf-morg-inthread"),
@@ -72,6 +80,8 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "UTF8=ACCEPT", "RFC 6855"),
     shown(When::LoggedIn, "WITHIN", "RFC 5032"),
 ];
+
+const _: () = assert!(crate::limits::APPEND_BYTES_MAX == 67_108_864, "what APPENDLIMIT says");
 
 /// Where a dialogue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,12 +11,15 @@ mod idle;
 mod list;
 mod login;
 mod mailbox;
+mod metadata;
 mod misc;
+mod quota;
 mod replace;
 mod sasl;
 mod search;
 mod select;
 mod sort;
+mod special_use;
 mod starttls;
 mod status;
 mod store_flags;
@@ -53,6 +56,11 @@ pub(crate) enum Command {
     List(list::List),
     Lsub(list::Lsub),
     Status(status::Status),
+    GetMetadata(metadata::GetMetadata),
+    SetMetadata(metadata::SetMetadata),
+    GetQuota(quota::GetQuota),
+    GetQuotaRoot(quota::GetQuotaRoot),
+    SetQuota,
     Append(append::Append),
     Replace(replace::Replace),
     Idle,
@@ -148,6 +156,14 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (By::Number, "XLIST") => Command::List(list::List::parse(cursor, list::Answer::Xlist)?),
         (By::Number, "LSUB") => Command::Lsub(list::Lsub::parse(cursor)?),
         (By::Number, "STATUS") => Command::Status(status::Status::parse(cursor)?),
+        (By::Number, "GETMETADATA") => Command::GetMetadata(metadata::GetMetadata::parse(cursor)?),
+        (By::Number, "SETMETADATA") => Command::SetMetadata(metadata::SetMetadata::parse(cursor)?),
+        (By::Number, "GETQUOTA") => Command::GetQuota(quota::GetQuota::parse(cursor)?),
+        (By::Number, "GETQUOTAROOT") => Command::GetQuotaRoot(quota::GetQuotaRoot::parse(cursor)?),
+        (By::Number, "SETQUOTA") => {
+            quota::parse_set(cursor)?;
+            Command::SetQuota
+        }
         (By::Number, "APPEND") => Command::Append(append::Append::parse(cursor)?),
         (By::Number, "IDLE") => Command::Idle,
         (By::Number, "COMPRESS") => Command::Compress(compress::Compress::parse(cursor)?),
@@ -179,6 +195,11 @@ impl Command {
             | Self::List(_)
             | Self::Lsub(_)
             | Self::Status(_)
+            | Self::GetMetadata(_)
+            | Self::SetMetadata(_)
+            | Self::GetQuota(_)
+            | Self::GetQuotaRoot(_)
+            | Self::SetQuota
             | Self::Append(_)
             | Self::Compress(_)
             | Self::Unauthenticate
@@ -221,7 +242,12 @@ impl Command {
             | Self::Subscribe(_)
             | Self::List(_)
             | Self::Lsub(_)
-            | Self::Status(_) => Step::Told,
+            | Self::Status(_)
+            | Self::GetMetadata(_)
+            | Self::SetMetadata(_)
+            | Self::GetQuota(_)
+            | Self::GetQuotaRoot(_)
+            | Self::SetQuota => Step::Told,
             Self::Idle
             | Self::Compress(_)
             | Self::Unauthenticate
@@ -272,6 +298,11 @@ impl Command {
             Self::List(command) => Box::pin(command.run(session)).await,
             Self::Lsub(command) => Box::pin(command.run(session)).await,
             Self::Status(command) => Box::pin(command.run(session)).await,
+            Self::GetMetadata(command) => Box::pin(command.run(session)).await,
+            Self::SetMetadata(command) => Box::pin(command.run(session)).await,
+            Self::GetQuota(command) => Box::pin(command.run(session)).await,
+            Self::GetQuotaRoot(command) => Box::pin(command.run(session)).await,
+            Self::SetQuota => quota::set(),
             Self::Append(command) => Box::pin(command.run(session)).await,
             Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
@@ -304,7 +335,15 @@ mod tests {
         "a RENAME a/b c",
         "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *x) RETURN (CHILDREN STATUS (MESSAGES UNSEEN))",
         "a LSUB \"\" %",
-        "a STATUS INBOX (MESSAGES UIDNEXT)",
+        "a STATUS INBOX (MESSAGES UIDNEXT DELETED DELETED-STORAGE SIZE HIGHESTMODSEQ MAILBOXID APPENDLIMIT)",
+        "a CREATE Old (USE (\\Archive \\Sent))",
+        "a GETMETADATA (MAXSIZE 1024 DEPTH infinity) INBOX (/shared/comment /private/vendor/x)",
+        "a SETMETADATA INBOX (/private/comment {3+}\r\nabc /shared/x ~{1+}\r\n\0 /private/y NIL)",
+        "a LIST \"\" % RETURN (METADATA (/private/color \"/shared/x\") SPECIAL-USE)",
+        "a GETQUOTA \"\"",
+        "a GETQUOTAROOT INBOX",
+        "a SETQUOTA \"\" (STORAGE 512)",
+        "a UID SEARCH OR EMAILID M1 THREADID T-_2",
         "a APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc",
         "a APPEND INBOX {1+}\r\na (\\Draft) ~{2+}\r\nbc",
         "a UID REPLACE 4 Drafts (\\Draft) {3+}\r\nabc",

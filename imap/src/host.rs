@@ -72,6 +72,11 @@ pub trait Host: Login {
     /// # Errors
     /// [`SealRefusal`]; nothing is kept then but orphans that the shelf collects.
     async fn seal(&self, account: AccountId, message: Vec<u8>) -> Result<Sealed, SealRefusal>;
+
+    /// How to reach the operator, as a URI (RFC 5464 §6.2.2 `/shared/admin`); `None`: not told.
+    fn admin(&self) -> Option<String> {
+        None
+    }
 }
 
 /// An appended message, ready for [`store::Store::append`].

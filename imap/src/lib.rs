@@ -40,6 +40,7 @@ mod io;
 pub mod limits;
 mod mail;
 mod name;
+mod object_id;
 mod progress;
 mod reply;
 mod rooms;

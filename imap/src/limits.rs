@@ -72,6 +72,11 @@ pub const ENABLE_NAMES_MAX: usize = 100;
 /// Parameters of ID (RFC 2971 §3.3 allows 30).
 pub const ID_PARAMETERS_MAX: usize = 30;
 
+/// Annotations named in one GETMETADATA, SETMETADATA or LIST.
+pub const METADATA_ENTRIES_MAX: usize = 100;
+/// Options of one GETMETADATA: there are two.
+pub const METADATA_OPTIONS_MAX: usize = 10;
+
 /// Wrong commands in a row before the connection is closed. Dovecot's number.
 pub const BAD_COMMANDS_MAX: u32 = 20;
 /// Failed logins on one connection before it is closed. The house throttles accounts; this ends dumb guessing.

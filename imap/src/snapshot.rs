@@ -9,6 +9,7 @@ use std::sync::Arc;
 use store::{Changes, Entry, Flags, MessageId, ModSeq, View};
 
 use crate::limits::INTERNAL_DATE_MIN_MS;
+use crate::wire::date::{DateTimeZone, Day};
 
 /// One message, 48 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,11 @@ pub(crate) struct Row {
     pub(crate) modseq: ModSeq,
     /// INTERNALDATE as shown.
     pub(crate) internal_date: i64,
+    /// When it came into the mailbox, in seconds since 1970; 0: nobody knows. A search falls back to INTERNALDATE
+    /// (RFC 8514 §4.3).
+    pub(crate) saved_at: u32,
+    /// The zone of INTERNALDATE: minutes east of UTC.
+    pub(crate) zone: i16,
     /// RFC822.SIZE.
     pub(crate) size: u64,
     pub(crate) uid: u32,
@@ -25,6 +31,18 @@ pub(crate) struct Row {
     pub(crate) flags: Flags,
     /// Expunged, but the session may not be told yet (RFC 3501 §7.4.1).
     pub(crate) gone: bool,
+}
+
+impl Row {
+    /// INTERNALDATE as whoever gave it wrote it.
+    pub(crate) fn internal_date_time(&self) -> DateTimeZone {
+        DateTimeZone { ms: self.internal_date, zone: self.zone }
+    }
+
+    /// The day INTERNALDATE shows: searches disregard its time and zone (RFC 3501 §6.4.4).
+    pub(crate) fn internal_day(&self) -> Day {
+        Day::of_unix_ms(self.internal_date.saturating_add(i64::from(self.zone) * 60_000))
+    }
 }
 
 /// The keyword lists in use, each once; number 0 is the empty one. Rows with the same keywords share.
@@ -130,6 +148,8 @@ impl Snapshot {
             message: entry.message,
             modseq: entry.modseq,
             internal_date: entry.internal_date.max(INTERNAL_DATE_MIN_MS),
+            saved_at: entry.saved_at.and_then(|ms| u32::try_from(ms / 1000).ok()).unwrap_or(0),
+            zone: entry.zone,
             size: entry.size,
             uid: entry.uid.get(),
             keywords,

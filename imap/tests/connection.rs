@@ -231,9 +231,9 @@ async fn names_are_in_utf_8_once_the_client_asked_for_it() {
         &mut [&mut client],
         "
         C: a CREATE Entw&APw-rfe
-        S: a OK CREATE completed
+        S: a OK [MAILBOXID (F…)] CREATE completed
         C: b CREATE R&-D
-        S: b OK CREATE completed
+        S: b OK [MAILBOXID (F…)] CREATE completed
         C: c CREATE R&D
         S: c NO [CANNOT] Mailbox name is not valid modified UTF-7
         C: d ENABLE UTF8=ACCEPT
@@ -254,7 +254,7 @@ async fn names_are_in_utf_8_once_the_client_asked_for_it() {
         S: * LSUB () \"/\" R&D
         S: j OK LSUB completed
         C: k CREATE R&-D
-        S: k OK CREATE completed
+        S: k OK [MAILBOXID (F…)] CREATE completed
         C: l UNAUTHENTICATE
         S: l OK …
         C: m LOGIN alice secret

@@ -19,14 +19,14 @@ async fn the_plain_list_has_its_corners() {
         S: * LIST (\\HasNoChildren) \"/\" INBOX
         S: b OK LIST completed
         C: c CREATE Inbox/x/
-        S: c OK CREATE completed
+        S: c OK [MAILBOXID (F…)] CREATE completed
         C: d LIST inbox/ %
         S: * LIST (\\HasNoChildren) \"/\" INBOX/x
         S: d OK LIST completed
         C: e LIST \"\" nothing
         S: e OK LIST completed
         C: f CREATE p/q/r
-        S: f OK CREATE completed
+        S: f OK [MAILBOXID (F…)] CREATE completed
         C: g DELETE p/q
         S: g OK DELETE completed
         C: h LIST \"\" p*
@@ -57,7 +57,7 @@ async fn the_extended_list_selects_and_returns() {
         &mut [&mut client],
         "
         C: a CREATE x/y
-        S: a OK CREATE completed
+        S: a OK [MAILBOXID (F…)] CREATE completed
         C: b SUBSCRIBE gone/z
         S: b OK SUBSCRIBE completed
         C: c LIST (SUBSCRIBED) \"\" (x* gone*)

@@ -124,9 +124,10 @@ async fn an_append_is_seen_selected_fetched_and_expunged() {
         S: * 1 RECENT
         S: * OK [UIDVALIDITY …] UIDs valid
         S: * OK [UIDNEXT 2] Predicted next UID
+        S: * OK [MAILBOXID (F…)] Its name for ever
         S: f OK [READ-WRITE] SELECT completed
         C: g FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE BODY[])
-        S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent $Forwarded) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE 20 BODY[] {20}\\r\\nSubject: x\\r\\n\\r\\nletter)
+        S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent $Forwarded) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 20 BODY[] {20}\\r\\nSubject: x\\r\\n\\r\\nletter)
         S: g OK FETCH completed
         C: h STORE 1 +FLAGS (\\Deleted)
         S: * 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent $Forwarded))
@@ -190,6 +191,7 @@ async fn sessions_are_told_what_others_do() {
         S2: * OK [UNSEEN 1] First unseen
         S2: * OK [UIDVALIDITY…
         S2: * OK [UIDNEXT 5] Predicted next UID
+        S2: * OK [MAILBOXID (F…)] Its name for ever
         S2: d OK [READ-ONLY] EXAMINE completed
         C2: e STORE 1 +FLAGS \\Seen
         S2: e NO [READ-ONLY] Mailbox is read-only
@@ -328,9 +330,9 @@ async fn mailboxes_are_made_listed_renamed_and_deleted() {
         S: * LIST (\\Noselect) \"/\" \"\"
         S: a1 OK LIST completed
         C: a2 CREATE Work/Old/
-        S: a2 OK CREATE completed
+        S: a2 OK [MAILBOXID (F…)] CREATE completed
         C: a3 CREATE work
-        S: a3 OK CREATE completed
+        S: a3 OK [MAILBOXID (F…)] CREATE completed
         C: a4 CREATE Work
         S: a4 NO [ALREADYEXISTS] Mailbox already exists
         C: a5 LIST \"\" W%
@@ -364,7 +366,7 @@ async fn mailboxes_are_made_listed_renamed_and_deleted() {
         C: b7 RENAME nothing x
         S: b7 NO [NONEXISTENT] No such mailbox
         C: b8 CREATE \"Entw&APw-rfe\"
-        S: b8 OK CREATE completed
+        S: b8 OK [MAILBOXID (F…)] CREATE completed
         C: b9 LIST \"\" Entw*
         S: * LIST (\\HasNoChildren) \"/\" Entw&APw-rfe
         S: b9 OK LIST completed
@@ -394,7 +396,7 @@ async fn subscriptions_outlive_their_mailboxes() {
         &mut [&mut client],
         "
         C: a1 CREATE x/y
-        S: a1 OK CREATE completed
+        S: a1 OK [MAILBOXID (F…)] CREATE completed
         C: a2 SUBSCRIBE x/y
         S: a2 OK SUBSCRIBE completed
         C: a3 LSUB \"\" x%

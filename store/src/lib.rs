@@ -170,6 +170,8 @@ pub trait Store: Send + Sync + 'static {
     fn mailbox_id(&self, account: AccountId, id: MailboxId) -> ObjectId;
     /// What names a message's content to clients, the same for every copy (RFC 8474 §5.1).
     fn email_id(&self, account: AccountId, id: MessageId) -> ObjectId;
+    /// What names a thread to clients, by the Message-ID it began with (RFC 8474 §5.2).
+    fn thread_id(&self, account: AccountId, root: &[u8]) -> ObjectId;
     /// Counts for STATUS and LIST-STATUS, one row for each asked mailbox, in order.
     async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>>;
     /// A consistent snapshot for SELECT (`claim_recent`) or EXAMINE.

@@ -15,7 +15,7 @@ use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_
 use crate::name::{MailboxName, Spelling};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
-use crate::wire::date::parse_date_time;
+use crate::wire::date::{DateTimeZone, parse_date_time};
 use crate::wire::sequence::write_set;
 use crate::wire::{Cursor, LiteralHeader, Parsed, write};
 
@@ -29,8 +29,7 @@ pub(crate) struct Append {
 /// One message to be stored.
 pub(super) struct Message {
     flags: FlagList,
-    /// Milliseconds since 1970.
-    date: Option<i64>,
+    date: Option<DateTimeZone>,
     octets: Vec<u8>,
 }
 
@@ -109,7 +108,7 @@ pub(super) fn parse_mailbox(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 /// A message as it stands in the command.
 struct Parts<'a> {
     flags: FlagList,
-    date: Option<i64>,
+    date: Option<DateTimeZone>,
     octets: &'a [u8],
 }
 
@@ -216,8 +215,8 @@ pub(super) async fn store_messages(
         let FlagList { flags, keywords } = message.flags.without_server_keywords();
         sealed.push(store::NewMessage {
             sealed: parts.parts,
-            internal_date: message.date.unwrap_or(now),
-            zone: 0,
+            internal_date: message.date.map_or(now, |date| date.ms),
+            zone: message.date.map_or(0, |date| date.zone),
             flags,
             keywords,
             message_id: parts.message_id,
@@ -272,7 +271,7 @@ mod tests {
         assert_eq!(append.mailbox, b"Sent");
         let octets: Vec<&[u8]> = append.messages.iter().map(|message| message.octets.as_slice()).collect();
         assert_eq!(octets, [&b"abc"[..], b"\0d", b""]);
-        assert_eq!(append.messages[0].date, Some(1_767_225_600_000));
+        assert_eq!(append.messages[0].date, Some(DateTimeZone { ms: 1_767_225_600_000, zone: 0 }));
         assert_eq!(append.messages[0].flags.keywords, ["$Forwarded"]);
         assert_eq!(append.messages[1].flags.flags, store::Flags::DRAFT);
     }

@@ -12,10 +12,12 @@ use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, Uid};
 use crate::command::fetch::item::{Item, Need, Section, SectionText};
 use crate::limits::SUMMARY_BATCH;
 use crate::mail::{Feed, Mail, MailError, read_one};
+use crate::object_id;
 use crate::reply::{End, Run, Stop, Tagged};
 use crate::selected::By;
 use crate::session::Session;
 use crate::snapshot::Row;
+use crate::wire::date::DateTimeZone;
 use crate::wire::{Bad, Cursor, Parsed, SequenceSet, date, write};
 
 /// FETCH.
@@ -139,7 +141,7 @@ impl Fetch {
                 let Some(row) = self.begin(session, index)? else { continue };
                 for (at, item) in self.items.iter().enumerate() {
                     separate(session, at);
-                    if !self.write_summary_item(session, item, &summary) {
+                    if !self.write_summary_item(session, item, &row, &summary) {
                         self.write_row_item(session, item, &row)?;
                     }
                 }
@@ -254,7 +256,7 @@ impl Fetch {
                     Some(Found::Octets(octets)) => write::literal(&mut session.io.out, &octets),
                     Some(Found::Nothing) | None => session.io.out.extend_from_slice(b"NIL"),
                 }
-            } else if !summary.is_some_and(|summary| self.write_summary_item(session, item, summary)) {
+            } else if !summary.is_some_and(|summary| self.write_summary_item(session, item, &row, summary)) {
                 self.write_row_item(session, item, &row)?;
             }
         }
@@ -318,7 +320,8 @@ impl Fetch {
     }
 
     fn write_row_item(&self, session: &mut Session, item: &Item, row: &Row) -> Result<(), Stop> {
-        let Session { io, selected: Some(selected), .. } = session else { return Ok(()) };
+        let account = session.account()?;
+        let Session { io, shared, selected: Some(selected), .. } = session else { return Ok(()) };
         let out = &mut io.out;
         match item {
             Item::Uid => {
@@ -328,13 +331,22 @@ impl Fetch {
             Item::Flags => selected.write_flags_item(row, out),
             Item::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE ");
-                date::write_date_time(out, row.internal_date);
+                date::write_date_time(out, row.internal_date_time());
+            }
+            Item::SaveDate if row.saved_at == 0 => out.extend_from_slice(b"SAVEDATE NIL"),
+            Item::SaveDate => {
+                out.extend_from_slice(b"SAVEDATE ");
+                date::write_date_time(out, DateTimeZone { ms: i64::from(row.saved_at) * 1000, zone: 0 });
+            }
+            Item::EmailId => {
+                let id = object_id::of_email(&*shared.store, account, row.message);
+                out.extend_from_slice(format!("EMAILID ({id})").as_bytes());
             }
             Item::Size => {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 write::number(out, row.size);
             }
-            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview | Item::Section(_) => {
+            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview | Item::ThreadId | Item::Section(_) => {
                 // Written from summary or content, by whoever has it.
                 return Err(Tagged::no("[SERVERBUG] Item was not prepared").into());
             }
@@ -343,7 +355,7 @@ impl Fetch {
     }
 
     /// Whether it was one that the summary answers.
-    fn write_summary_item(&self, session: &mut Session, item: &Item, summary: &Summary) -> bool {
+    fn write_summary_item(&self, session: &mut Session, item: &Item, row: &Row, summary: &Summary) -> bool {
         let out = &mut session.io.out;
         let (name, octets) = match item {
             Item::Envelope => (&b"ENVELOPE "[..], &summary.envelope),
@@ -358,6 +370,12 @@ impl Fetch {
                 }
                 return true;
             }
+            Item::ThreadId => {
+                let Some(user) = &session.user else { return false };
+                let id = object_id::of_thread(&*session.shared.store, user.account, row.message, summary);
+                out.extend_from_slice(format!("THREADID ({id})").as_bytes());
+                return true;
+            }
             Item::Section(section) if section.is_top_header() => {
                 section.write_label(out);
                 match &section.text {
@@ -368,7 +386,13 @@ impl Fetch {
                 }
                 return true;
             }
-            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::Section(_) => return false,
+            Item::Uid
+            | Item::Flags
+            | Item::InternalDate
+            | Item::SaveDate
+            | Item::Size
+            | Item::EmailId
+            | Item::Section(_) => return false,
         };
         out.extend_from_slice(name);
         out.extend_from_slice(octets);

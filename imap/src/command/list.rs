@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lnmp::Place;
 use store::{Mailbox, MailboxId, MailboxStatus};
 
+use crate::command::metadata::{self, Wanted};
+use crate::command::special_use;
 use crate::command::status::{Item, parse_items, write_status};
 use crate::limits::LIST_PATTERNS_MAX;
 use crate::name::{Pattern, SEPARATOR, Spelling, ancestors, write_name};
@@ -44,6 +45,8 @@ struct Selection {
 struct Returns {
     subscribed: bool,
     status: Vec<Item>,
+    /// RFC 9590
+    metadata: Option<Wanted>,
 }
 
 /// LSUB.
@@ -116,6 +119,7 @@ impl List {
                 listed.iter().filter_map(|(_, node)| node.mailbox.as_ref().map(|m| m.id)).collect();
             store.status(account, &ids).await?.into_iter().map(|status| (status.id, status)).collect()
         };
+        let mut longest = None;
         for (name, node) in inbox_first(listed) {
             let attributes = self.attributes(&tree, name, node);
             let recursive = self.selection.recursive && tree.has_hidden_subscription(name, &patterns);
@@ -123,10 +127,14 @@ impl List {
             write_line(&mut session.io.out, word, &attributes, name, extended, spelling);
             if let Some(mailbox) = &node.mailbox {
                 self.write_status(session, account, mailbox, &counts);
+                if let Some(wanted) = &self.returns.metadata {
+                    let all = metadata::of_mailbox(session, mailbox).await?;
+                    wanted.write(&mut session.io.out, &mailbox.name, spelling, &all, &mut longest);
+                }
             }
             session.io.relieve().await?;
         }
-        Ok(Tagged::ok(done))
+        Ok(metadata::done(done, longest))
     }
 
     fn write_status(
@@ -137,9 +145,7 @@ impl List {
         counts: &HashMap<MailboxId, MailboxStatus>,
     ) {
         if let Some(status) = counts.get(&mailbox.id) {
-            let claimed = session.shared.rooms.claimed(account, mailbox.id);
-            let spelling = session.spelling();
-            write_status(&mut session.io.out, spelling, &mailbox.name, &self.returns.status, status, claimed);
+            write_status(session, account, &mailbox.name, &self.returns.status, status);
         }
     }
 
@@ -148,7 +154,7 @@ impl List {
             return false;
         }
         let Selection { subscribed, special_use, recursive, .. } = self.selection;
-        if special_use && node.special_use().is_none() {
+        if special_use && node.special_use().is_empty() {
             return false;
         }
         if subscribed {
@@ -208,6 +214,10 @@ impl Returns {
                     "STATUS" => {
                         cursor.space()?;
                         self.status = parse_items(cursor)?;
+                    }
+                    "METADATA" => {
+                        cursor.space()?;
+                        self.metadata = Some(Wanted::parse_in_list(cursor)?);
                     }
                     _ => return Err(UNKNOWN_OPTION),
                 }
@@ -292,15 +302,8 @@ struct Node {
 
 impl Node {
     /// RFC 6154 §2.
-    fn special_use(&self) -> Option<&'static str> {
-        match self.mailbox.as_ref()?.place {
-            Place::Sent => Some("\\Sent"),
-            Place::Drafts => Some("\\Drafts"),
-            Place::Archive => Some("\\Archive"),
-            Place::Junk => Some("\\Junk"),
-            Place::Trash => Some("\\Trash"),
-            Place::Inbox | Place::Requests | Place::Unpaid | Place::Own => None,
-        }
+    fn special_use(&self) -> Vec<&'static str> {
+        self.mailbox.as_ref().map(special_use::names).unwrap_or_default()
     }
 }
 

@@ -3,16 +3,23 @@
 use store::{Mailbox, StoreError};
 
 use crate::command::list::write_line;
+use crate::command::special_use;
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use crate::name::{SEPARATOR, Spelling, ancestors, write_name};
+use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
-use crate::wire::{Cursor, Parsed};
+use crate::wire::{Bad, Cursor, Parsed};
+
+/// Parameters of one CREATE: there is one.
+const CREATE_PARAMETERS_MAX: usize = 10;
 
 /// CREATE.
 #[derive(Debug)]
 pub(crate) struct Create {
     mailbox: Vec<u8>,
+    /// `USE`, as written (RFC 6154 §3).
+    uses: Vec<String>,
 }
 
 /// DELETE.
@@ -38,11 +45,24 @@ pub(crate) struct Subscribe {
 impl Create {
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         cursor.space()?;
-        Ok(Self { mailbox: cursor.astring()?.into_owned() })
+        let mailbox = cursor.astring()?.into_owned();
+        let mut uses = Vec::new();
+        if cursor.peek() == Some(b' ') {
+            cursor.space()?;
+            cursor.list(CREATE_PARAMETERS_MAX, "Too many CREATE parameters", |cursor| {
+                if !cursor.take_word("USE ") {
+                    return Err(Bad::new("Unknown CREATE parameter: USE is known"));
+                }
+                uses = special_use::parse(cursor)?;
+                Ok(())
+            })?;
+        }
+        Ok(Self { mailbox, uses })
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let name = session.name_to_create(&self.mailbox)?;
+        let uses = special_use::of_names(self.uses.iter().map(String::as_str))?;
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
         let mailboxes = store.mailboxes(account).await?;
@@ -50,10 +70,12 @@ impl Create {
             return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
         }
         create_ancestors(session, name.as_str(), &mailboxes).await?;
-        store.create_mailbox(account, name.as_str(), now).await?;
+        let made = store.create_mailbox_for(account, name.as_str(), uses, now).await?;
         let asked = String::from_utf8_lossy(&self.mailbox);
         tell_old_name(session, asked.trim_end_matches(SEPARATOR), name.as_str());
-        Ok(Tagged::ok("CREATE completed"))
+        // RFC 8474 §4.1
+        let id = object_id::of_mailbox(&*store, account, made.id);
+        Ok(Tagged::ok(format!("[MAILBOXID ({id})] CREATE completed")))
     }
 }
 
@@ -170,6 +192,10 @@ async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Run
     };
     create_ancestors(session, to, mailboxes).await?;
     let target = store.create_mailbox(account, to, now).await?;
+    // RFC 5464 §4.1: the new mailbox has the annotations too.
+    let annotations = store.annotations(account, Some(inbox.id)).await?;
+    let copies = annotations.into_iter().map(|one| (one.name, Some(one.value))).collect();
+    store.annotate(account, Some(target.id), copies).await?;
     let view = store.open(account, inbox.id, false).await?;
     let uids: Vec<_> = view.entries.iter().map(|entry| entry.uid).collect();
     if !uids.is_empty() {

@@ -3,6 +3,7 @@
 use lnmp::Place;
 
 use crate::access::Found;
+use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::Selected;
 use crate::session::Session;
@@ -38,6 +39,9 @@ impl Select {
         let view = shared.store.open(account, mailbox.id, !self.read_only).await?;
         let mut selected = Selected::enter(owner, room, view, signal, self.read_only).await;
         selected.announce(&mut session.io.out);
+        // RFC 8474 §4.2
+        let id = object_id::of_mailbox(&*shared.store, account, mailbox.id);
+        session.io.out.extend_from_slice(format!("* OK [MAILBOXID ({id})] Its name for ever\r\n").as_bytes());
         if selected.place == Place::Requests {
             // Design section 3: no notice about paid mail while somebody looks.
             shared.store.requests_seen(account, (shared.now)()).await?;

@@ -1,8 +1,10 @@
 //! STATUS (RFC 3501 §6.3.10), and its items in LIST (RFC 5819).
 
-use store::{MailboxStatus, StoreError};
+use store::{AccountId, MailboxStatus, StoreError};
 
-use crate::name::{Spelling, write_name};
+use crate::limits::APPEND_BYTES_MAX;
+use crate::name::write_name;
+use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::{Bad, Cursor, Parsed, write};
@@ -22,6 +24,12 @@ pub(crate) enum Item {
     UidNext,
     UidValidity,
     Unseen,
+    Deleted,
+    DeletedStorage,
+    Size,
+    HighestModSeq,
+    MailboxId,
+    AppendLimit,
 }
 
 /// Each item is asked for once at most.
@@ -37,21 +45,37 @@ pub(super) fn parse_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
             "UIDNEXT" => Item::UidNext,
             "UIDVALIDITY" => Item::UidValidity,
             "UNSEEN" => Item::Unseen,
+            // RFC 9051 §6.3.11
+            "DELETED" => Item::Deleted,
+            // RFC 9208 §4.1.4
+            "DELETED-STORAGE" => Item::DeletedStorage,
+            // RFC 8438 §2
+            "SIZE" => Item::Size,
+            // RFC 7162 §3.1.7
+            "HIGHESTMODSEQ" => Item::HighestModSeq,
+            // RFC 8474 §4.3
+            "MAILBOXID" => Item::MailboxId,
+            // RFC 7889 §3.1
+            "APPENDLIMIT" => Item::AppendLimit,
             _ => return Err(Bad::new("Unknown STATUS item")),
         })
     })?;
     if items.is_empty() { Err(Bad::new("Empty STATUS list")) } else { Ok(items) }
 }
 
-/// `* STATUS name (…)`. `claimed`: UIDs up to here were `\Recent` to a session already, whatever the store says.
+/// `* STATUS name (…)`
 pub(super) fn write_status(
-    out: &mut Vec<u8>,
-    spelling: Spelling,
+    session: &mut Session,
+    account: AccountId,
     name: &str,
     items: &[Item],
     status: &MailboxStatus,
-    claimed: u32,
 ) {
+    // UIDs up to here were \Recent to a session already, whatever the store says.
+    let claimed = session.shared.rooms.claimed(account, status.id);
+    let spelling = session.spelling();
+    let Session { io, shared, .. } = session;
+    let out = &mut io.out;
     out.extend_from_slice(b"* STATUS ");
     write_name(out, name, spelling);
     out.extend_from_slice(b" (");
@@ -61,15 +85,25 @@ pub(super) fn write_status(
         }
         let last = status.uid_next.get() - 1;
         let (word, number) = match item {
-            Item::Messages => ("MESSAGES ", status.messages),
+            Item::Messages => ("MESSAGES ", u64::from(status.messages)),
             Item::Recent if claimed >= last => ("RECENT ", 0),
-            Item::Recent => ("RECENT ", status.recent.min(last - claimed)),
-            Item::UidNext => ("UIDNEXT ", status.uid_next.get()),
-            Item::UidValidity => ("UIDVALIDITY ", status.uid_validity.0.get()),
-            Item::Unseen => ("UNSEEN ", status.unseen),
+            Item::Recent => ("RECENT ", u64::from(status.recent.min(last - claimed))),
+            Item::UidNext => ("UIDNEXT ", u64::from(status.uid_next.get())),
+            Item::UidValidity => ("UIDVALIDITY ", u64::from(status.uid_validity.0.get())),
+            Item::Unseen => ("UNSEEN ", u64::from(status.unseen)),
+            Item::Deleted => ("DELETED ", u64::from(status.deleted)),
+            Item::DeletedStorage => ("DELETED-STORAGE ", status.deleted_size),
+            Item::Size => ("SIZE ", status.size),
+            Item::HighestModSeq => ("HIGHESTMODSEQ ", status.highest_modseq.0),
+            Item::AppendLimit => ("APPENDLIMIT ", APPEND_BYTES_MAX as u64),
+            Item::MailboxId => {
+                let id = object_id::of_mailbox(&*shared.store, account, status.id);
+                out.extend_from_slice(format!("MAILBOXID ({id})").as_bytes());
+                continue;
+            }
         };
         out.extend_from_slice(word.as_bytes());
-        write::number(out, u64::from(number));
+        write::number(out, number);
     }
     out.extend_from_slice(b")\r\n");
 }
@@ -91,9 +125,7 @@ impl Status {
         };
         let counts = session.shared.store.status(account, &[mailbox.id]).await?;
         let status = counts.first().ok_or(StoreError::NoSuch("mailbox"))?;
-        let claimed = session.shared.rooms.claimed(account, mailbox.id);
-        let spelling = session.spelling();
-        write_status(&mut session.io.out, spelling, &mailbox.name, &self.items, status, claimed);
+        write_status(session, account, &mailbox.name, &self.items, status);
         Ok(Tagged::ok("STATUS completed"))
     }
 }

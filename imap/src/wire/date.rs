@@ -50,9 +50,17 @@ fn month_number(name: &[u8]) -> Option<u32> {
     u32::try_from(at + 1).ok()
 }
 
-/// `date-time` in quotes, as APPEND carries it: `"17-Jul-1996 02:44:25 -0700"`. Milliseconds since 1970, not before
-/// [`INTERNAL_DATE_MIN_MS`].
-pub(crate) fn parse_date_time(cursor: &mut Cursor<'_>) -> Parsed<i64> {
+/// An instant as somebody wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DateTimeZone {
+    /// Milliseconds since 1970, not before [`INTERNAL_DATE_MIN_MS`].
+    pub(crate) ms: i64,
+    /// Minutes east of UTC.
+    pub(crate) zone: i16,
+}
+
+/// `date-time` in quotes, as APPEND carries it: `"17-Jul-1996 02:44:25 -0700"`.
+pub(crate) fn parse_date_time(cursor: &mut Cursor<'_>) -> Parsed<DateTimeZone> {
     const INVALID: Bad = Bad::new("Invalid internal date");
     let text = cursor.string().map_err(|_| INVALID)?;
     // dd-Mmm-yyyy hh:mm:ss +zzzz, the day padded with a space or a zero.
@@ -78,18 +86,23 @@ pub(crate) fn parse_date_time(cursor: &mut Cursor<'_>) -> Parsed<i64> {
     if hours > 23 || minutes > 59 {
         return Err(INVALID);
     }
-    let offset = i64::from(hours * 60 + minutes) * 60_000;
-    let offset = match text[21] {
-        b'+' => offset,
-        b'-' => -offset,
+    let east = i16::try_from(hours * 60 + minutes).map_err(|_| INVALID)?;
+    let zone = match text[21] {
+        b'+' => east,
+        b'-' => -east,
         _ => return Err(INVALID),
     };
-    Ok((time.and_utc().timestamp_millis() - offset).max(INTERNAL_DATE_MIN_MS))
+    let ms = time.and_utc().timestamp_millis() - i64::from(zone) * 60_000;
+    Ok(DateTimeZone { ms: ms.max(INTERNAL_DATE_MIN_MS), zone })
 }
 
-/// INTERNALDATE in quotes, in UTC.
-pub(crate) fn write_date_time(out: &mut Vec<u8>, ms: i64) {
-    let time = DateTime::from_timestamp_millis(ms.max(INTERNAL_DATE_MIN_MS)).unwrap_or(DateTime::UNIX_EPOCH);
+/// INTERNALDATE in quotes, in the zone it was given in.
+pub(crate) fn write_date_time(out: &mut Vec<u8>, DateTimeZone { ms, zone }: DateTimeZone) {
+    let ms = ms.max(INTERNAL_DATE_MIN_MS);
+    let local = ms.saturating_add(i64::from(zone) * 60_000);
+    // A date moved up must not fall back behind the limit by its zone.
+    let (local, zone) = if local < INTERNAL_DATE_MIN_MS { (ms, 0) } else { (local, zone) };
+    let time = DateTime::from_timestamp_millis(local).unwrap_or(DateTime::UNIX_EPOCH);
     let two = |out: &mut Vec<u8>, number: u32| {
         out.extend([b'0' + u8::try_from(number / 10 % 10).unwrap_or(0), b'0' + u8::try_from(number % 10).unwrap_or(0)]);
     };
@@ -105,23 +118,29 @@ pub(crate) fn write_date_time(out: &mut Vec<u8>, ms: i64) {
         out.push(mark);
         two(out, number);
     }
-    out.extend_from_slice(b" +0000\"");
+    out.extend_from_slice(if zone < 0 { b" -" } else { b" +" });
+    two(out, u32::from(zone.unsigned_abs() / 60));
+    two(out, u32::from(zone.unsigned_abs() % 60));
+    out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(ms: i64) -> String {
+    fn written(date: DateTimeZone) -> String {
         let mut out = Vec::new();
-        write_date_time(&mut out, ms);
+        write_date_time(&mut out, date);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_example_of_rfc_3501_goes_round() {
         let ms = parse_date_time(&mut Cursor::new(b"\"17-Jul-1996 02:44:25 -0700\"")).unwrap();
-        assert_eq!(written(ms), "\"17-Jul-1996 09:44:25 +0000\"");
+        assert_eq!(ms.ms, 837_596_665_000);
+        assert_eq!(written(ms), "\"17-Jul-1996 02:44:25 -0700\"");
+        let ms = parse_date_time(&mut Cursor::new(b"\" 1-Mar-2026 00:15:00 +0545\"")).unwrap();
+        assert_eq!(written(ms), "\"01-Mar-2026 00:15:00 +0545\"");
         let ms = parse_date_time(&mut Cursor::new(b"\" 7-feb-2026 23:59:60 +0000\"")).unwrap();
         assert_eq!(written(ms), "\"07-Feb-2026 23:59:59 +0000\"");
     }
@@ -130,7 +149,11 @@ mod tests {
     fn dates_before_1982_are_moved_up() {
         let ms = parse_date_time(&mut Cursor::new(b"\"01-Jan-1970 00:00:00 +0000\"")).unwrap();
         assert_eq!(written(ms), "\"01-Jan-1982 00:00:00 +0000\"");
-        assert_eq!(written(i64::MIN), "\"01-Jan-1982 00:00:00 +0000\"");
+        let ms = parse_date_time(&mut Cursor::new(b"\"01-Jan-1982 00:00:00 +0700\"")).unwrap();
+        assert_eq!(written(ms), "\"01-Jan-1982 07:00:00 +0700\"");
+        for zone in [0, -60] {
+            assert_eq!(written(DateTimeZone { ms: i64::MIN, zone }), "\"01-Jan-1982 00:00:00 +0000\"");
+        }
     }
 
     #[test]

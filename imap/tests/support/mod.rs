@@ -116,6 +116,10 @@ impl imap::Host for House {
         let message_id = converter::Summary::of(&message).message_id;
         Ok(Sealed { parts: self.sealed(user, &message).await, content_digest, message_id })
     }
+
+    fn admin(&self) -> Option<String> {
+        Some("mailto:postmaster@satchel.test".into())
+    }
 }
 
 /// A running server.

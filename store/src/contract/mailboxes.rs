@@ -163,6 +163,8 @@ pub async fn objects_keep_their_names(store: Subject) {
     assert_eq!(store.email_id(alice, copy), store.email_id(alice, delivered.message));
     assert_ne!(store.email_id(alice, copy), store.email_id(eve, copy));
     assert_ne!(store.email_id(alice, crate::MessageId(own.0)), name);
+    assert_eq!(store.thread_id(alice, b"1@a"), store.thread_id(alice, b"1@a"));
+    assert_ne!(store.thread_id(alice, b"1@a"), store.thread_id(eve, b"1@a"));
 }
 
 pub async fn a_mail_knows_when_it_came_into_its_mailbox(store: Subject) {

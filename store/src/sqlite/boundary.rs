@@ -209,6 +209,10 @@ impl Store for Sqlite {
         ObjectId(self.vault.hash(vault::Of::Object, &parts))
     }
 
+    fn thread_id(&self, account: AccountId, root: &[u8]) -> ObjectId {
+        ObjectId(self.vault.hash(vault::Of::Object, &[b"thread", &account.0.to_be_bytes(), root]))
+    }
+
     async fn status(&self, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>> {
         self.readers.quick(|db| mailboxes::status(db, account, ids)).await
     }

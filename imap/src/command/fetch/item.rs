@@ -17,7 +17,12 @@ pub(super) enum Item {
     Uid,
     Flags,
     InternalDate,
+    /// RFC 8514 §4.2
+    SaveDate,
     Size,
+    /// RFC 8474 §5.3
+    EmailId,
+    ThreadId,
     Envelope,
     Body,
     BodyStructure,
@@ -59,8 +64,8 @@ pub(super) enum SectionText {
 impl Item {
     pub(super) fn need(&self) -> Need {
         match self {
-            Self::Uid | Self::Flags | Self::InternalDate | Self::Size => Need::Row,
-            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview => Need::Summary,
+            Self::Uid | Self::Flags | Self::InternalDate | Self::SaveDate | Self::Size | Self::EmailId => Need::Row,
+            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => Need::Summary,
             Self::Section(section) if section.is_top_header() => Need::Summary,
             Self::Section(_) => Need::Content,
         }
@@ -69,8 +74,8 @@ impl Item {
     /// Whether it needs the summary even when the content is at hand.
     pub(super) fn wants_summary(&self) -> bool {
         match self {
-            Self::Uid | Self::Flags | Self::InternalDate | Self::Size => false,
-            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview => true,
+            Self::Uid | Self::Flags | Self::InternalDate | Self::SaveDate | Self::Size | Self::EmailId => false,
+            Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => true,
             Self::Section(section) => !section.is_whole_mail(),
         }
     }
@@ -155,6 +160,9 @@ fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
         b"INTERNALDATE" => Item::InternalDate,
         b"RFC822.SIZE" => Item::Size,
         b"ENVELOPE" => Item::Envelope,
+        b"SAVEDATE" => Item::SaveDate,
+        b"EMAILID" => Item::EmailId,
+        b"THREADID" => Item::ThreadId,
         b"BODYSTRUCTURE" => Item::BodyStructure,
         b"PREVIEW" => {
             // RFC 8970 §3.1: LAZY leaves it to us to answer NIL where a preview is costly. Ours lies ready.

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 
 use converter::{Summary, fields};
-use store::Flags;
+use store::{AccountId, Flags, Store};
 
 use crate::command::search::text::{Needle, Texts};
 use crate::limits::{KEYWORD_BYTES_MAX, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX};
+use crate::object_id;
 use crate::snapshot::Row;
 use crate::wire::date::Day;
 use crate::wire::{Bad, Cursor, Parsed, SequenceSet};
@@ -40,6 +41,9 @@ pub(crate) enum Key {
     Modseq(u64),
     Larger(u64),
     Smaller(u64),
+    /// RFC 8474 §6
+    EmailId(String),
+    ThreadId(String),
     Header(String, Needle),
     Body(Needle),
     Text(Needle),
@@ -54,6 +58,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) row: &'a Row,
     pub(crate) keywords: &'a str,
     pub(crate) recent: bool,
+    /// Who names it, and for whom; `None`: it has no name.
+    pub(crate) named_by: Option<(&'a dyn Store, AccountId)>,
 }
 
 /// What sets and spans of time are measured by.
@@ -133,6 +139,8 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
         "MODSEQ" => Key::Modseq(parse_modseq(cursor)?),
         "LARGER" => Key::Larger(parse_size(cursor)?),
         "SMALLER" => Key::Smaller(parse_size(cursor)?),
+        "EMAILID" => Key::EmailId(parse_object_id(cursor)?),
+        "THREADID" => Key::ThreadId(parse_object_id(cursor)?),
         "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => Key::Header(word.clone(), parse_needle(cursor)?),
         "HEADER" => {
             cursor.space()?;
@@ -203,6 +211,14 @@ fn parse_modseq(cursor: &mut Cursor<'_>) -> Parsed<u64> {
     cursor.number64("Invalid MODSEQ").ok().filter(|&modseq| i64::try_from(modseq).is_ok()).ok_or(INVALID)
 }
 
+/// `objectid`; case matters (RFC 8474 §7).
+fn parse_object_id(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    cursor.space()?;
+    let id = cursor.atom("Invalid object identifier")?;
+    let fits = id.len() <= 255 && id.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'-'));
+    if fits { Ok(id.to_owned()) } else { Err(Bad::new("Invalid object identifier")) }
+}
+
 fn parse_needle(cursor: &mut Cursor<'_>) -> Parsed<Needle> {
     cursor.space()?;
     Ok(Needle::new(&cursor.astring()?))
@@ -264,13 +280,21 @@ impl Key {
             Self::Flag(flag) => row.flags.contains(*flag),
             Self::Keyword(keyword) => subject.keywords.split(' ').any(|known| known.eq_ignore_ascii_case(keyword)),
             Self::Recent => subject.recent,
-            Self::Arrived(ordering, day) => Day::of_unix_ms(row.internal_date).cmp(day) == *ordering,
+            Self::Arrived(ordering, day) => row.internal_day().cmp(day) == *ordering,
             // RFC 5032 §3: both include the instant itself.
             Self::ArrivedBy(instant) => row.internal_date <= *instant,
             Self::ArrivedFrom(instant) => row.internal_date >= *instant,
             Self::Modseq(modseq) => row.modseq.0 >= *modseq,
             Self::Larger(size) => row.size > *size,
             Self::Smaller(size) => row.size < *size,
+            Self::EmailId(id) => {
+                subject.named_by.is_some_and(|(store, account)| object_id::of_email(store, account, row.message) == *id)
+            }
+            Self::ThreadId(id) => {
+                let summary = summary?;
+                let thread = |(store, account)| object_id::of_thread(store, account, row.message, summary);
+                subject.named_by.is_some_and(|by| thread(by) == *id)
+            }
             Self::Sent(ordering, day) => {
                 let sent = summary?.sent;
                 sent.is_some_and(|sent| sent_day(sent).cmp(day) == *ordering)
@@ -328,7 +352,7 @@ mod tests {
     fn answer(text: &str, summary: Option<&Summary>) -> Option<bool> {
         let snapshot = snapshot(1, &[entry(7, Flags::SEEN, &["$a"], 1)]);
         let row = &snapshot.rows[0];
-        let subject = Subject { number: 1, row, keywords: snapshot.keywords(row), recent: true };
+        let subject = Subject { number: 1, row, keywords: snapshot.keywords(row), recent: true, named_by: None };
         let measure = Measure { count: 1, uid_max: 7, saved: &[(5, 7)], now: 1_700_000_060_000 };
         key(text).unwrap().resolve(measure).answer(&subject, summary, None)
     }

@@ -51,6 +51,7 @@ impl Scope {
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
             row,
             keywords: self.snapshot.keywords(row),
+            named_by: Some((&*self.shared.store, self.account)),
             recent: self.recent.get(at).is_some_and(|&(first, _)| first <= row.uid),
         }
     }
