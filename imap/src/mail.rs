@@ -38,8 +38,9 @@ impl Mail {
     ///
     /// That it was signed properly was checked before it was stored, and whoever could exchange blobs in the store
     /// could sign with a key of their own. The AEAD says that nothing changed since it was sealed to this account.
-    fn open(opener: &lnmp::Opener, blob: &[u8]) -> Option<Self> {
-        let content = Content::decode(opener.open_stored(blob).ok()?).ok()?;
+    fn open(opener: &lnmp::Opener, blob: Bytes) -> Option<Self> {
+        // The blob's own octets become the mail's.
+        let content = Content::decode(opener.open_stored(Vec::from(blob)).ok()?).ok()?;
         let layout = Layout::new(&content).ok()?;
         Some(Self { content, layout })
     }
@@ -213,35 +214,34 @@ async fn read_batch(
     let mut unique = ids.to_vec();
     unique.sort_unstable();
     unique.dedup();
-    let sealed = match unique[..] {
+    let mut sealed = match unique[..] {
         [id] => store.content(account, id).await?.map(|blob| (id, blob)).into_iter().collect(),
         _ => store.contents(account, &unique).await?,
     };
     let bytes: usize = sealed.iter().map(|(_, blob)| blob.len()).sum();
     // Decrypting a few kilobytes costs less than another thread's attention.
     if bytes < 32 * 1024 {
-        return Ok(Opening { opened: open_all(account, opener, &sealed), tasks: Vec::new() });
+        return Ok(Opening { opened: open_all(account, opener, sealed), tasks: Vec::new() });
     }
     let each = sealed.len().div_ceil(OPENING_THREADS);
-    let tasks = sealed
-        .chunks(each)
-        .map(|some| {
-            let (opener, some) = (opener.clone(), some.to_vec());
-            tokio::task::spawn_blocking(move || open_all(account, &opener, &some))
-        })
-        .collect();
+    let mut tasks = Vec::with_capacity(OPENING_THREADS);
+    while !sealed.is_empty() {
+        let some = sealed.split_off(sealed.len().saturating_sub(each));
+        let opener = opener.clone();
+        tasks.push(tokio::task::spawn_blocking(move || open_all(account, &opener, some)));
+    }
     Ok(Opening { opened: Batch::new(), tasks })
 }
 
-fn open_all(account: AccountId, opener: &lnmp::Opener, sealed: &[(MessageId, Bytes)]) -> Batch {
-    let open = |(id, blob): &(MessageId, Bytes)| {
+fn open_all(account: AccountId, opener: &lnmp::Opener, sealed: Vec<(MessageId, Bytes)>) -> Batch {
+    let open = |(id, blob): (MessageId, Bytes)| {
         let mail = Mail::open(opener, blob);
         if mail.is_none() {
             tracing::error!(account = account.0, message = id.0, "a content does not open");
         }
-        Some((*id, Arc::new(mail?)))
+        Some((id, Arc::new(mail?)))
     };
-    sealed.iter().filter_map(open).collect()
+    sealed.into_iter().filter_map(open).collect()
 }
 
 /// Threads that open one batch: what one session may take while others wait too.

@@ -76,9 +76,20 @@ impl Algorithm {
 
     /// Decrypts `sealed`; `None` when key, nonce, `ad` or a single bit is not what it was.
     pub(crate) fn open(self, key: &[u8; 32], nonce: [u8; 12], ad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-        let mut buffer = sealed.to_vec();
-        let length =
-            self.key(key).open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(ad), &mut buffer).ok()?.len();
+        self.open_from(key, nonce, ad, sealed.to_vec(), 0)
+    }
+
+    /// As [`Algorithm::open`] for `buffer[from..]`: the plaintext takes the buffer's place, without a copy.
+    pub(crate) fn open_from(
+        self,
+        key: &[u8; 32],
+        nonce: [u8; 12],
+        ad: &[u8],
+        mut buffer: Vec<u8>,
+        from: usize,
+    ) -> Option<Vec<u8>> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let length = self.key(key).open_within(nonce, Aad::from(ad), &mut buffer, from..).ok()?.len();
         buffer.truncate(length);
         Some(buffer)
     }

@@ -296,6 +296,94 @@ impl Draft {
     }
 }
 
+/// What opening takes of a stored header, read off its octets without building a tree of it.
+///
+/// Only for the one text that [`Draft`] writes, which every header of our own store has: a listing of thousands of
+/// mails would spend more time on JSON than on decrypting them. A test holds it against [`Header::parse`].
+pub(crate) struct Plain {
+    pub(crate) binding: Binding,
+    pub(crate) nonce: [u8; 12],
+    /// The associated data of the content's AEAD call.
+    pub(crate) ad: Vec<u8>,
+}
+
+impl Plain {
+    /// `None` for any other text: another author's may be written differently and still be canonical.
+    pub(crate) fn read(header: &[u8]) -> Option<Self> {
+        let mut text = Text { rest: header };
+        text.word(b"{\"contentId\":\"")?;
+        let content_id = ContentId(text.octets()?);
+        text.word(b"\",\"encrypted\":{\"algorithm\":\"")?;
+        let algorithm = Algorithm::parse(text.name()?)?;
+        text.word(b"\",\"ephemeralPubKey\":\"")?;
+        let ephemeral = text.octets()?;
+        text.word(b"\",\"nonce\":\"")?;
+        let nonce = text.octets()?;
+        text.word(b"\",\"scheme\":\"")?;
+        let scheme = Scheme::parse(text.name()?)?;
+        text.word(b"\"")?;
+        let before_hash = header.len() - text.rest.len();
+        text.field(b",\"sha256\":\"", 64, b"\"")?;
+        let after_hash = header.len() - text.rest.len();
+        text.word(b"},\"from\":\"")?;
+        let from = text.octets()?;
+        text.word(b"\",")?;
+        let before_id = header.len() - text.rest.len();
+        text.field(b"\"id\":\"", 64, b"\",")?;
+        text.word(RELAYS)?;
+        text.field(b"\"signature\":\"", 128, b"\",")?;
+        let after_signature = text.rest;
+        text.word(b"\"timestamp\":")?;
+        let digits = text.rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        text.rest = &text.rest[digits..];
+        text.word(b",\"to\":[\"")?;
+        let to = text.octets()?;
+        text.word(b"\"],\"v\":\"1.0.0\"}")?;
+        if !text.rest.is_empty() {
+            return None;
+        }
+        let ad = [&header[..before_hash], &header[after_hash..before_id], RELAYS, after_signature].concat();
+        Some(Self { binding: Binding { scheme, algorithm, ephemeral, from, to, content_id }, nonce, ad })
+    }
+}
+
+/// The relays of a header that names none, as it stands there.
+const RELAYS: &[u8] = b"\"relays\":[],";
+
+/// The rest of a header being read.
+struct Text<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Text<'a> {
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(())
+    }
+
+    /// Octets in hexadecimal, lower case only as in [`octets`].
+    fn octets<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (digits, rest) = self.rest.split_at_checked(2 * N)?;
+        let mut out = [0; N];
+        hex::decode_to_slice(digits, &mut out).ok()?;
+        self.rest = rest;
+        (!digits.iter().any(u8::is_ascii_uppercase)).then_some(out)
+    }
+
+    fn name(&mut self) -> Option<&'a str> {
+        let (name, rest) = self.rest.split_at_checked(self.rest.iter().position(|&octet| octet == b'"')?)?;
+        self.rest = rest;
+        std::str::from_utf8(name).ok()
+    }
+
+    /// A field whose value is not needed.
+    fn field(&mut self, before: &[u8], value: usize, after: &[u8]) -> Option<()> {
+        self.word(before)?;
+        self.rest = self.rest.get(value..)?;
+        self.word(after)
+    }
+}
+
 /// Milliseconds since 1970; seconds are taken and multiplied.
 fn milliseconds(value: &Value) -> Option<u64> {
     let number = value.as_u64()?;
@@ -350,6 +438,32 @@ mod tests {
         assert!(header.verify().is_ok());
         assert!(AuthorVerified::by_known_id(&header, &id).is_ok());
         assert_eq!(AuthorVerified::by_known_id(&header, &MessageId([0; 32])), Err(MessageError::Id));
+    }
+
+    #[test]
+    fn a_header_of_ours_is_read_alike_with_and_without_a_json_tree() {
+        let author = Identity::from_secret_bytes(&[1; 32]).unwrap();
+        let draft = draft(&author);
+        let (_, stored) = draft.stored(&author, [6; 32]);
+        let plain = Plain::read(&stored).unwrap();
+        assert_eq!((plain.binding, plain.nonce, &plain.ad), (draft.binding, draft.nonce, &draft.ad()));
+        let mut both = 0;
+        for at in 0..stored.len() {
+            for octet in [stored[at] ^ 1, b'"', b'9', b'A'] {
+                let mut changed = stored.clone();
+                changed[at] = octet;
+                let (Some(plain), Ok(header)) = (Plain::read(&changed), Header::parse(&changed)) else { continue };
+                assert_eq!(
+                    (plain.binding, plain.nonce, plain.ad),
+                    (header.binding, header.nonce, header.ad().unwrap())
+                );
+                both += 1;
+            }
+            assert!(Plain::read(&stored[..at]).is_none());
+        }
+        assert!(both > 500, "{both}");
+        let other = String::from_utf8(stored).unwrap().replace("\"relays\":[]", "\"relays\":[\"wss://a\"]");
+        assert!(Plain::read(other.as_bytes()).is_none() && Header::parse(other.as_bytes()).is_ok());
     }
 
     #[test]
