@@ -232,12 +232,13 @@ impl Selected {
     pub(crate) fn update(&mut self, entries: &[Entry], out: &mut Vec<u8>) -> Vec<usize> {
         let mut indexes = Vec::with_capacity(entries.len());
         if !entries.is_empty() {
-            let snapshot = Arc::make_mut(&mut self.snapshot);
             for entry in entries {
-                if let Some(index) = snapshot.index_of(entry.uid.get()) {
-                    snapshot.update(index, entry);
-                    indexes.push(index);
+                let Some(index) = self.snapshot.index_of(entry.uid.get()) else { continue };
+                // What a STORE left as it was needs no copy of a shared list.
+                if self.snapshot.rows[index].modseq != entry.modseq {
+                    Arc::make_mut(&mut self.snapshot).update(index, entry);
                 }
+                indexes.push(index);
             }
             self.announce_words(out);
         }

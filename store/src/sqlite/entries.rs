@@ -10,7 +10,7 @@ use super::db::{Db, unknown};
 use super::mailboxes::{self, uid_of};
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{gates, keywords, quotas};
+use super::{gates, keywords, quotas, system_flags};
 use crate::{
     AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, MailboxId, MessageId, ModSeq, Result,
     StoreError, Uid, UnixMs, View,
@@ -242,6 +242,9 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     let mut uids = change.uids.clone();
     uids.sort_unstable();
     uids.dedup();
+    if let Some(entries) = system_flags::set(tx, account, change, &uids, now)? {
+        return Ok(FlagsSet { entries, modified: Vec::new() });
+    }
     // Judged beforehand: a decision about one mail touches its copies here as well.
     let modified = match change.unchanged_since {
         Some(since) => modified_since(tx, change.mailbox, &uids, since, now)?,
@@ -252,9 +255,14 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     }
     let mut entries = Vec::with_capacity(uids.len());
     for uid in uids {
-        entries.extend(select(tx, "WHERE e.mailbox = ?1 AND e.uid = ?2", (change.mailbox.0, uid.get()))?);
+        entries.extend(shown(tx, change.mailbox, uid.get(), uid.get())?);
     }
     Ok(FlagsSet { entries, modified })
+}
+
+/// The entries from one UID to another, as a session sees them, in order.
+pub(super) fn shown(db: &Db<'_>, mailbox: MailboxId, first: u32, last: u32) -> Result<Vec<Entry>> {
+    select(db, "WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid", (mailbox.0, first, last))
 }
 
 /// Which of `uids` fail UNCHANGEDSINCE (RFC 7162 §3.1.3); zero fails on every message, because every MODSEQ is larger.
@@ -272,7 +280,7 @@ fn modified_since(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid], since: ModSeq, 
     Ok(out)
 }
 
-fn set_flags_of(
+pub(super) fn set_flags_of(
     tx: &mut Tx<'_>,
     account: AccountId,
     change: &FlagChange,

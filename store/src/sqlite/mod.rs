@@ -33,6 +33,7 @@ mod queue;
 mod quotas;
 mod reader;
 mod schema;
+mod system_flags;
 #[cfg(test)]
 mod tests;
 mod vault;
