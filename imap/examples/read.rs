@@ -3,7 +3,8 @@
 //! Fills a store by the sealing path of SMTP and APPEND, serves it over loopback, and lets one client ask what
 //! `mailbench read` asks. For each command: the least wall time of the rounds, the CPU time of the server's threads
 //! for one message, and the answer's octets. TMPDIR should lie on the disk in question. With `serve` as fourth
-//! argument it goes on serving (user alice, password secret), for other clients and for profilers.
+//! argument it goes on serving (user alice, password secret), for other clients and for profilers; with `apart` each
+//! mail comes a minute after the one before, so that none shares a key agreement with another.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool to be watched")]
 
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use attachments::memory::MemoryShelf;
-use imap::{LoggedIn, Login, LoginRefusal, Parts, SealRefusal, Sealed, Security, Server};
-use lnmp::{Act, BridgeKey, GateFacts, Identity, Opener, Place, Sealer, Verdict};
+use imap::{Disabled, LoggedIn, Login, LoginRefusal, Parts, SealRefusal, Sealed, Security, Server};
+use lnmp::{Act, BridgeKey, GateFacts, Identity, Opener, Place, Plaintexts, Sealer, Verdict};
 use store::{
     AccountId, AccountSettings, Batch, CredentialKind, Delivery, Flags, NewAccount, NewCredential, Rules, SealedParts,
     Store, sqlite::Sqlite,
@@ -43,16 +44,19 @@ struct House {
 }
 
 impl House {
-    fn sealed(&self, message: &[u8]) -> SealedParts {
+    fn sealed(&self, message: &[u8], now: i64) -> SealedParts {
         let split = converter::split(message);
         assert!(split.cuts.is_empty(), "mails without attachments");
         let content = split.into_content(Vec::new()).unwrap().encode().unwrap();
-        let summary = converter::Summary::of(message).encode();
+        let summary = converter::Summary::of(message);
+        let (trigrams, summary) = (imap::trigrams(message, &summary), summary.encode());
         let (rng, to) = (&mut rand::thread_rng(), self.alice.public_key());
-        let sealed = self.sealer.seal(rng, NOW as u64, &to, &content, &summary, None).unwrap();
+        let plaintexts = Plaintexts { content: &content, summary: &summary, digest: None, trigrams: Some(&trigrams) };
+        let sealed = self.sealer.seal_all(rng, now as u64, &to, plaintexts).unwrap();
         SealedParts {
             content: sealed.content,
             summary: sealed.summary,
+            trigrams: sealed.trigrams,
             size: message.len() as u64,
             attachments: Vec::new(),
         }
@@ -63,14 +67,14 @@ impl House {
 impl Login for House {
     async fn login(&self, _: IpAddr, _: &str, _: &str) -> Result<LoggedIn, LoginRefusal> {
         let opener = Arc::new(Opener::new(&self.alice));
-        Ok(LoggedIn { account: self.account, opener, seat: Box::new(()), revoked: None })
+        Ok(LoggedIn { account: self.account, opener, seat: Box::new(()), revoked: None, disabled: Disabled::default() })
     }
 }
 
 #[async_trait]
 impl imap::Host for House {
     async fn seal(&self, _: AccountId, message: Vec<u8>) -> Result<Sealed, SealRefusal> {
-        Ok(Sealed { parts: self.sealed(&message), content_digest: [0; 32], message_id: None })
+        Ok(Sealed { parts: self.sealed(&message, NOW), content_digest: [0; 32], message_id: None })
     }
 }
 
@@ -238,6 +242,8 @@ fn measure(address: SocketAddr, messages: usize, rounds: usize) {
 fn main() {
     let number = |at: usize, or: usize| std::env::args().nth(at).map_or(or, |text| text.parse().unwrap());
     let (messages, octets, rounds) = (number(1, 6000), number(2, 4096), number(3, 7));
+    let mode = std::env::args().nth(4).unwrap_or_default();
+    let apart = if mode == "apart" { 61_000 } else { 0 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let address = runtime.block_on(async {
@@ -264,7 +270,7 @@ fn main() {
             let delivery = |&number: &usize| Delivery {
                 account,
                 place: Place::Inbox,
-                sealed: house.sealed(&mail(number, octets, &words)),
+                sealed: house.sealed(&mail(number, octets, &words), NOW + number as i64 * apart),
                 internal_date: NOW,
                 flags: Flags::NONE,
                 keywords: Vec::new(),
@@ -290,7 +296,7 @@ fn main() {
     if rounds > 0 {
         measure(address, messages, rounds);
     }
-    if std::env::args().nth(4).as_deref() == Some("serve") {
+    if mode == "serve" {
         println!("serving on {address}");
         std::thread::park();
     }

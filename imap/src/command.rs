@@ -27,6 +27,7 @@ mod thread;
 mod unauthenticate;
 
 pub(crate) use append::{Destination, destination};
+pub use search::trigrams;
 
 use crate::reply::{Run, Tagged};
 use crate::selected::By;

@@ -34,6 +34,7 @@ mod casemap;
 mod command;
 mod compress;
 mod enabled;
+mod filters;
 mod flags;
 pub mod host;
 mod io;
@@ -49,8 +50,10 @@ pub mod server;
 mod session;
 mod snapshot;
 mod summaries;
+mod trigrams;
 mod wire;
 
 pub use capability::Disabled;
+pub use command::trigrams;
 pub use host::{Host, LoggedIn, Login, LoginRefusal, SealRefusal, Sealed};
 pub use server::{Parts, Security, Server, TlsSource};

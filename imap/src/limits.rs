@@ -133,6 +133,19 @@ pub const CONTENT_BATCH_BYTES: u64 = 1024 * 1024;
 pub const CONTENT_KEPT_BYTES: usize = 8 * 1024 * 1024;
 /// Octets of a message's text that SEARCH BODY and TEXT look into; what follows is not searched.
 pub const SEARCH_TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Octets of a message's trigram filter with what sealing adds: a sixteenth of its size, between these. At 4 bits for
+/// each different trigram of 4 KiB of prose, a word of six letters that is not there passes in one message of a hundred.
+pub const TRIGRAM_BYTES_MIN: usize = 32;
+/// The other end: some 10,000 different trigrams, as a long text has, fill it by half.
+pub const TRIGRAM_BYTES_MAX: usize = 2048;
+/// Messages whose filters are read from the store in one call.
+pub const FILTER_BATCH: usize = 512;
+/// Messages whose filters are asked at once: what a search through a larger mailbox holds beside the cache.
+pub const FILTER_PORTION: usize = 8192;
+/// Octets of opened filters kept for one account while it has a session: those of 50,000 mails of 5 KiB.
+pub const FILTER_CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Threads that open one batch: what one session may take while others wait too.
+pub const OPENING_THREADS: usize = 2;
 
 /// The oldest INTERNALDATE shown: Apple Mail fails on dates before 1982 (mail.md quirk 17). 1982-01-01 UTC.
 pub const INTERNAL_DATE_MIN_MS: i64 = 378_691_200_000;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::io::Connection;
-use crate::limits::{ATTACHMENT_PIECE_BYTES, CONTENT_BATCH, CONTENT_BATCH_BYTES};
+use crate::limits::{ATTACHMENT_PIECE_BYTES, CONTENT_BATCH, CONTENT_BATCH_BYTES, OPENING_THREADS};
 
 /// A mail whose content is opened. Its attachments are still on the shelf.
 #[derive(Debug)]
@@ -243,9 +243,6 @@ fn open_all(account: AccountId, opener: &lnmp::Opener, sealed: Vec<(MessageId, B
     };
     sealed.into_iter().filter_map(open).collect()
 }
-
-/// Threads that open one batch: what one session may take while others wait too.
-const OPENING_THREADS: usize = 2;
 
 /// One mail.
 pub(crate) async fn read_one(

@@ -11,6 +11,7 @@ use store::{AccountId, Change, MailboxId, ModSeq, Store};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
+use crate::filters::FilterCache;
 use crate::snapshot::Snapshot;
 use crate::summaries::SummaryCache;
 
@@ -31,6 +32,8 @@ pub(crate) struct AccountRoom {
     rooms: Weak<Rooms>,
     /// Opened summaries; gone with the last session, as the key is.
     pub(crate) summaries: SummaryCache,
+    /// Opened filters, likewise.
+    pub(crate) filters: FilterCache,
 }
 
 /// What the sessions in one mailbox share.
@@ -99,7 +102,12 @@ impl Rooms {
         if let Some(room) = accounts.get(&account).and_then(Weak::upgrade) {
             return room;
         }
-        let room = Arc::new(AccountRoom { account, rooms: Arc::downgrade(self), summaries: SummaryCache::default() });
+        let room = Arc::new(AccountRoom {
+            account,
+            rooms: Arc::downgrade(self),
+            summaries: SummaryCache::default(),
+            filters: FilterCache::default(),
+        });
         accounts.insert(account, Arc::downgrade(&room));
         room
     }

@@ -4,7 +4,7 @@
 //! arguments or come through a generator the caller hands in.
 //!
 //! ```text
-//!   Content ─encode─▶ octets ─Sealer::seal─▶ content + summary + digest blobs ─Opener::open_*─▶ octets
+//!   Content ─encode─▶ octets ─Sealer::seal─▶ content + summary + digest + trigrams blobs ─Opener::open_*─▶ octets
 //!                                                 └──wire_json / from_wire──▶ another relay
 //!   credential ─unwrap─▶ MailboxKey ─open_identity─▶ Identity ─▶ Opener
 //! ```
@@ -69,6 +69,6 @@ pub use open::{OpenError, Opened, Opener, from_wire, wire_json};
 pub use payment::{CancelReason, GateId, GateState, HoldKind, PaymentHash, Preimage, QuoteId, QuoteState};
 pub use place::Place;
 pub use relation::{AcceptOn, Prices, Relation, UnverifiedPolicy};
-pub use seal::{SealError, SealedMessage, Sealer};
+pub use seal::{Plaintexts, SealError, SealedMessage, Sealer};
 pub use secret::Secret;
 pub use wrap::{MailboxKey, PasswordParams, WrapError, WrapKind};

@@ -1,7 +1,6 @@
 //! Opening what [`crate::Sealer`] sealed, and the way to and from the wire (protocol.md §7, §8).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use base64::Engine;
@@ -94,6 +93,11 @@ impl Opener {
     /// Opens a digest line; as [`Opener::open_summary`].
     pub fn open_digest(&self, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.open_part(blob, Purpose::Digest)
+    }
+
+    /// Opens the trigrams of a message; as [`Opener::open_summary`].
+    pub fn open_trigrams(&self, blob: &[u8]) -> Result<Vec<u8>, OpenError> {
+        self.open_part(blob, Purpose::Trigrams)
     }
 
     /// Opens a content: checks recipient, hash, id and signature, decrypts, removes the padding.
@@ -197,15 +201,17 @@ impl Opener {
         let point =
             PublicKey::from_bytes(*ephemeral).map_err(|_| MessageError::Malformed("encrypted.ephemeralPubKey"))?;
         let prk = agree(&self.identity.shared_x(&point));
+        self.remember(*ephemeral, &prk);
+        Ok(prk)
+    }
+
+    fn remember(&self, ephemeral: [u8; 32], prk: &Zeroizing<[u8; 32]>) {
         let mut agreed = self.lock();
         if agreed.len() >= OPENER_EPOCHS_MAX {
             // A list that spans more epochs than this is read in order: the old ones are done with.
             agreed.clear();
         }
-        if let Entry::Vacant(entry) = agreed.entry(*ephemeral) {
-            entry.insert(prk.clone());
-        }
-        Ok(prk)
+        agreed.entry(ephemeral).or_insert_with(|| prk.clone());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Zeroizing<[u8; 32]>>> {
@@ -292,7 +298,7 @@ fn check_hash(header: &Header, ciphertext: &[u8]) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Sealer;
+    use crate::{Plaintexts, Sealer};
 
     #[test]
     fn what_comes_from_the_store_opens_unchanged_or_not_at_all() {
@@ -311,6 +317,39 @@ mod tests {
                 assert!(content == b"content" && signed_only(&sealed, at), "octet {at}");
             }
         }
+    }
+
+    #[test]
+    fn agreements_are_forgotten_rather_than_grow() {
+        let opener = Opener::new(&Identity::generate(&mut rand::thread_rng()));
+        for number in 0..OPENER_EPOCHS_MAX + 10 {
+            let mut ephemeral = [0; 32];
+            ephemeral[..8].copy_from_slice(&number.to_be_bytes());
+            opener.remember(ephemeral, &Zeroizing::new([1; 32]));
+            assert!(opener.lock().len() <= OPENER_EPOCHS_MAX);
+        }
+        assert_eq!(opener.lock().len(), 10);
+    }
+
+    #[test]
+    fn each_part_opens_as_what_it_is_and_as_nothing_else() {
+        let rng = &mut rand::thread_rng();
+        let (bridge, alice) = (Identity::generate(rng), Identity::generate(rng));
+        let plaintexts = Plaintexts {
+            content: b"content",
+            summary: b"summary",
+            digest: Some(b"digest"),
+            trigrams: Some(b"trigrams"),
+        };
+        let sealed = Sealer::new(&bridge).seal_all(rng, 1, &alice.public_key(), plaintexts).unwrap();
+        let opener = Opener::new(&alice);
+        let mut trigrams = sealed.trigrams.unwrap();
+        assert_eq!(opener.open_trigrams(&trigrams).unwrap(), b"trigrams");
+        assert_eq!(opener.open_trigrams(&sealed.summary), Err(OpenError::Malformed("trigrams")));
+        assert_eq!(opener.open_summary(&trigrams), Err(OpenError::Malformed("summary")));
+        // The kind is authenticated, and a kind has keys of its own.
+        trigrams[1] = Purpose::Summary.code();
+        assert_eq!(opener.open_summary(&trigrams), Err(OpenError::Tampered));
     }
 
     /// Whether an octet belongs to the values of `id`, `signature` or `encrypted.sha256` alone.

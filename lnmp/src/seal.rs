@@ -1,12 +1,13 @@
 //! Sealing: from the mail in the clear to octets that only the recipient's key opens (protocol.md §7).
 //!
 //! [`Sealer`] is the house's, one for all recipients; [`crate::Opener`] is one account's. A message becomes
-//! up to three blobs that open independently, so that a list of 6000 mails never touches a body:
+//! up to four blobs that open independently, so that a list of 6000 mails never touches a body:
 //!
 //! ```text
 //! content   1 ‖ 1 ‖ u32 header length ‖ header (JSON, signed) ‖ ciphertext
 //! summary   1 ‖ 2 ‖ scheme ‖ algorithm ‖ ephemeral ‖ from ‖ contentId ‖ nonce ‖ ciphertext
 //! digest    1 ‖ 3 ‖ …
+//! trigrams  1 ‖ 4 ‖ …
 //! ```
 //!
 //! The secret half of an ephemeral key exists only while an epoch begins.
@@ -40,6 +41,7 @@ pub(crate) enum Purpose {
     Content,
     Summary,
     Digest,
+    Trigrams,
 }
 
 impl Purpose {
@@ -48,6 +50,7 @@ impl Purpose {
             Self::Content => "content",
             Self::Summary => "summary",
             Self::Digest => "digest",
+            Self::Trigrams => "trigrams",
         }
     }
 
@@ -56,6 +59,7 @@ impl Purpose {
             Self::Content => 1,
             Self::Summary => 2,
             Self::Digest => 3,
+            Self::Trigrams => 4,
         }
     }
 }
@@ -115,6 +119,21 @@ pub struct SealedMessage {
     pub summary: Vec<u8>,
     /// The line for the digest of unpaid mail, opening by itself.
     pub digest: Option<Vec<u8>>,
+    /// What a search can rule it out by, opening by itself.
+    pub trigrams: Option<Vec<u8>>,
+}
+
+/// What is sealed of one message, each to open by itself.
+#[derive(Clone, Copy, Default)]
+pub struct Plaintexts<'a> {
+    /// [`crate::Content::encode`].
+    pub content: &'a [u8],
+    /// What a list view needs.
+    pub summary: &'a [u8],
+    /// The line for the digest of unpaid mail.
+    pub digest: Option<&'a [u8]>,
+    /// What a search can rule it out by.
+    pub trigrams: Option<&'a [u8]>,
 }
 
 impl SealedMessage {
@@ -190,9 +209,6 @@ impl Sealer {
 
     /// Seals one message: `content` ([`crate::Content::encode`]), `summary`, and `digest` where there is one.
     ///
-    /// Draws from `rng`, in this order: the ephemeral key when an epoch begins (32 octets), the content id
-    /// (16), and a nonce (12) each for content, summary and digest.
-    ///
     /// # Errors
     /// [`SealError::TooLarge`].
     pub fn seal<R: RngCore + CryptoRng>(
@@ -204,7 +220,25 @@ impl Sealer {
         summary: &[u8],
         digest: Option<&[u8]>,
     ) -> Result<SealedMessage, SealError> {
-        for plaintext in [content, summary, digest.unwrap_or_default()] {
+        self.seal_all(rng, now_ms, recipient, Plaintexts { content, summary, digest, trigrams: None })
+    }
+
+    /// Seals all there is of one message.
+    ///
+    /// Draws from `rng`, in this order: the ephemeral key when an epoch begins (32 octets), the content id
+    /// (16), and a nonce (12) each for content, summary, digest and trigrams.
+    ///
+    /// # Errors
+    /// [`SealError::TooLarge`].
+    pub fn seal_all<R: RngCore + CryptoRng>(
+        &self,
+        rng: &mut R,
+        now_ms: u64,
+        recipient: &PublicKey,
+        plaintexts: Plaintexts<'_>,
+    ) -> Result<SealedMessage, SealError> {
+        let Plaintexts { content, summary, digest, trigrams } = plaintexts;
+        for plaintext in [content, summary, digest.unwrap_or_default(), trigrams.unwrap_or_default()] {
             if plaintext.len() > PLAINTEXT_BYTES_MAX {
                 return Err(SealError::TooLarge(plaintext.len()));
             }
@@ -222,9 +256,11 @@ impl Sealer {
         };
         let draft = Draft { binding, nonce: aead::random_nonce(rng), timestamp_ms: now_ms };
         let (id, content) = self.seal_content(&prk, &draft, content);
-        let summary = seal_part(rng, &prk, &binding, Purpose::Summary, summary);
-        let digest = digest.map(|digest| seal_part(rng, &prk, &binding, Purpose::Digest, digest));
-        Ok(SealedMessage { id, content_id, content, summary, digest })
+        let mut part = |purpose, plaintext| seal_part(rng, &prk, &binding, purpose, plaintext);
+        let summary = part(Purpose::Summary, summary);
+        let digest = digest.map(|digest| part(Purpose::Digest, digest));
+        let trigrams = trigrams.map(|trigrams| part(Purpose::Trigrams, trigrams));
+        Ok(SealedMessage { id, content_id, content, summary, digest, trigrams })
     }
 
     /// Leaves room for prefix and header, encrypts in place behind it, and writes them last: the header

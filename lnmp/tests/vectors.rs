@@ -10,8 +10,8 @@ use base64::Engine;
 use lnmp::limits::ARGON2_KIB;
 use lnmp::{
     Address, Algorithm, AppPassword, Attachment, AttachmentPlace, AttachmentRef, BridgeKey, Checksum, Content,
-    Encoding, Identity, LineEnding, MailboxKey, Opener, PasswordParams, PublicKey, RecoveryPhrase, Scheme, Sealer, Tag,
-    jcs, open_secret, wire_json,
+    Encoding, Identity, LineEnding, MailboxKey, Opener, PasswordParams, Plaintexts, PublicKey, RecoveryPhrase, Scheme,
+    Sealer, Tag, jcs, open_secret, wire_json,
 };
 use rand::{CryptoRng, RngCore};
 use ring::{digest, hkdf, hmac};
@@ -235,7 +235,7 @@ fn sealing(scheme: Scheme) -> Value {
             let fresh = scheme == Scheme::Ecies1 || number == 0;
             let ephemeral_secret = [0x33 + if scheme == Scheme::Ecies1 { number } else { 0 }; 32];
             let content_id = [0x40 + number; 16];
-            let nonces = [[0x50 + number; 12], [0x60 + number; 12], [0x70 + number; 12]];
+            let nonces = [[0x50 + number; 12], [0x60 + number; 12], [0x70 + number; 12], [0x80 + number; 12]];
             let mut draws = if fresh { ephemeral_secret.to_vec() } else { Vec::new() };
             draws.extend(content_id);
             draws.extend(nonces.concat());
@@ -244,16 +244,18 @@ fn sealing(scheme: Scheme) -> Value {
                 skeleton: vec![b'x'; 40 * usize::from(number)],
                 ..Content::default()
             };
-            let (content, summary, digest) = (content.encode().unwrap(), b"a summary", b"a digest line");
+            let (content, summary, digest, trigrams) =
+                (content.encode().unwrap(), b"a summary", b"a digest line", b"some bits");
             let mut rng = Draws { left: draws };
-            let sealed = sealer
-                .seal(&mut rng, NOW + u64::from(number), &recipient.public_key(), &content, summary, Some(digest))
-                .unwrap();
+            let plaintexts = Plaintexts { content: &content, summary, digest: Some(digest), trigrams: Some(trigrams) };
+            let sealed =
+                sealer.seal_all(&mut rng, NOW + u64::from(number), &recipient.public_key(), plaintexts).unwrap();
             assert!(rng.left.is_empty(), "the order of draws is documented");
-            let digest_blob = sealed.digest.clone().unwrap();
+            let (digest_blob, trigrams_blob) = (sealed.digest.clone().unwrap(), sealed.trigrams.clone().unwrap());
             assert_eq!(opener.open_content(&sealed.content).unwrap().content, content);
             assert_eq!(opener.open_summary(&sealed.summary).unwrap(), summary);
             assert_eq!(opener.open_digest(&digest_blob).unwrap(), digest);
+            assert_eq!(opener.open_trigrams(&trigrams_blob).unwrap(), trigrams);
 
             let agreed = Agreed::by_the_text(&ephemeral_secret, &recipient.public_key());
             let header: Value = serde_json::from_slice(sealed.header()).unwrap();
@@ -273,6 +275,10 @@ fn sealing(scheme: Scheme) -> Value {
                 summary
             );
             assert_eq!(decrypt(algorithm, &key("digest"), nonces[2], &digest_blob[..96], &digest_blob[96..]), digest);
+            assert_eq!(
+                decrypt(algorithm, &key("trigrams"), nonces[3], &trigrams_blob[..96], &trigrams_blob[96..]),
+                trigrams
+            );
             cases.push(json!({
                 "algorithm": algorithm.name(),
                 "authorSecretKey": hex::encode([0x11; 32]),
@@ -284,14 +290,16 @@ fn sealing(scheme: Scheme) -> Value {
                 "content": hex::encode(&content),
                 "summary": hex::encode(summary),
                 "digest": hex::encode(digest),
+                "trigrams": hex::encode(trigrams),
                 "sharedX": hex::encode(&agreed.shared_x),
                 "prk": hex::encode(&agreed.prk),
-                "keys": { "content": hex::encode(key("content")), "summary": hex::encode(key("summary")), "digest": hex::encode(key("digest")) },
+                "keys": { "content": hex::encode(key("content")), "summary": hex::encode(key("summary")), "digest": hex::encode(key("digest")), "trigrams": hex::encode(key("trigrams")) },
                 "associatedData": String::from_utf8(ad).unwrap(),
                 "id": sealed.id.to_string(),
                 "contentBlob": hex::encode(&sealed.content),
                 "summaryBlob": hex::encode(&sealed.summary),
                 "digestBlob": hex::encode(&digest_blob),
+                "trigramsBlob": hex::encode(&trigrams_blob),
                 "wire": wire,
             }));
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use converter::{Cut, Structure, Summary};
-use lnmp::{AttachmentRef, PublicKey};
+use lnmp::{AttachmentRef, Plaintexts, PublicKey};
 use rand::rngs::OsRng;
 use ring::digest;
 use store::SealedParts;
@@ -65,19 +65,22 @@ pub async fn seal(
     };
     attached.references = Some(references.clone());
     off_reactor(message, || {
-        let summary = Summary::of_scanned(message, &structure).encode();
+        let summary = Summary::of_scanned(message, &structure);
+        let (trigrams, summary) = (imap::trigrams(message, &summary), summary.encode());
         let attachments = references.iter().map(|reference| (reference.cid.clone(), reference.size)).collect();
         let content = split.into_content(references).map_err(|error| SealError::Bug(error.to_string()))?;
         let content = content.encode().map_err(|error| SealError::Bug(error.to_string()))?;
         let digest = content_digest(message);
+        let plaintexts = Plaintexts { content: &content, summary: &summary, digest: None, trigrams: Some(&trigrams) };
         let sealed = house
             .sealer
-            .seal(&mut OsRng, now_ms().unsigned_abs(), recipient, &content, &summary, None)
+            .seal_all(&mut OsRng, now_ms().unsigned_abs(), recipient, plaintexts)
             .map_err(|error| SealError::Bug(error.to_string()))?;
         Ok(SealedMessage {
             parts: SealedParts {
                 content: sealed.content,
                 summary: sealed.summary,
+                trigrams: sealed.trigrams,
                 size: message.len() as u64,
                 attachments,
             },

@@ -34,6 +34,7 @@ fn delivery(account: AccountId, number: usize, place: Place) -> Delivery {
         sealed: SealedParts {
             content: vec![number as u8; 4096 + number * 37 % 2048],
             summary: vec![number as u8; 600],
+            trigrams: Some(vec![number as u8; 624]),
             size: 5000,
             attachments: Vec::new(),
         },

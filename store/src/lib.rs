@@ -185,6 +185,12 @@ pub trait Store: Send + Sync + 'static {
     }
     /// Sealed summaries, in the order asked; a message gone meanwhile is left out.
     async fn summaries(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>>;
+    /// Sealed trigrams of those messages that have some, in the order asked. The caller bounds how much it asks for at
+    /// once. An engine that keeps none is searched by reading every message.
+    async fn trigrams(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+        let _ = (account, ids);
+        Ok(Vec::new())
+    }
     /// One sealed content.
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>>;
     /// Sealed contents, in the order asked; a message gone meanwhile is left out. The caller bounds how much it asks

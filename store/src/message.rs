@@ -10,13 +10,15 @@ use crate::{AccountId, AliasId, Flags, MailboxId, NewGate, NewOutgoing, Uid, Uid
 #[serde(transparent)]
 pub struct MessageId(pub i64);
 
-/// A sealed message as it is kept: `lnmp` wrote both blobs.
+/// A sealed message as it is kept: `lnmp` wrote the blobs.
 #[derive(Debug, Clone)]
 pub struct SealedParts {
     /// Header and ciphertext of the content.
     pub content: Vec<u8>,
     /// The summary's own sealed blob.
     pub summary: Vec<u8>,
+    /// The trigrams' own sealed blob: what a search can rule the message out by. `None`: it is always read.
+    pub trigrams: Option<Vec<u8>>,
     /// RFC822.SIZE of the whole message, trace headers included.
     pub size: u64,
     /// Attachments it references: CID and plaintext octets (both may lie in the clear).

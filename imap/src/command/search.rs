@@ -8,6 +8,8 @@ pub(super) mod returns;
 pub(super) mod scan;
 mod text;
 
+pub use text::trigrams;
+
 use std::sync::Arc;
 
 use crate::command::search::key::{Key, Measure, parse_keys};

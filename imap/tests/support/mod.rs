@@ -14,8 +14,8 @@ use attachments::Shelf;
 use attachments::memory::MemoryShelf;
 use imap::{LoggedIn, Login, LoginRefusal, Parts, SealRefusal, Sealed, Security, Server};
 use lnmp::{
-    Act, BridgeKey, GateFacts, GateId, GateState, HoldKind, Identity, Msat, Opener, Place, Preimage, Relation, Sealer,
-    Verdict,
+    Act, BridgeKey, GateFacts, GateId, GateState, HoldKind, Identity, Msat, Opener, Place, Plaintexts, Preimage,
+    Relation, Sealer, Verdict,
 };
 use store::{
     AccountId, AccountSettings, Author, Batch, CredentialKind, Delivery, Flags, Incoming, NewAccount, NewCredential,
@@ -77,11 +77,18 @@ impl House {
         }
         let attachments = references.iter().map(|reference| (reference.cid.clone(), reference.size)).collect();
         let content = split.into_content(references).unwrap().encode().unwrap();
-        let summary = converter::Summary::of(message).encode();
+        let summary = converter::Summary::of(message);
+        let (trigrams, summary) = (imap::trigrams(message, &summary), summary.encode());
         let recipient = self.users[user].1.public_key();
-        let sealed =
-            self.sealer.seal(&mut rand::thread_rng(), NOW as u64, &recipient, &content, &summary, None).unwrap();
-        SealedParts { content: sealed.content, summary: sealed.summary, size: message.len() as u64, attachments }
+        let plaintexts = Plaintexts { content: &content, summary: &summary, digest: None, trigrams: Some(&trigrams) };
+        let sealed = self.sealer.seal_all(&mut rand::thread_rng(), NOW as u64, &recipient, plaintexts).unwrap();
+        SealedParts {
+            content: sealed.content,
+            summary: sealed.summary,
+            trigrams: sealed.trigrams,
+            size: message.len() as u64,
+            attachments,
+        }
     }
 }
 

@@ -20,6 +20,9 @@ pub async fn a_delivery_takes_the_next_uid_and_tells_watchers(store: Subject) {
     let content = store.content(alice, first.message).await.unwrap().unwrap();
     let contents = store.contents(alice, &asked).await.unwrap();
     assert!(content.starts_with(b"content") && contents[1].1 == content);
+    let trigrams = store.trigrams(alice, &asked).await.unwrap();
+    assert_eq!(trigrams.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [second.message, first.message]);
+    assert!(trigrams[0].1.starts_with(b"trigrams"));
 }
 
 pub async fn mailboxes_are_created_renamed_and_deleted(store: Subject) {
@@ -277,6 +280,68 @@ pub async fn a_conditional_store_names_what_changed_meanwhile(store: Subject) {
     assert!(all.modified.is_empty() && all.entries.iter().all(|entry| entry.flags.contains(Flags::FLAGGED)));
 }
 
+pub async fn flags_set_on_many_at_once_are_those_set_one_by_one(store: Subject) {
+    let (alice, bob) = (account(&store, "alice").await, account(&store, "bob").await);
+    let mut uids = Vec::new();
+    for number in 0..24 {
+        for who in [alice, bob] {
+            // Some have a gate, some have keywords, some are gone.
+            let delivered = if number % 7 == 3 {
+                let gated = deliver(&store, priced(who, "eve@shop.test")).await;
+                let (unpaid, inbox) = (gated.mailbox, folder(&store, who, Place::Inbox).await.id);
+                store.move_entries(who, unpaid, &[gated.uid], inbox, NOW).await.unwrap().pairs[0].1
+            } else {
+                deliver(&store, mail(who, Place::Inbox, "eve@shop.test")).await.uid
+            };
+            if number % 5 == 1 {
+                set(&store, who, Place::Inbox, &[delivered], FlagMode::Add, Flags::DRAFT, &["Work"], NOW).await;
+            }
+            if number % 11 == 10 {
+                set(&store, who, Place::Inbox, &[delivered], FlagMode::Add, Flags::DELETED, &[], NOW).await;
+                store.expunge(who, folder(&store, who, Place::Inbox).await.id, Some(&[delivered]), NOW).await.unwrap();
+            }
+            if who == alice {
+                uids.push(delivered);
+            }
+        }
+    }
+    let steps = [
+        (FlagMode::Add, Flags::SEEN, 1, 0),
+        (FlagMode::Add, Flags::SEEN.with(Flags::DELETED), 2, 1),
+        (FlagMode::Remove, Flags::DELETED, 3, 0),
+        (FlagMode::Replace, Flags::FLAGGED, 2, 0),
+        (FlagMode::Add, Flags::FLAGGED, 1, 0),
+        (FlagMode::Replace, Flags::NONE, 1, 0),
+    ];
+    for (mode, flags, every, from) in steps {
+        let named: Vec<Uid> = uids.iter().copied().skip(from).step_by(every).collect();
+        let before = folder(&store, alice, Place::Inbox).await.highest_modseq;
+        let together = set(&store, alice, Place::Inbox, &named, mode, flags, &[], NOW).await;
+        let mut single = Vec::new();
+        for uid in &named {
+            single.extend(set(&store, bob, Place::Inbox, &[*uid], mode, flags, &[], NOW).await);
+        }
+        let shown = |entries: &[Entry]| -> Vec<_> {
+            entries.iter().map(|entry| (entry.uid, entry.flags, entry.keywords.clone())).collect()
+        };
+        assert_eq!(shown(&together), shown(&single), "{mode:?} {flags:?}");
+        let there = entries(&store, alice, Place::Inbox).await;
+        assert_eq!(shown(&there), shown(&entries(&store, bob, Place::Inbox).await));
+        // What STORE answers is what is there, also its MODSEQ; what did not change kept it.
+        assert!(together.iter().all(|entry| there.contains(entry)));
+        let inbox = folder(&store, alice, Place::Inbox).await;
+        let changed = store.changes(alice, inbox.id, before).await.unwrap().changed;
+        assert!(changed.iter().all(|entry| entry.modseq == inbox.highest_modseq && named.contains(&entry.uid)));
+        let count = |flag| there.iter().filter(|entry| entry.flags.contains(flag)).count();
+        let status = store.status(alice, &[inbox.id]).await.unwrap().remove(0);
+        assert_eq!(status.unseen as usize, there.len() - count(Flags::SEEN));
+        assert_eq!(status.deleted as usize, count(Flags::DELETED));
+    }
+    let again = folder(&store, alice, Place::Inbox).await.highest_modseq;
+    set(&store, alice, Place::Inbox, &uids, FlagMode::Remove, Flags::SEEN, &[], NOW).await;
+    assert_eq!(folder(&store, alice, Place::Inbox).await.highest_modseq, again, "nothing changed");
+}
+
 pub async fn copy_and_move_keep_flags_and_name_their_uids(store: Subject) {
     let alice = account(&store, "alice").await;
     let (inbox, archive) = (folder(&store, alice, Place::Inbox).await.id, folder(&store, alice, Place::Archive).await);
@@ -351,6 +416,8 @@ pub async fn one_accounts_mail_is_nothing_to_another(store: Subject) {
     let hers = folder(&store, eve, Place::Inbox).await.id;
     assert!(store.content(eve, mail.message).await.unwrap().is_none());
     assert!(store.summaries(eve, &[mail.message]).await.unwrap().is_empty());
+    assert!(store.contents(eve, &[mail.message]).await.unwrap().is_empty());
+    assert!(store.trigrams(eve, &[mail.message]).await.unwrap().is_empty());
     assert!(matches!(store.open(eve, mail.mailbox, false).await, Err(StoreError::NoSuch(_))));
     assert!(matches!(store.copy(eve, mail.mailbox, &[mail.uid], hers, NOW).await, Err(StoreError::NoSuch(_))));
     assert!(matches!(

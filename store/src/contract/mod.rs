@@ -67,6 +67,7 @@ macro_rules! store_contract {
             keywords_compare_without_case_and_the_servers_are_not_the_clients,
             a_store_that_changes_nothing_leaves_modseq_alone,
             a_conditional_store_names_what_changed_meanwhile,
+            flags_set_on_many_at_once_are_those_set_one_by_one,
             copy_and_move_keep_flags_and_name_their_uids,
             expunge_removes_only_what_is_deleted_and_is_told_to_the_others,
             recent_is_claimed_once,
@@ -181,6 +182,7 @@ pub fn sealed() -> SealedParts {
     SealedParts {
         content: format!("content {number}").into_bytes(),
         summary: format!("summary {number}").into_bytes(),
+        trigrams: Some(format!("trigrams {number}").into_bytes()),
         size: 1000 + number,
         attachments: Vec::new(),
     }

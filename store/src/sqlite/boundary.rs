@@ -244,6 +244,11 @@ impl Store for Sqlite {
         self.readers.long(move |db| messages::summaries(db, account, &ids)).await
     }
 
+    async fn trigrams(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+        let ids = ids.to_vec();
+        self.readers.long(move |db| messages::trigrams(db, account, &ids)).await
+    }
+
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>> {
         let small = self
             .readers

@@ -104,6 +104,9 @@ fn insert(
         ),
     )?;
     tx.run("INSERT INTO content(message, body) VALUES (?1, ?2)", (id, &sealed.content))?;
+    if let Some(trigrams) = &sealed.trigrams {
+        tx.run("INSERT INTO trigrams(message, filter) VALUES (?1, ?2)", (id, trigrams))?;
+    }
     for (cid, size) in &sealed.attachments {
         // The same attachment twice in one mail is one reference.
         tx.run(
@@ -249,6 +252,21 @@ pub(super) fn contents(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Res
         body.read_at_exact(&mut octets, 0)?;
         out.push((id, Bytes::from(octets)));
         bodies = Some(body);
+    }
+    Ok(out)
+}
+
+/// Sealed trigrams, in the order asked; of those messages that have some.
+pub(super) fn trigrams(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
+    let own = owned(&db, account, ids)?;
+    let mut out = Vec::with_capacity(own.len());
+    let mut statement = db.conn.prepare_cached("SELECT filter FROM trigrams WHERE message = ?1")?;
+    for id in own {
+        let mut rows = statement.query([id.0])?;
+        if let Some(row) = rows.next()? {
+            let filter = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            out.push((id, Bytes::copy_from_slice(filter)));
+        }
     }
     Ok(out)
 }

@@ -9,6 +9,7 @@ use crate::command::search::text::{Needle, Texts};
 use crate::limits::{KEYWORD_BYTES_MAX, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX};
 use crate::object_id;
 use crate::snapshot::Row;
+use crate::trigrams::Trigrams;
 use crate::wire::date::Day;
 use crate::wire::{Bad, Cursor, Parsed, SequenceSet};
 
@@ -60,6 +61,14 @@ pub(crate) struct Subject<'a> {
     pub(crate) recent: bool,
     /// Who names it, and for whom; `None`: it has no name.
     pub(crate) named_by: Option<(&'a dyn Store, AccountId)>,
+    /// What its texts cannot hold, where that was asked.
+    pub(crate) filter: Option<&'a Trigrams>,
+}
+
+impl Subject<'_> {
+    fn rules_out(&self, needle: &Needle) -> bool {
+        self.filter.is_some_and(|filter| !needle.may_be_in(filter))
+    }
 }
 
 /// What sets and spans of time are measured by.
@@ -263,6 +272,11 @@ impl Key {
         self.any(&|key| matches!(key, Self::Modseq(_)))
     }
 
+    /// Whether it asks for the texts of mails, by a string that can rule some out.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.any(&|key| matches!(key, Self::Body(needle) | Self::Text(needle) if needle.is_indexed()))
+    }
+
     /// Whether the message matches; `None` when that takes what was not given.
     pub(crate) fn answer(
         &self,
@@ -309,6 +323,7 @@ impl Key {
                     (found, ..) => found,
                 }
             }
+            Self::Body(needle) | Self::Text(needle) if subject.rules_out(needle) => false,
             Self::Body(needle) => texts?.body_has(needle),
             Self::Text(needle) => texts?.text_has(needle),
             Self::Not(key) => !key.answer(subject, summary, texts)?,
@@ -352,7 +367,8 @@ mod tests {
     fn answer(text: &str, summary: Option<&Summary>) -> Option<bool> {
         let snapshot = snapshot(1, &[entry(7, Flags::SEEN, &["$a"], 1)]);
         let row = &snapshot.rows[0];
-        let subject = Subject { number: 1, row, keywords: snapshot.keywords(row), recent: true, named_by: None };
+        let (keywords, named_by, filter) = (snapshot.keywords(row), None, None);
+        let subject = Subject { number: 1, row, keywords, recent: true, named_by, filter };
         let measure = Measure { count: 1, uid_max: 7, saved: &[(5, 7)], now: 1_700_000_060_000 };
         key(text).unwrap().resolve(measure).answer(&subject, summary, None)
     }

@@ -1,6 +1,7 @@
 //! Finds the messages for which a key holds, reading as little as it allows.
 //!
-//! Each key is answered from the cheapest source that can: the row in memory, the opened summary, the opened mail.
+//! Each key is answered from the cheapest source that can: the row in memory, the filter of what a mail
+//! cannot hold, the opened summary, the opened mail.
 //! A message goes on to the next source only while the keys before it leave the answer open.
 
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use store::{AccountId, MessageId};
 
 use crate::command::search::key::{Key, Subject};
 use crate::command::search::text::{Texts, texts_of};
-use crate::limits::SUMMARY_BATCH;
+use crate::limits::{FILTER_PORTION, SUMMARY_BATCH};
 use crate::mail::{Feed, Mail};
 use crate::progress::Progress;
 use crate::reply::{Stop, Tagged};
 use crate::rooms::AccountRoom;
 use crate::session::{Session, Shared};
 use crate::snapshot::Snapshot;
+use crate::trigrams::Trigrams;
 
 /// A mailbox to be searched, whoever has it selected.
 pub(crate) struct Scope {
@@ -44,7 +46,7 @@ impl Scope {
         })
     }
 
-    fn subject(&self, index: usize) -> Subject<'_> {
+    fn subject<'a>(&'a self, index: usize, filter: Option<&'a Trigrams>) -> Subject<'a> {
         let row = &self.snapshot.rows[index];
         let at = self.recent.partition_point(|&(_, last)| last < row.uid);
         Subject {
@@ -53,6 +55,7 @@ impl Scope {
             keywords: self.snapshot.keywords(row),
             named_by: Some((&*self.shared.store, self.account)),
             recent: self.recent.get(at).is_some_and(|&(first, _)| first <= row.uid),
+            filter,
         }
     }
 
@@ -71,7 +74,7 @@ pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progre
     let mut matches = Vec::new();
     let mut open = Vec::new();
     for index in 0..scope.snapshot.rows.len() {
-        match key.answer(&scope.subject(index), None, None) {
+        match key.answer(&scope.subject(index, None), None, None) {
             Some(true) => matches.push(index),
             Some(false) => {}
             None => open.push(index),
@@ -79,9 +82,10 @@ pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progre
     }
     if !open.is_empty() {
         let key = Arc::new(key);
+        let still_open = by_filters(scope, &key, open, &mut matches).await?;
         // In portions, so that a search through everything holds the summaries of some.
-        for (at, portion) in open.chunks(PORTION).enumerate() {
-            progress.at(at * PORTION, open.len()).await?;
+        for (at, portion) in still_open.chunks(PORTION).enumerate() {
+            progress.at(at * PORTION, still_open.len()).await?;
             let still_open = by_summaries(scope, &key, portion, &mut matches).await?;
             by_texts(scope, &key, still_open, &mut matches).await?;
         }
@@ -90,22 +94,47 @@ pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progre
     Ok(matches)
 }
 
+/// A message that is still in question, and what its texts cannot hold.
+type Open = (usize, Option<Trigrams>);
+
+/// Asks what texts cannot hold, where the key asks for texts; returns what that leaves open.
+async fn by_filters(scope: &Scope, key: &Key, open: Vec<usize>, matches: &mut Vec<usize>) -> Result<Vec<Open>, Stop> {
+    if !key.is_indexed() {
+        return Ok(open.into_iter().map(|index| (index, None)).collect());
+    }
+    let mut still_open = Vec::new();
+    for portion in open.chunks(FILTER_PORTION) {
+        let ids: Vec<MessageId> = portion.iter().map(|&index| scope.snapshot.rows[index].message).collect();
+        let filters = scope.room.filters.get(&scope.shared.store, scope.account, &scope.opener, &ids).await?;
+        for (&index, filter) in portion.iter().zip(filters) {
+            match key.answer(&scope.subject(index, filter.as_ref()), None, None) {
+                Some(true) => matches.push(index),
+                Some(false) => {}
+                None => still_open.push((index, filter)),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(still_open)
+}
+
 /// Asks the summaries; returns what only the text can answer.
 async fn by_summaries(
     scope: &Scope,
     key: &Key,
-    open: &[usize],
+    open: &[Open],
     matches: &mut Vec<usize>,
 ) -> Result<Vec<(usize, Arc<Summary>)>, Stop> {
     let mut still_open = Vec::new();
-    let summaries = scope.summaries(open).await?;
-    for (&index, summary) in open.iter().zip(summaries) {
+    let indexes: Vec<usize> = open.iter().map(|(index, _)| *index).collect();
+    let summaries = scope.summaries(&indexes).await?;
+    for ((index, filter), summary) in open.iter().zip(summaries) {
         // A message that is gone matches nothing.
         let Some(summary) = summary else { continue };
-        match key.answer(&scope.subject(index), Some(&summary), None) {
-            Some(true) => matches.push(index),
+        match key.answer(&scope.subject(*index, filter.as_ref()), Some(&summary), None) {
+            Some(true) => matches.push(*index),
             Some(false) => {}
-            None => still_open.push((index, summary)),
+            None => still_open.push((*index, summary)),
         }
     }
     // A long scan must not keep others from the thread.
@@ -164,7 +193,7 @@ async fn judge(
     let (scope, key) = (scope.clone(), key.clone());
     let work = move || {
         let judged = ready.iter().filter(|(index, summary, texts)| {
-            key.answer(&scope.subject(*index), Some(summary), Some(texts)).unwrap_or(false)
+            key.answer(&scope.subject(*index, None), Some(summary), Some(texts)).unwrap_or(false)
         });
         judged.map(|(index, ..)| *index).collect::<Vec<_>>()
     };

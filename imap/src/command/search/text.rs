@@ -1,5 +1,8 @@
 //! What SEARCH looks for, and the texts it looks in: decoded, without case.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use attachments::Shelf;
 use converter::{PartKind, Summary, fields};
 use mail_parser::HeaderValue;
@@ -11,18 +14,33 @@ use mail_parser::parsers::MessageStream;
 use crate::casemap::casemap;
 use crate::limits::SEARCH_TEXT_BYTES_MAX;
 use crate::mail::{Mail, MailError};
+use crate::trigrams::{self, Trigrams};
 
 /// A string to be found anywhere, without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Needle {
     /// As [`casemap`] makes it.
     text: String,
+    /// By which messages can be ruled out.
+    trigrams: Vec<u32>,
 }
 
 impl Needle {
     /// Octets of the command: UTF-8, of which US-ASCII is a part.
     pub(super) fn new(octets: &[u8]) -> Self {
-        Self { text: casemap(&String::from_utf8_lossy(octets)) }
+        let text = casemap(&String::from_utf8_lossy(octets));
+        let trigrams = trigrams::of_needle(&text);
+        Self { text, trigrams }
+    }
+
+    /// Whether messages can be ruled out at all.
+    pub(super) fn is_indexed(&self) -> bool {
+        !self.trigrams.is_empty()
+    }
+
+    /// Whether a message of these trigrams may hold it.
+    pub(super) fn may_be_in(&self, filter: &Trigrams) -> bool {
+        filter.may_hold(&self.trigrams)
     }
 
     fn is_in_text(&self, text: &str) -> bool {
@@ -171,39 +189,72 @@ fn text_type(header: &[u8]) -> Option<(TransferEncoding, Option<String>)> {
 
 impl Leaf {
     fn has(&self, needle: &Needle) -> bool {
-        let decoded;
-        let octets = match self.encoding {
-            TransferEncoding::None => self.octets.as_slice(),
-            TransferEncoding::Base64 => {
-                decoded = base64_decode(&self.octets);
-                decoded.as_deref().unwrap_or(&self.octets)
-            }
-            TransferEncoding::QuotedPrintable => {
-                decoded = quoted_printable_decode(&self.octets);
-                decoded.as_deref().unwrap_or(&self.octets)
-            }
-        };
-        if octets.is_ascii() && !self.is_seven_bit_coded() {
-            return needle.text.is_ascii() && is_in_octets(needle.text.as_bytes(), octets);
-        }
-        let decoder = self.charset.as_deref().and_then(|charset| charset_decoder(charset.as_bytes()));
-        let text = match decoder {
-            Some(decode) => decode(octets).into(),
-            None => String::from_utf8_lossy(octets),
-        };
-        needle.is_in_text(&text)
+        needle.is_in_text(&decoded(&self.octets, self.encoding, self.charset.as_deref()))
     }
+}
 
-    /// Whether ASCII octets may stand for something else.
-    fn is_seven_bit_coded(&self) -> bool {
-        self.charset.as_deref().is_some_and(|charset| {
-            let charset = charset.to_ascii_lowercase();
-            charset.starts_with("iso-2022")
-                || charset.starts_with("utf-7")
-                || charset.starts_with("utf-16")
-                || charset.starts_with("hz")
-        })
+/// The text of a leaf.
+fn decoded<'a>(octets: &'a [u8], encoding: TransferEncoding, charset: Option<&str>) -> Cow<'a, str> {
+    let octets = match encoding {
+        TransferEncoding::None => Cow::Borrowed(octets),
+        TransferEncoding::Base64 => base64_decode(octets).map_or(Cow::Borrowed(octets), Cow::Owned),
+        TransferEncoding::QuotedPrintable => quoted_printable_decode(octets).map_or(Cow::Borrowed(octets), Cow::Owned),
+    };
+    let plain = octets.is_ascii() && !charset.is_some_and(is_seven_bit_coded);
+    let decoder = charset.filter(|_| !plain).and_then(|charset| charset_decoder(charset.as_bytes()));
+    match (decoder, octets) {
+        (Some(decode), octets) => decode(&octets).into(),
+        (None, Cow::Borrowed(octets)) => String::from_utf8_lossy(octets),
+        (None, Cow::Owned(octets)) => String::from_utf8_lossy(&octets).into_owned().into(),
     }
+}
+
+/// Whether ASCII octets may stand for something else.
+fn is_seven_bit_coded(charset: &str) -> bool {
+    let charset = charset.to_ascii_lowercase();
+    charset.starts_with("iso-2022")
+        || charset.starts_with("utf-7")
+        || charset.starts_with("utf-16")
+        || charset.starts_with("hz")
+}
+
+/// The filter of a mail that is in memory, made when it arrives: of every text that [`Texts::text_has`] looks into.
+///
+/// `summary` is the mail's own. The house seals the octets with it.
+pub fn trigrams(message: &[u8], summary: &Summary) -> Vec<u8> {
+    let mut filter = trigrams::Making::new(message.len());
+    let mut left = SEARCH_TEXT_BYTES_MAX;
+    let mut take = |range: &Range<u64>| {
+        let end = range.end.min(range.start.saturating_add(left));
+        let octets = message.get(range.start as usize..end as usize).unwrap_or_default();
+        left = left.saturating_sub(octets.len() as u64);
+        octets
+    };
+    for part in &summary.parts {
+        let header = take(&part.header);
+        for field in fields(header) {
+            filter.add(&unfolded(field.raw));
+            let value = field.value;
+            if value.contains(&b'\r') {
+                filter.add(&String::from_utf8_lossy(value));
+            }
+            if value.contains(&b'(') && value.contains(&b'@') {
+                filter.add(&without_comments(&unfolded(value)));
+            }
+            if memchr::memmem::find(value, b"=?").is_some() || !value.is_ascii() || value.contains(&b'\n') {
+                let line = [value, b"\r\n"].concat();
+                if let HeaderValue::Text(text) = MessageStream::new(&line).parse_unstructured() {
+                    filter.add(&text);
+                }
+            }
+        }
+        if part.kind == PartKind::Leaf
+            && let Some((encoding, charset)) = text_type(header)
+        {
+            filter.add(&decoded(take(&part.body), encoding, charset.as_deref()));
+        }
+    }
+    filter.finish()
 }
 
 impl Texts {
@@ -285,6 +336,45 @@ mod tests {
         ] {
             let needle_ = Needle::new(needle.as_bytes());
             assert_eq!((texts.body_has(&needle_), texts.text_has(&needle_)), (body, text), "{needle}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_filter_never_rules_out_what_is_there() {
+        let mails: [&[u8]; 6] = [
+            b"Subject: outer =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: <user (a (b))@ (c) example.org>\r\nX-Odd: a\rb\r\n\
+              Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\
+              Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nR3LDvMOfZSBmaWdz\r\n--b\r\n\
+              Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncaf=E9 long=\r\nword\r\n--b\r\n\
+              Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n folded\r\n\r\nletter \xe2\x84\xaaelvin \xef\xac\x81gs\r\n--b--\r\n",
+            b"\r\nno header at all, \xff\xfe broken \xe4\xb8\xad\xe6\x96\x87 octets",
+            b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B4A;z\x1b(B kanji",
+            b"Content-Type: text/plain; charset=utf-7\r\n\r\nHi Mom +Jjo-!",
+            b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\nnot base64 ~~~ at all",
+            b"Subject: only a header",
+        ];
+        for message in mails {
+            let filter = Trigrams::read(trigrams(message, &Summary::of(message)).into()).unwrap();
+            let texts = texts(message).await;
+            let mut found = 0;
+            // Everything the mail can be asked for: pieces of it as it stands, decoded, in another case.
+            let mut sources =
+                vec![String::from_utf8_lossy(message).into_owned(), "GR\u{fc}\u{df}E FIGS caf\u{e9} longword".into()];
+            sources.push("user@example.org inner folded kelvin figs a\rb \u{6f22}\u{5b57} \u{2638}".into());
+            sources.push(sources.iter().map(|source| source.to_lowercase()).collect());
+            for source in sources {
+                let characters: Vec<char> = source.chars().collect();
+                for (at, length) in (0..characters.len()).flat_map(|at| [(at, 1), (at, 3), (at, 4), (at, 9)]) {
+                    let piece: String = characters[at..characters.len().min(at + length)].iter().collect();
+                    let needle = Needle::new(piece.as_bytes());
+                    if texts.text_has(&needle) {
+                        found += usize::from(needle.is_indexed());
+                        assert!(needle.may_be_in(&filter), "{piece:?}");
+                    }
+                }
+            }
+            assert!(found > 10, "{found}");
+            assert!(!Needle::new(b"zzqx-not-there").may_be_in(&filter));
         }
     }
 
