@@ -69,6 +69,10 @@ impl Login for House {
         let opener = Arc::new(Opener::new(&self.alice));
         Ok(LoggedIn { account: self.account, opener, seat: Box::new(()), revoked: None, disabled: Disabled::default() })
     }
+
+    async fn bear(&self, _: IpAddr, _: &str, _: &str) -> Result<LoggedIn, LoginRefusal> {
+        Err(LoginRefusal::Credentials)
+    }
 }
 
 #[async_trait]
