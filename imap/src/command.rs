@@ -29,6 +29,7 @@ mod unauthenticate;
 pub(crate) use append::{Destination, destination};
 pub use search::trigrams;
 
+use crate::enabled::Enabled;
 use crate::reply::{Run, Tagged};
 use crate::selected::By;
 use crate::session::Session;
@@ -96,6 +97,8 @@ pub(crate) enum Step {
     None,
     /// Without EXPUNGE.
     Held,
+    /// Without EXPUNGE, with everything else the store knows.
+    HeldAsked,
     /// With everything that was signalled.
     Told,
     /// With everything the store knows.
@@ -220,8 +223,12 @@ impl Command {
     }
 
     /// RFC 3501 §7.4.1 and §5.2.
-    pub(crate) fn step(&self) -> Step {
+    pub(crate) fn step(&self, enabled: Enabled) -> Step {
         match self {
+            // A client that counts on modification sequences is told all that is older than what its own change got,
+            // and by a conditional STORE what failed it (RFC 7162 §3.1.3).
+            Self::Fetch(fetch) if enabled.condstore && fetch.sets_seen() => asked(fetch.by),
+            Self::Store(store_flags::StoreFlags { by, .. }) if enabled.condstore => asked(*by),
             Self::Fetch(fetch::Fetch { by, .. })
             | Self::Store(store_flags::StoreFlags { by, .. })
             | Self::Search(search::Search { by, .. })
@@ -259,6 +266,41 @@ impl Command {
             | Self::Select(_)
             | Self::Close
             | Self::Unselect => Step::None,
+        }
+    }
+
+    /// Whether it is one of the CONDSTORE enabling commands of RFC 7162 §3.1. SELECT does it itself, when the mailbox
+    /// before is left; ENABLE too.
+    pub(crate) fn enables_condstore(&self) -> bool {
+        match self {
+            Self::Fetch(fetch) => fetch.asks_modseq(),
+            Self::Store(store) => store.unchanged_since.is_some(),
+            Self::Search(search::Search { program, .. })
+            | Self::Sort(sort::Sort { program, .. })
+            | Self::Thread(thread::Thread { program, .. }) => program.asks_modseq(),
+            Self::Status(status) => status.asks_modseq(),
+            _ => false,
+        }
+    }
+
+    /// Whether it takes messages out of the selected mailbox and says so.
+    pub(crate) fn removes(&self) -> bool {
+        match self {
+            Self::Expunge(_) | Self::Replace(_) => true,
+            Self::CopyMove(copy_move) => copy_move.kind == copy_move::Kind::Move,
+            _ => false,
+        }
+    }
+
+    /// Whether it names messages by their numbers, or would be answered with some.
+    pub(crate) fn speaks_of_numbers(&self) -> bool {
+        match self {
+            Self::Search(search::Search { by, program, .. })
+            | Self::Sort(sort::Sort { by, program, .. })
+            | Self::Thread(thread::Thread { by, program, .. }) => *by == By::Number || program.names_numbers(),
+            Self::Select(select) => select.names_numbers(),
+            Self::Fetch(_) | Self::Store(_) | Self::Replace(_) | Self::CopyMove(_) => self.by() == By::Number,
+            _ => false,
         }
     }
 
@@ -307,16 +349,23 @@ impl Command {
             Self::Append(command) => Box::pin(command.run(session)).await,
             Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
-            Self::Expunge(command) => Box::pin(command.run(session)).await,
+            Self::Expunge(command) => Box::pin(command.run(session, tag)).await,
             Self::Search(command) => Box::pin(command.run(session, tag)).await,
             Self::Sort(command) => Box::pin(command.run(session, tag)).await,
             Self::Thread(command) => Box::pin(command.run(session, tag)).await,
             Self::Fetch(command) => Box::pin(command.run(session)).await,
-            Self::Store(command) => Box::pin(command.run(session)).await,
-            Self::CopyMove(command) => Box::pin(command.run(session)).await,
+            Self::Store(command) => Box::pin(command.run(session, tag)).await,
+            Self::CopyMove(command) => Box::pin(command.run(session, tag)).await,
             Self::Compress(command) => Box::pin(command.run(session, tag)).await,
             Self::Unauthenticate => Box::pin(unauthenticate::run(session, tag)).await,
         }
+    }
+}
+
+fn asked(by: By) -> Step {
+    match by {
+        By::Number => Step::HeldAsked,
+        By::Uid => Step::Asked,
     }
 }
 
@@ -333,6 +382,9 @@ mod tests {
         "a LOGIN {5+}\r\nalice \"sec\\\"ret\"",
         "a AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA==",
         "a SELECT \"My &- Box\"",
+        "a SELECT INBOX (CONDSTORE QRESYNC (67890007 90060115194045000 1:29997 (5000,7500 15000,22500)))",
+        "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345 VANISHED PARTIAL -1:-30)",
+        "a UID STORE 6,4 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
         "a RENAME a/b c",
         "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% *x) RETURN (CHILDREN STATUS (MESSAGES UNSEEN))",
         "a LSUB \"\" %",

@@ -30,6 +30,9 @@ pub const LITERALS_MAX: usize = 512;
 
 /// Ranges in a sequence set: what fits a line, and what one command may make us resolve.
 pub const SEQUENCE_RANGES_MAX: usize = 20_000;
+/// Messages that one write of a STORE, MOVE or EXPUNGE changes; a longer one is a sequence of writes, so that others
+/// wait for some tens of milliseconds at most. A COPY is one write whatever it copies (RFC 3501 §6.4.7: all or none).
+pub const WRITE_MESSAGES_MAX: usize = 1000;
 /// UIDs of a command that are not in the session's view and are still asked of the store: they may have been moved
 /// by the server (design section 3). Clients name such mails one by one.
 pub const GONE_UIDS_MAX: usize = 1000;

@@ -20,6 +20,11 @@ impl<'a> Progress<'a> {
         Self { io, tag, next: Instant::now() + PROGRESS_INTERVAL, told: 0 }
     }
 
+    /// Where responses go meanwhile.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.io.out
+    }
+
     /// Says how many of `goal` messages are done, if it is time to.
     pub(crate) async fn at(&mut self, done: usize, goal: usize) -> Result<(), End> {
         let (done, goal) = (done as u64, goal as u64);

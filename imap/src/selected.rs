@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use lnmp::Place;
-use store::{Entry, MailboxId, UidValidity, View};
+use store::{Entry, MailboxId, ModSeq, Uid, UidValidity, View};
 
 use crate::access::Reader;
+use crate::enabled::Enabled;
 use crate::flags;
 use crate::limits::KEYWORDS_ANNOUNCED_MAX;
 use crate::rooms::{MailboxRoom, Signal};
 use crate::snapshot::{Row, Snapshot};
+use crate::wire::sequence::write_set;
 use crate::wire::{SequenceSet, write};
 
 /// Whether EXPUNGE may be told now (RFC 3501 §7.4.1: not while FETCH, STORE or SEARCH is answered).
@@ -37,6 +39,12 @@ pub(crate) struct Selected {
     pub(crate) uid_validity: UidValidity,
     pub(crate) read_only: bool,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What the client turned on: the session's.
+    pub(crate) enabled: Enabled,
+    /// The client was told everything up to here: what HIGHESTMODSEQ may say (RFC 7162 §3.2).
+    pub(crate) told: ModSeq,
+    /// HIGHESTMODSEQ was lowered for the client, because it saw newer things than it was told all of.
+    lowered: bool,
     /// What the last refresh knew.
     pub(crate) seen: Signal,
     /// Whether `\Recent` was claimed here of messages that arrived later; told to the store on leaving.
@@ -74,6 +82,9 @@ impl Selected {
             place: view.mailbox.place,
             uid_validity: view.mailbox.uid_validity,
             read_only,
+            enabled: Enabled::default(),
+            told: snapshot.modseq,
+            lowered: false,
             snapshot: room.share(snapshot).await,
             room,
             seen,
@@ -103,13 +114,16 @@ impl Selected {
         self.recent.iter().map(count).sum()
     }
 
-    /// FLAGS, PERMANENTFLAGS, EXISTS, RECENT, UNSEEN, UIDVALIDITY, UIDNEXT (RFC 3501 §6.3.1).
+    /// FLAGS, PERMANENTFLAGS, EXISTS, RECENT, UNSEEN, UIDVALIDITY, UIDNEXT (RFC 3501 §6.3.1), HIGHESTMODSEQ.
     pub(crate) fn announce(&mut self, out: &mut Vec<u8>) {
         self.announced = self.snapshot.words().iter().take(KEYWORDS_ANNOUNCED_MAX).cloned().collect();
         self.write_flags(out);
         write_count(out, self.snapshot.rows.len(), "EXISTS");
-        write_count(out, self.recent_count(), "RECENT");
-        if let Some(first) = self.snapshot.rows.iter().position(|row| !row.flags.contains(store::Flags::SEEN)) {
+        self.write_recent(out);
+        // RFC 9586 §3: no message numbers. RFC 9051 §6.3.2 has no UNSEEN.
+        let numbers = !self.enabled.uid_only && !self.enabled.imap4rev2;
+        let first = || self.snapshot.rows.iter().position(|row| !row.flags.contains(store::Flags::SEEN));
+        if let Some(first) = numbers.then(first).flatten() {
             out.extend_from_slice(b"* OK [UNSEEN ");
             write::number(out, first as u64 + 1);
             out.extend_from_slice(b"] First unseen\r\n");
@@ -119,6 +133,31 @@ impl Selected {
         out.extend_from_slice(b"] UIDs valid\r\n* OK [UIDNEXT ");
         write::number(out, u64::from(self.snapshot.uid_next));
         out.extend_from_slice(b"] Predicted next UID\r\n");
+        // RFC 7162 §3.1.2.1: with every SELECT once CONDSTORE is on; others pass over it. Never 0 (mail.md quirk 26).
+        self.write_highest_modseq(out, "Highest");
+    }
+
+    /// `* RECENT`, which RFC 9051 has no more.
+    fn write_recent(&self, out: &mut Vec<u8>) {
+        if !self.enabled.imap4rev2 {
+            write_count(out, self.recent_count(), "RECENT");
+        }
+    }
+
+    /// `* OK [HIGHESTMODSEQ n]`
+    pub(crate) fn write_highest_modseq(&self, out: &mut Vec<u8>, text: &str) {
+        out.extend_from_slice(b"* OK [HIGHESTMODSEQ ");
+        write::number(out, self.told.0);
+        out.extend_from_slice(format!("] {text}\r\n").as_bytes());
+    }
+
+    /// RFC 7162 §3.2: a client that may have seen newer modification sequences than those of removals it was not told
+    /// is told from where on to ask again; and when it knows all, that too.
+    pub(crate) fn settle(&mut self, out: &mut Vec<u8>) {
+        if self.enabled.qresync && (self.gone > 0 || self.lowered) {
+            self.lowered = self.gone > 0;
+            self.write_highest_modseq(out, if self.lowered { "Some removals are not told yet" } else { "All is told" });
+        }
     }
 
     fn write_flags(&self, out: &mut Vec<u8>) {
@@ -163,7 +202,7 @@ impl Selected {
             // Only our own state has such rows; the client is about to hear of them, or has to keep them below.
             Arc::make_mut(&mut next).rows.retain(|row| !row.gone);
         }
-        let (mut vanished, mut changed) = (Vec::new(), Vec::new());
+        let (mut vanished, mut changed, mut ahead) = (Vec::new(), Vec::new(), Vec::new());
         let mut old = before.rows.iter().enumerate().peekable();
         let mut first_new = None;
         for (at, row) in next.rows.iter().enumerate() {
@@ -173,7 +212,10 @@ impl Selected {
             match old.next_if(|(_, old)| old.uid == row.uid) {
                 Some((_, old)) => {
                     let differs = || old.flags != row.flags || before.keywords(old) != next.keywords(row);
-                    if old.modseq != row.modseq && differs() {
+                    if old.modseq > row.modseq {
+                        // A STORE of ours that `next` does not know yet.
+                        ahead.push((at, *old));
+                    } else if old.modseq != row.modseq && (self.enabled.condstore || differs()) {
                         changed.push(row.uid);
                     }
                 }
@@ -182,8 +224,20 @@ impl Selected {
             }
         }
         vanished.extend(old.map(|(number, _)| number));
+        for (at, row) in ahead {
+            Arc::make_mut(&mut next).keep_newer(at, &before, row);
+        }
         let new_uids = first_new.map(|at| (next.rows[at].uid, next.uid_max()));
         match expunges {
+            // RFC 7162 §3.2.10, RFC 9586 §3.
+            Expunges::Told if self.enabled.qresync || self.enabled.uid_only => {
+                if !vanished.is_empty() {
+                    out.extend_from_slice(b"* VANISHED ");
+                    write_set(out, vanished.iter().map(|&number| before.rows[number].uid));
+                    out.extend_from_slice(b"\r\n");
+                }
+                self.gone = 0;
+            }
             Expunges::Told => {
                 // From the end, so that each number still means what the client thinks.
                 for number in vanished.iter().rev() {
@@ -202,10 +256,13 @@ impl Selected {
             }
         }
         self.snapshot = next;
+        if self.gone == 0 {
+            self.told = self.told.max(self.snapshot.modseq);
+        }
         if let Some((first, last)) = new_uids {
             self.take_recent(first, last);
             write_count(out, self.snapshot.rows.len(), "EXISTS");
-            write_count(out, self.recent_count(), "RECENT");
+            self.write_recent(out);
         }
         self.announce_words(out);
         for uid in changed {
@@ -248,22 +305,73 @@ impl Selected {
     /// `* n FETCH (FLAGS (…))`, with the UID where the command speaks of UIDs (RFC 3501 §6.4.8).
     pub(crate) fn write_flags_of(&self, index: usize, by: By, out: &mut Vec<u8>) {
         let row = &self.snapshot.rows[index];
+        self.begin_fetch(index, out);
+        self.write_uid_item(row, by, out);
+        self.write_flags_item(row, out);
+        if self.enabled.condstore {
+            out.push(b' ');
+            write_modseq_item(row, out);
+        }
+        out.extend_from_slice(b")\r\n");
+    }
+
+    /// `* n FETCH (UID … MODSEQ (…))`: all that a silent STORE changed (RFC 7162 §3.1.3).
+    pub(crate) fn write_modseq_of(&self, index: usize, by: By, out: &mut Vec<u8>) {
+        let row = &self.snapshot.rows[index];
+        self.begin_fetch(index, out);
+        self.write_uid_item(row, by, out);
+        write_modseq_item(row, out);
+        out.extend_from_slice(b")\r\n");
+    }
+
+    /// `* n FETCH (`, or `* uid UIDFETCH (` (RFC 9586 §3).
+    pub(crate) fn begin_fetch(&self, index: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(b"* ");
-        write::number(out, index as u64 + 1);
-        out.extend_from_slice(b" FETCH (");
-        if by == By::Uid {
+        if self.enabled.uid_only {
+            write::number(out, u64::from(self.snapshot.rows[index].uid));
+            out.extend_from_slice(b" UIDFETCH (");
+        } else {
+            write::number(out, index as u64 + 1);
+            out.extend_from_slice(b" FETCH (");
+        }
+    }
+
+    /// `UID n ` where a response has to have it. RFC 7162 §3.2.4: in every unsolicited one once CONDSTORE is on.
+    fn write_uid_item(&self, row: &Row, by: By, out: &mut Vec<u8>) {
+        if (by == By::Uid || self.enabled.condstore) && !self.enabled.uid_only {
             out.extend_from_slice(b"UID ");
             write::number(out, u64::from(row.uid));
             out.push(b' ');
         }
-        self.write_flags_item(row, out);
-        out.extend_from_slice(b")\r\n");
+    }
+
+    /// `* VANISHED (EARLIER)`: those of `vanished` within `ranges` and above `known`. What this session still has is
+    /// told when its turn comes, as VANISHED alone (RFC 7162 §3.2.10).
+    pub(crate) fn write_vanished_earlier(
+        &self,
+        vanished: &[Uid],
+        ranges: &[(u32, u32)],
+        known: u32,
+        out: &mut Vec<u8>,
+    ) {
+        let within = |uid: u32| {
+            let at = ranges.partition_point(|&(_, high)| high < uid);
+            ranges.get(at).is_some_and(|&(low, _)| low <= uid)
+        };
+        let told = |uid: &u32| *uid > known && within(*uid) && self.snapshot.index_of(*uid).is_none();
+        let mut uids = vanished.iter().map(|uid| uid.get()).filter(told).peekable();
+        if uids.peek().is_some() {
+            out.extend_from_slice(b"* VANISHED (EARLIER) ");
+            write_set(out, uids);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// `FLAGS (…)`
     pub(crate) fn write_flags_item(&self, row: &Row, out: &mut Vec<u8>) {
         out.extend_from_slice(b"FLAGS (");
-        flags::write(out, row.flags, self.snapshot.keywords(row), self.is_recent(row.uid));
+        let recent = !self.enabled.imap4rev2 && self.is_recent(row.uid);
+        flags::write(out, row.flags, self.snapshot.keywords(row), recent);
         out.push(b')');
     }
 
@@ -299,6 +407,13 @@ impl Selected {
     }
 }
 
+/// `MODSEQ (n)`
+pub(crate) fn write_modseq_item(row: &Row, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"MODSEQ (");
+    write::number(out, row.modseq.0);
+    out.push(b')');
+}
+
 fn write_count(out: &mut Vec<u8>, count: usize, what: &str) {
     out.extend_from_slice(b"* ");
     write::number(out, count as u64);
@@ -330,6 +445,9 @@ mod tests {
             place: Place::Inbox,
             uid_validity: UidValidity(1.try_into().unwrap()),
             read_only: false,
+            enabled: Enabled::default(),
+            told: snapshot.modseq,
+            lowered: false,
             snapshot: Arc::new(snapshot),
             seen: Signal::default(),
             claimed: false,
@@ -378,6 +496,47 @@ mod tests {
         assert_eq!(out, b"* 2 EXPUNGE\r\n");
         assert_eq!(selected.snapshot.count(), 3);
         assert_eq!(moved(&mut selected, next, Expunges::Told), "");
+    }
+
+    #[test]
+    fn qresync_is_told_uids_and_from_where_on_to_ask() {
+        let mut selected = selected(three());
+        selected.enabled.turn_on("QRESYNC");
+        let next = three().after(&changes(9, &[entry(1, Flags::SEEN, &[], 8)], &[2, 4]));
+        assert_eq!(
+            moved(&mut selected, next.clone(), Expunges::Held),
+            "* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (8))\r\n"
+        );
+        let mut out = Vec::new();
+        selected.settle(&mut out);
+        assert_eq!(out, b"* OK [HIGHESTMODSEQ 3] Some removals are not told yet\r\n");
+        assert_eq!(moved(&mut selected, next, Expunges::Told), "* VANISHED 2,4\r\n");
+        out.clear();
+        selected.settle(&mut out);
+        selected.settle(&mut out);
+        assert_eq!(out, b"* OK [HIGHESTMODSEQ 9] All is told\r\n");
+    }
+
+    #[test]
+    fn a_store_of_ours_is_not_undone_by_an_older_state_of_others() {
+        let mut selected = selected(three());
+        let mut out = Vec::new();
+        selected.update(&[entry(2, Flags::SEEN, &["$a"], 7)], &mut out);
+        let next = three().after(&changes(5, &[entry(1, Flags::SEEN, &[], 5)], &[]));
+        assert_eq!(moved(&mut selected, next, Expunges::Told), "* 1 FETCH (FLAGS (\\Seen))\r\n");
+        let row = &selected.snapshot.rows[1];
+        assert_eq!((row.flags, selected.snapshot.keywords(row)), (Flags::SEEN, "$a"));
+    }
+
+    #[test]
+    fn what_vanished_earlier_is_cut_to_what_was_asked_and_is_not_there() {
+        let selected = selected(three());
+        let mut out = Vec::new();
+        let vanished: Vec<Uid> = [1, 3, 5, 6, 9].into_iter().filter_map(Uid::new).collect();
+        selected.write_vanished_earlier(&vanished, &[(1, 6)], 0, &mut out);
+        selected.write_vanished_earlier(&vanished, &[(1, 4), (6, 9)], 3, &mut out);
+        selected.write_vanished_earlier(&vanished, &[(7, 8)], 0, &mut out);
+        assert_eq!(out, b"* VANISHED (EARLIER) 3,5:6\r\n* VANISHED (EARLIER) 6,9\r\n");
     }
 
     #[test]

@@ -331,7 +331,13 @@ impl Session {
         if let Some(refusal) = self.refused_here(&command) {
             return self.answer(tag, &refusal);
         }
-        let (step, by) = (command.step(), command.by());
+        if command.enables_condstore() {
+            self.turn_on("CONDSTORE");
+        }
+        let (step, by) = (command.step(self.enabled), command.by());
+        // RFC 7162 §3.2.7, §3.2.9; not CLOSE (§3.2.8), whose client is not told what went.
+        let removes = command.removes() && self.enabled.qresync;
+        let before = self.selected.as_ref().map(|selected| selected.told);
         let tagged = match command.run(self, tag).await {
             Ok(tagged) | Err(Stop::Tagged(tagged)) => tagged,
             Err(Stop::End(end)) => return Err(end),
@@ -342,7 +348,15 @@ impl Session {
             // A store that cannot answer now: the command's own outcome stands, the news come with the next one.
             Ok(()) | Err(Stop::Tagged(_) | Stop::Answered) => {}
         }
-        self.answer(tag, &tagged)
+        let told = self.selected.as_ref().map(|selected| selected.told);
+        match told {
+            Some(highest)
+                if removes && told > before && tagged.status == Status::Ok && !tagged.text.starts_with('[') =>
+            {
+                self.answer(tag, &Tagged::ok(format!("[HIGHESTMODSEQ {}] {}", highest.0, tagged.text)))
+            }
+            _ => self.answer(tag, &tagged),
+        }
     }
 
     fn refused_here(&self, command: &Command) -> Option<Tagged> {
@@ -350,6 +364,10 @@ impl Session {
             Needs::NoLogin if self.user.is_some() => Some(Tagged::bad("Already logged in")),
             Needs::Login | Needs::Mailbox if self.user.is_none() => Some(Tagged::bad("Log in first")),
             Needs::Mailbox if self.selected.is_none() => Some(Tagged::bad("No mailbox is selected")),
+            // RFC 9586 §3
+            _ if self.enabled.uid_only && command.speaks_of_numbers() => {
+                Some(Tagged::bad("[UIDREQUIRED] Message numbers are off, use UIDs"))
+            }
             Needs::Nothing | Needs::NoLogin | Needs::Login | Needs::Mailbox => None,
         }
     }
@@ -375,12 +393,16 @@ impl Session {
             Step::None => return Ok(()),
             Step::Held => (Ask::WhenSignalled, Expunges::Held),
             Step::Told => (Ask::WhenSignalled, Expunges::Told),
+            Step::HeldAsked => (Ask::Always, Expunges::Held),
             Step::Asked => (Ask::Always, Expunges::Told),
         };
         let Some(selected) = self.selected.as_mut() else { return Ok(()) };
         let room = selected.room.clone();
         match room.refresh(&*self.shared.store, &selected.snapshot, &mut selected.seen, ask).await {
-            Ok(next) => selected.move_to(next, expunges, by, &mut self.io.out),
+            Ok(next) => {
+                selected.move_to(next, expunges, by, &mut self.io.out);
+                selected.settle(&mut self.io.out);
+            }
             Err(store::StoreError::NoSuch(_)) => {
                 self.selected = None;
                 return Err(End::Bye("Selected mailbox was deleted").into());
@@ -406,6 +428,20 @@ impl Session {
         self.bad_commands = 0;
         // Another login gets as long as the first.
         self.began = Instant::now();
+    }
+
+    /// Turns an extension on; whether it was off. RFC 7162 §3.1: who turns CONDSTORE on in a mailbox is told its
+    /// HIGHESTMODSEQ.
+    pub(crate) fn turn_on(&mut self, name: &str) -> bool {
+        let before = self.enabled;
+        let news = self.enabled.turn_on(name);
+        if let Some(selected) = &mut self.selected {
+            selected.enabled = self.enabled;
+            if self.enabled.condstore && !before.condstore {
+                selected.write_highest_modseq(&mut self.io.out, "Highest");
+            }
+        }
+        news
     }
 
     /// Leaves the selected mailbox, without expunging.

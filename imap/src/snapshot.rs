@@ -164,12 +164,23 @@ impl Snapshot {
         self.rows[index] = Row { gone, ..self.row(entry) };
     }
 
+    /// Puts a row of another snapshot in the place of ours, which is older.
+    pub(crate) fn keep_newer(&mut self, index: usize, other: &Self, row: Row) {
+        let keywords = self.adopt(other, &row);
+        self.rows[index] = Row { keywords, ..row };
+    }
+
     /// Puts a row of another snapshot in, in order, as a message that is gone.
     pub(crate) fn keep_gone(&mut self, other: &Self, row: Row) {
         let at = self.rows.partition_point(|present| present.uid < row.uid);
-        let words: Vec<String> = other.keywords(&row).split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
-        let keywords = if words.is_empty() { 0 } else { Arc::make_mut(&mut self.keywords).number(&words) };
+        let keywords = self.adopt(other, &row);
         self.rows.insert(at, Row { gone: true, keywords, ..row });
+    }
+
+    /// Our number for the keywords of a row of another snapshot.
+    fn adopt(&mut self, other: &Self, row: &Row) -> u32 {
+        let words: Vec<String> = other.keywords(row).split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        if words.is_empty() { 0 } else { Arc::make_mut(&mut self.keywords).number(&words) }
     }
 
     /// The keywords of a row of this snapshot, with spaces between.

@@ -132,7 +132,9 @@ async fn a_saved_result_stands_wherever_a_set_does() {
 async fn searches_for_changes_tell_the_highest_modseq() {
     let world = World::start().await;
     let mut client = inbox_of(&world, &["one", "two", "three"]).await;
-    let found = client.ok("SEARCH MODSEQ 1").await;
+    // The first command of its kind is told the mailbox's own (RFC 7162 §3.1).
+    let mut found = client.ok("SEARCH MODSEQ 1").await;
+    assert!(found.remove(0).starts_with("* OK [HIGHESTMODSEQ "));
     let highest = |line: &str| line.rsplit([' ', ')']).find_map(|word| word.parse::<u64>().ok()).unwrap();
     assert!(found[0].starts_with("* SEARCH 1 2 3 (MODSEQ "), "{found:?}");
     let before = highest(&found[0]);
@@ -203,6 +205,7 @@ async fn mails_are_sorted_by_what_clients_see() {
         S: * SEARCH 3
         S: h OK SEARCH completed
         C: i SORT (SUBJECT) UTF-8 MODSEQ 1
+        S: * OK [HIGHESTMODSEQ …] Highest
         S: * SORT 1 3 2 (MODSEQ …)
         S: i OK SORT completed
     ",

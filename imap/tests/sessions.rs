@@ -42,7 +42,7 @@ async fn the_states_of_rfc_3501_are_kept_apart() {
         S: * ID (\"name\" \"Satchel\"…)
         S: a8 OK ID completed
         C: a9 ENABLE CONDSTORE
-        S: * ENABLED
+        S: * ENABLED CONDSTORE
         S: a9 OK ENABLE completed
         C: a10 LOGOUT
         S: * BYE Logging out
@@ -124,6 +124,7 @@ async fn an_append_is_seen_selected_fetched_and_expunged() {
         S: * 1 RECENT
         S: * OK [UIDVALIDITY …] UIDs valid
         S: * OK [UIDNEXT 2] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 2] Highest
         S: * OK [MAILBOXID (F…)] Its name for ever
         S: f OK [READ-WRITE] SELECT completed
         C: g FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE BODY[])
@@ -184,6 +185,7 @@ async fn sessions_are_told_what_others_do() {
         S2: * 0 RECENT
         S2: c OK NOOP completed
         C2: d EXAMINE INBOX
+        S2: * OK [CLOSED] Previous mailbox is closed
         S2: * FLAGS…
         S2: * OK [PERMANENTFLAGS ()] Read-only mailbox
         S2: * 3 EXISTS
@@ -191,6 +193,7 @@ async fn sessions_are_told_what_others_do() {
         S2: * OK [UNSEEN 1] First unseen
         S2: * OK [UIDVALIDITY…
         S2: * OK [UIDNEXT 5] Predicted next UID
+        S2: * OK [HIGHESTMODSEQ …] Highest
         S2: * OK [MAILBOXID (F…)] Its name for ever
         S2: d OK [READ-ONLY] EXAMINE completed
         C2: e STORE 1 +FLAGS \\Seen
@@ -542,7 +545,7 @@ async fn nonsense_is_bad_and_ends_after_some_of_it() {
         C: a SELECT
         S: a BAD Missing argument
         C: a SELECT INBOX x
-        S: a BAD Too many arguments
+        S: a BAD Expected a list
         C: a SELECT \"INBOX
         S: a BAD Unterminated quoted string
         C: a NOOP x

@@ -127,6 +127,93 @@ impl Books {
     }
 }
 
+/// What a client with QRESYNC wrote down before it left: UIDs with their flags, as of a modification sequence.
+struct Away {
+    validity: u64,
+    modseq: u64,
+    known: BTreeMap<u32, String>,
+}
+
+fn number(line: &str, what: &str) -> Option<u64> {
+    let rest = line.split_once(what)?.1;
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+}
+
+/// UID and flags of a FETCH line, `\\Recent` left out.
+fn uid_and_flags(line: &str) -> Option<(u32, String)> {
+    let uid = u32::try_from(number(line, "UID ")?).ok()?;
+    let flags = line.split_once("FLAGS (")?.1.split_once(')')?.0;
+    let mut flags: Vec<&str> = flags.split(' ').filter(|flag| *flag != "\\Recent").collect();
+    flags.sort_unstable();
+    Some((uid, flags.join(" ")))
+}
+
+impl Away {
+    /// Looks on for a while and keeps the books by VANISHED, FETCH and HIGHESTMODSEQ as RFC 7162 §6 says.
+    async fn leave_amid(world: std::sync::Arc<World>, seed: u64) -> Self {
+        let mut client = world.login("alice").await;
+        client.ok("ENABLE QRESYNC").await;
+        let mut away = Self { validity: 0, modseq: 0, known: BTreeMap::new() };
+        let selected = client.ok("EXAMINE INBOX").await;
+        away.absorb(&selected);
+        let mut lines = client.command("UID FETCH 1:* (FLAGS)").await;
+        away.absorb(&lines);
+        while lines.iter().any(|line| line.ends_with(" EXISTS")) {
+            lines = client.command("UID FETCH 1:* (FLAGS)").await;
+            away.absorb(&lines);
+        }
+        let mut chance = Chance(100 + seed);
+        for _ in 0..10 + chance.below(20) {
+            let mut command = ["NOOP", "FETCH 1:* (UID)", "UID FETCH 1:* (FLAGS)", "SEARCH ALL"][chance.below(4)];
+            loop {
+                let lines = client.command(command).await;
+                away.absorb(&lines);
+                if !lines.iter().any(|line| line.ends_with(" EXISTS")) {
+                    break;
+                }
+                // What is new has to be asked for: EXISTS alone says nothing of it.
+                command = "UID FETCH 1:* (FLAGS)";
+            }
+        }
+        away
+    }
+
+    fn absorb(&mut self, lines: &[String]) {
+        let mut seen = None;
+        let mut said = None;
+        for line in lines {
+            self.validity = number(line, "[UIDVALIDITY ").unwrap_or(self.validity);
+            said = number(line, "[HIGHESTMODSEQ ").or(said);
+            seen = seen.max(number(line, "MODSEQ ("));
+            if let Some(set) = line.strip_prefix("* VANISHED ") {
+                for range in set.trim_start_matches("(EARLIER) ").split(',') {
+                    let (low, high) = range.split_once(':').unwrap_or((range, range));
+                    for uid in low.parse::<u32>().unwrap()..=high.parse().unwrap() {
+                        self.known.remove(&uid);
+                    }
+                }
+            } else if let Some((uid, flags)) = uid_and_flags(line) {
+                self.known.insert(uid, flags);
+            }
+        }
+        match (said, seen) {
+            (Some(said), _) => self.modseq = said,
+            (None, Some(seen)) => self.modseq = self.modseq.max(seen),
+            (None, None) => {}
+        }
+    }
+
+    /// Comes back with QRESYNC, and must know then what is true.
+    async fn comes_back(mut self, world: &World, truth: &BTreeMap<u32, String>) {
+        let mut client = world.login("alice").await;
+        client.ok("ENABLE QRESYNC").await;
+        let before = self.modseq;
+        let lines = client.ok(&format!("EXAMINE INBOX (QRESYNC ({} {}))", self.validity, self.modseq)).await;
+        self.absorb(&lines);
+        assert_eq!(&self.known, truth, "after coming back from {before}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_sessions_agree_in_the_end_and_are_told_nothing_wrong_on_the_way() {
     let world = std::sync::Arc::new(World::start().await);
@@ -142,11 +229,15 @@ async fn six_sessions_agree_in_the_end_and_are_told_nothing_wrong_on_the_way() {
             books
         }));
     }
+    let away: Vec<_> = (0..3).map(|seed| tokio::spawn(Away::leave_amid(world.clone(), seed))).collect();
     let mut all = Vec::new();
     for task in tasks {
         all.push(task.await.unwrap());
     }
     let first = all[0].state().await;
+    for away in away {
+        away.await.unwrap().comes_back(&world, &first).await;
+    }
     let mut owners: HashMap<u32, usize> = HashMap::new();
     for (number, books) in all.iter_mut().enumerate() {
         assert_eq!(books.state().await, first, "session {number}");

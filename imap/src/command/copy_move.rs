@@ -1,8 +1,9 @@
 //! COPY (RFC 3501 §6.4.7, COPYUID: RFC 4315 §3) and MOVE (RFC 6851).
 
-use store::Uid;
+use store::{Copied, Uid};
 
-use crate::limits::GONE_UIDS_MAX;
+use crate::limits::{GONE_UIDS_MAX, WRITE_MESSAGES_MAX};
+use crate::progress::Progress;
 use crate::reply::{Run, Tagged};
 use crate::selected::{By, Selected};
 use crate::session::Session;
@@ -19,7 +20,7 @@ pub(crate) enum Kind {
 /// COPY or MOVE.
 #[derive(Debug)]
 pub(crate) struct CopyMove {
-    kind: Kind,
+    pub(super) kind: Kind,
     pub(super) by: By,
     set: SequenceSet,
     mailbox: Vec<u8>,
@@ -53,7 +54,7 @@ impl CopyMove {
         Ok(Self { kind, by, set, mailbox: cursor.astring()?.into_owned() })
     }
 
-    pub(super) async fn run(self, session: &mut Session) -> Run {
+    pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
         let selected = match self.kind {
             Kind::Copy => session.selected()?,
             Kind::Move => session.writable()?,
@@ -68,30 +69,42 @@ impl CopyMove {
             // Stalwart #1201 and others: messages that are gone are no error.
             return Ok(Tagged::ok("No messages to copy"));
         }
-        let copied = match self.kind {
-            Kind::Copy => store.copy(account, from, &uids, to, now).await?,
-            Kind::Move => store.move_entries(account, from, &uids, to, now).await?,
-        };
-        let mut code = Vec::new();
-        if !copied.pairs.is_empty() {
-            code.extend_from_slice(b"[COPYUID ");
-            write::number(&mut code, u64::from(copied.uid_validity.0.get()));
-            code.push(b' ');
-            write_set(&mut code, copied.pairs.iter().map(|(source, _)| source.get()));
-            code.push(b' ');
-            write_set(&mut code, copied.pairs.iter().map(|(_, target)| target.get()));
-            code.extend_from_slice(b"] ");
-        }
-        let code = String::from_utf8(code).unwrap_or_default();
         match self.kind {
-            Kind::Copy => Ok(Tagged::ok(format!("{code}COPY completed"))),
+            Kind::Copy => {
+                let copied = store.copy(account, from, &uids, to, now).await?;
+                Ok(Tagged::ok(format!("{}COPY completed", copyuid(&copied))))
+            }
             Kind::Move => {
-                // RFC 6851 §4.3: before the EXPUNGEs, which come with bringing the client in step.
-                if !code.is_empty() {
-                    session.io.out.extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
+                // RFC 6851 §3.3: each message moves whole or not at all; the set need not.
+                let mut done = 0;
+                let mut progress = Progress::new(&mut session.io, tag);
+                for some in uids.chunks(WRITE_MESSAGES_MAX) {
+                    let moved = store.move_entries(account, from, some, to, now).await?;
+                    let code = copyuid(&moved);
+                    if !code.is_empty() {
+                        // RFC 6851 §4.3: before the EXPUNGEs, which come with bringing the client in step.
+                        progress.out().extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
+                    }
+                    done += some.len();
+                    progress.at(done, uids.len()).await?;
                 }
                 Ok(Tagged::ok("MOVE completed"))
             }
         }
     }
+}
+
+/// `[COPYUID …] `, or nothing.
+fn copyuid(copied: &Copied) -> String {
+    let mut code = Vec::new();
+    if !copied.pairs.is_empty() {
+        code.extend_from_slice(b"[COPYUID ");
+        write::number(&mut code, u64::from(copied.uid_validity.0.get()));
+        code.push(b' ');
+        write_set(&mut code, copied.pairs.iter().map(|(source, _)| source.get()));
+        code.push(b' ');
+        write_set(&mut code, copied.pairs.iter().map(|(_, target)| target.get()));
+        code.extend_from_slice(b"] ");
+    }
+    String::from_utf8(code).unwrap_or_default()
 }

@@ -35,7 +35,7 @@ impl Enable {
         for name in &self.names {
             let known = advertised.split(' ').find(|capability| capability.eq_ignore_ascii_case(name));
             if let Some(known) = known
-                && session.enabled.turn_on(known)
+                && session.turn_on(known)
             {
                 line.push(' ');
                 line.push_str(known);

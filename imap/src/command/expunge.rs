@@ -2,6 +2,8 @@
 
 use store::{Flags, Uid};
 
+use crate::limits::WRITE_MESSAGES_MAX;
+use crate::progress::Progress;
 use crate::reply::{Run, Tagged};
 use crate::selected::By;
 use crate::session::Session;
@@ -26,26 +28,30 @@ impl Expunge {
     }
 
     /// The EXPUNGE responses come with bringing the client in step.
-    pub(super) async fn run(self, session: &mut Session) -> Run {
+    pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
         let (account, now) = (session.account()?, (session.shared.now)());
         let selected = session.writable()?;
         let mailbox = selected.mailbox;
+        let rows = &selected.snapshot.rows;
+        let deleted = |index: &usize| rows[*index].flags.contains(Flags::DELETED) && !rows[*index].gone;
+        let named = match &self.set {
+            Some(set) => selected.resolve(set, By::Uid).unwrap_or_default(),
+            None => (0..rows.len()).collect(),
+        };
+        let uids: Vec<Uid> = named.into_iter().filter(deleted).filter_map(|index| Uid::new(rows[index].uid)).collect();
         let store = session.shared.store.clone();
-        match &self.set {
-            None => drop(store.expunge(account, mailbox, None, now).await?),
-            Some(set) => {
-                let rows = &selected.snapshot.rows;
-                let uids: Vec<Uid> = selected
-                    .resolve(set, By::Uid)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|&index| rows[index].flags.contains(Flags::DELETED))
-                    .filter_map(|index| Uid::new(rows[index].uid))
-                    .collect();
-                if !uids.is_empty() {
-                    store.expunge(account, mailbox, Some(&uids), now).await?;
-                }
+        let mut progress = Progress::new(&mut session.io, tag);
+        if self.set.is_some() || uids.len() > WRITE_MESSAGES_MAX {
+            let mut done = 0;
+            for some in uids.chunks(WRITE_MESSAGES_MAX) {
+                store.expunge(account, mailbox, Some(some), now).await?;
+                done += some.len();
+                progress.at(done, uids.len()).await?;
             }
+        }
+        if self.set.is_none() {
+            // All that are marked, also those that we were not told of.
+            store.expunge(account, mailbox, None, now).await?;
         }
         Ok(Tagged::ok("EXPUNGE completed"))
     }

@@ -1,20 +1,22 @@
 //! FETCH (RFC 3501 §6.4.5): what is asked for, and how it is gathered and shown.
 
 mod item;
+mod modifiers;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use converter::{Pick, SectionKind, Summary, header_fields};
-use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, Uid};
+use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, ModSeq, Uid};
 
 use crate::command::fetch::item::{Item, Need, Section, SectionText};
+use crate::command::fetch::modifiers::Modifiers;
 use crate::limits::SUMMARY_BATCH;
 use crate::mail::{Feed, Mail, MailError, read_one};
 use crate::object_id;
 use crate::reply::{End, Run, Stop, Tagged};
-use crate::selected::By;
+use crate::selected::{By, write_modseq_item};
 use crate::session::Session;
 use crate::snapshot::Row;
 use crate::wire::date::DateTimeZone;
@@ -26,6 +28,9 @@ pub(crate) struct Fetch {
     pub(super) by: By,
     set: SequenceSet,
     items: Vec<Item>,
+    modifiers: Modifiers,
+    /// The UID is shown because the command is UID FETCH, not because it was asked for.
+    implied_uid: bool,
 }
 
 /// What has been found out while answering.
@@ -44,15 +49,49 @@ impl Fetch {
         cursor.space()?;
         let mut items = item::parse_items(cursor)?;
         // RFC 3501 §6.4.8: UID FETCH always answers with the UID.
-        if by == By::Uid && !items.contains(&Item::Uid) {
+        let implied_uid = by == By::Uid && !items.contains(&Item::Uid);
+        if implied_uid {
             items.insert(0, Item::Uid);
         }
-        Ok(Self { by, set, items })
+        let modifiers = Modifiers::parse(cursor, by)?;
+        // RFC 7162 §3.1.4.1
+        if modifiers.changed_since.is_some() && !items.contains(&Item::ModSeq) {
+            items.push(Item::ModSeq);
+        }
+        Ok(Self { by, set, items, modifiers, implied_uid })
     }
 
-    pub(super) async fn run(self, session: &mut Session) -> Run {
+    /// Whether modification sequences are asked for (RFC 7162 §3.1).
+    pub(super) fn asks_modseq(&self) -> bool {
+        self.items.contains(&Item::ModSeq)
+    }
+
+    /// Whether it may set `\Seen`.
+    pub(super) fn sets_seen(&self) -> bool {
+        self.items.iter().any(Item::sets_seen)
+    }
+
+    pub(super) async fn run(mut self, session: &mut Session) -> Run {
+        if self.modifiers.vanished && !session.enabled.qresync {
+            // RFC 7162 §3.2.6
+            return Err(Bad::new("VANISHED needs ENABLE QRESYNC first").into());
+        }
+        if session.enabled.uid_only && self.implied_uid {
+            // RFC 9586 §3: UIDFETCH begins with it.
+            self.items.remove(0);
+        }
         let selected = session.selected()?;
-        let indexes = selected.resolve(&self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
+        let mut indexes = selected.resolve(&self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
+        // RFC 9394 §3.4: first the part, then what of it changed.
+        if let Some(partial) = self.modifiers.partial {
+            indexes = indexes[partial.of(indexes.len())].to_vec();
+        }
+        if let Some(since) = self.modifiers.changed_since {
+            indexes.retain(|&index| selected.snapshot.rows[index].modseq.0 > since);
+            if self.modifiers.vanished {
+                self.tell_vanished(session, since).await?;
+            }
+        }
         let newly_seen = self.set_seen(session, &indexes).await?;
         let need = self.items.iter().map(Item::need).max().unwrap_or(Need::Row);
         let mut outcome = Outcome::default();
@@ -69,9 +108,25 @@ impl Fetch {
         })
     }
 
+    /// RFC 7162 §3.2.6: before any FETCH response.
+    async fn tell_vanished(&self, session: &mut Session, since: u64) -> Result<(), Stop> {
+        let account = session.account()?;
+        let mailbox = session.selected()?.mailbox;
+        let changes = session.shared.store.clone().changes(account, mailbox, ModSeq(since)).await?;
+        let Session { io, selected: Some(selected), .. } = session else { return Ok(()) };
+        // `*` reaches what was the last message when it vanished.
+        let ranges = if self.set.is_saved() {
+            selected.saved.clone()
+        } else {
+            self.set.resolve(changes.uid_next.get().max(selected.snapshot.uid_next) - 1)
+        };
+        selected.write_vanished_earlier(&changes.vanished, &ranges, 0, &mut io.out);
+        Ok(())
+    }
+
     /// Sets `\Seen` where a body is read; returns the UIDs it was set on.
     async fn set_seen(&self, session: &mut Session, indexes: &[usize]) -> Result<Vec<u32>, Stop> {
-        if !self.items.iter().any(Item::sets_seen) {
+        if !self.sets_seen() {
             return Ok(Vec::new());
         }
         let selected = session.selected()?;
@@ -300,10 +355,8 @@ impl Fetch {
     /// `* n FETCH (`
     fn begin(&self, session: &mut Session, index: usize) -> Result<Option<Row>, Stop> {
         let Some(row) = session.selected()?.snapshot.rows.get(index).copied() else { return Ok(None) };
-        let out = &mut session.io.out;
-        out.extend_from_slice(b"* ");
-        write::number(out, index as u64 + 1);
-        out.extend_from_slice(b" FETCH (");
+        let Session { io, selected: Some(selected), .. } = session else { return Ok(None) };
+        selected.begin_fetch(index, &mut io.out);
         Ok(Some(row))
     }
 
@@ -311,9 +364,21 @@ impl Fetch {
     fn end(&self, session: &mut Session, index: usize, newly_seen: &[u32]) -> Result<(), Stop> {
         let Session { io, selected: Some(selected), .. } = session else { return Ok(()) };
         let row = &selected.snapshot.rows[index];
-        if newly_seen.binary_search(&row.uid).is_ok() && !self.items.contains(&Item::Flags) {
-            io.out.push(b' ');
-            selected.write_flags_item(row, &mut io.out);
+        if newly_seen.binary_search(&row.uid).is_ok() {
+            if !self.items.contains(&Item::Flags) {
+                io.out.push(b' ');
+                selected.write_flags_item(row, &mut io.out);
+            }
+            // RFC 7162 §3.2.4
+            let (condstore, uid_only) = (selected.enabled.condstore, selected.enabled.uid_only);
+            if condstore && !uid_only && !self.items.contains(&Item::Uid) {
+                io.out.extend_from_slice(b" UID ");
+                write::number(&mut io.out, u64::from(row.uid));
+            }
+            if condstore && !self.asks_modseq() {
+                io.out.push(b' ');
+                write_modseq_item(row, &mut io.out);
+            }
         }
         io.out.extend_from_slice(b")\r\n");
         Ok(())
@@ -346,6 +411,7 @@ impl Fetch {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 write::number(out, row.size);
             }
+            Item::ModSeq => write_modseq_item(row, out),
             Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview | Item::ThreadId | Item::Section(_) => {
                 // Written from summary or content, by whoever has it.
                 return Err(Tagged::no("[SERVERBUG] Item was not prepared").into());
@@ -391,6 +457,7 @@ impl Fetch {
             | Item::InternalDate
             | Item::SaveDate
             | Item::Size
+            | Item::ModSeq
             | Item::EmailId
             | Item::Section(_) => return false,
         };

@@ -26,7 +26,7 @@ use crate::wire::{Bad, Cursor, Parsed, write};
 pub(crate) struct Search {
     pub(super) by: By,
     returns: Option<Returns>,
-    program: Program,
+    pub(super) program: Program,
 }
 
 /// The keys of a search.
@@ -62,6 +62,16 @@ impl Program {
             return Err(Bad::new("Missing search key"));
         }
         Ok(Self::Keys(parse_keys(cursor)?))
+    }
+
+    /// Whether it makes its command a CONDSTORE enabling one (RFC 7162 §3.1).
+    pub(super) fn asks_modseq(&self) -> bool {
+        matches!(self, Self::Keys(key) if key.asks_modseq())
+    }
+
+    /// Whether a key names messages by their numbers.
+    pub(super) fn names_numbers(&self) -> bool {
+        matches!(self, Self::Keys(key) if key.names_numbers())
     }
 
     /// The keys, or the answer to a character set that we do not have.

@@ -1,30 +1,73 @@
-//! SELECT, EXAMINE, CLOSE (RFC 3501 §6.3.1, §6.3.2, §6.4.2), UNSELECT (RFC 3691).
+//! SELECT, EXAMINE, CLOSE (RFC 3501 §6.3.1, §6.3.2, §6.4.2), UNSELECT (RFC 3691), CONDSTORE and QRESYNC of them
+//! (RFC 7162 §3.1.8, §3.2.5).
+
+mod resync;
 
 use lnmp::Place;
 
 use crate::access::Found;
+use crate::command::select::resync::Resync;
+use crate::limits::WRITE_MESSAGES_MAX;
 use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::Selected;
 use crate::session::Session;
-use crate::wire::{Cursor, Parsed};
+use crate::wire::{Bad, Cursor, Parsed};
 
 /// SELECT or EXAMINE.
 #[derive(Debug)]
 pub(crate) struct Select {
     mailbox: Vec<u8>,
     read_only: bool,
+    condstore: bool,
+    resync: Option<Resync>,
 }
+
+/// `select-param`s (RFC 4466 §2.1). Each of ours is given once at most.
+const PARAMETERS_MAX: usize = 2;
 
 impl Select {
     pub(super) fn parse(cursor: &mut Cursor<'_>, read_only: bool) -> Parsed<Self> {
         cursor.space()?;
-        Ok(Self { mailbox: cursor.astring()?.into_owned(), read_only })
+        let mut select = Self { mailbox: cursor.astring()?.into_owned(), read_only, condstore: false, resync: None };
+        if !cursor.is_at_end() {
+            cursor.space()?;
+        }
+        if !cursor.is_at_end() {
+            cursor.list(PARAMETERS_MAX, "Too many parameters", |cursor| {
+                match cursor.atom("Invalid parameter")?.to_ascii_uppercase().as_str() {
+                    "CONDSTORE" => select.condstore = true,
+                    "QRESYNC" => {
+                        cursor.space()?;
+                        select.resync = Some(Resync::parse(cursor)?);
+                    }
+                    _ => return Err(Bad::new("Unknown parameter: CONDSTORE and QRESYNC are known")),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(select)
+    }
+
+    /// Whether message numbers are among its arguments.
+    pub(super) fn names_numbers(&self) -> bool {
+        self.resync.as_ref().is_some_and(|resync| resync.matches.is_some())
     }
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
+        if self.resync.is_some() && !session.enabled.qresync {
+            // RFC 7162 §3.2.5
+            return Err(Bad::new("QRESYNC needs ENABLE QRESYNC first").into());
+        }
         // RFC 3501 §6.3.1: what was selected is left, whether this succeeds or not.
+        if session.selected.is_some() {
+            // RFC 7162 §3.2.11: what follows is about the next one.
+            session.io.out.extend_from_slice(b"* OK [CLOSED] Previous mailbox is closed\r\n");
+        }
         session.leave().await;
+        if self.condstore {
+            session.turn_on("CONDSTORE");
+        }
         let name = session.name(&self.mailbox)?;
         let account = session.account()?;
         let shared = session.shared.clone();
@@ -38,6 +81,7 @@ impl Select {
         let signal = room.signal();
         let view = shared.store.open(account, mailbox.id, !self.read_only).await?;
         let mut selected = Selected::enter(owner, room, view, signal, self.read_only).await;
+        selected.enabled = session.enabled;
         selected.announce(&mut session.io.out);
         // RFC 8474 §4.2
         let id = object_id::of_mailbox(&*shared.store, account, mailbox.id);
@@ -47,6 +91,9 @@ impl Select {
             shared.store.requests_seen(account, (shared.now)()).await?;
         }
         session.selected = Some(selected);
+        if let Some(resync) = &self.resync {
+            resync.tell(session).await?;
+        }
         Ok(Tagged::ok(if self.read_only { "[READ-ONLY] EXAMINE completed" } else { "[READ-WRITE] SELECT completed" }))
     }
 }
@@ -55,11 +102,17 @@ impl Select {
 pub(super) async fn close(session: &mut Session) -> Run {
     let (account, now) = (session.account()?, (session.shared.now)());
     let selected = session.selected()?;
-    let any = selected.snapshot.rows.iter().any(|row| row.flags.contains(store::Flags::DELETED));
+    let deleted = selected.snapshot.rows.iter().filter(|row| row.flags.contains(store::Flags::DELETED));
+    let uids: Vec<store::Uid> = deleted.filter_map(|row| store::Uid::new(row.uid)).collect();
     // Another session's \Deleted that we were not told of waits for its own EXPUNGE.
-    if any && !selected.read_only {
+    if !uids.is_empty() && !selected.read_only {
         let mailbox = selected.mailbox;
         let store = session.shared.store.clone();
+        if uids.len() > WRITE_MESSAGES_MAX {
+            for some in uids.chunks(WRITE_MESSAGES_MAX) {
+                store.expunge(account, mailbox, Some(some), now).await?;
+            }
+        }
         store.expunge(account, mailbox, None, now).await?;
     }
     session.leave().await;

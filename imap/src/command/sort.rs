@@ -22,7 +22,7 @@ pub(crate) struct Sort {
     pub(super) by: By,
     returns: Option<Returns>,
     criteria: Criteria,
-    program: Program,
+    pub(super) program: Program,
 }
 
 impl Sort {

@@ -116,6 +116,11 @@ impl Status {
         Ok(Self { mailbox, items: parse_items(cursor)? })
     }
 
+    /// Whether it is a CONDSTORE enabling command (RFC 7162 §3.1).
+    pub(super) fn asks_modseq(&self) -> bool {
+        self.items.contains(&Item::HighestModSeq)
+    }
+
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let name = session.name(&self.mailbox)?;
         let account = session.account()?;

@@ -1,12 +1,15 @@
-//! STORE (RFC 3501 §6.4.6).
+//! STORE (RFC 3501 §6.4.6, UNCHANGEDSINCE: RFC 7162 §3.1.3).
 
-use store::{FlagChange, FlagMode, FlagsSet, Uid};
+use store::{FlagChange, FlagMode, FlagsSet, ModSeq, Uid};
 
 use crate::command::copy_move::with_gone;
 use crate::flags::FlagList;
+use crate::limits::WRITE_MESSAGES_MAX;
+use crate::progress::Progress;
 use crate::reply::{Run, Tagged};
 use crate::selected::By;
 use crate::session::Session;
+use crate::wire::sequence::write_set;
 use crate::wire::{Bad, Cursor, Parsed, SequenceSet};
 
 /// STORE.
@@ -17,6 +20,7 @@ pub(crate) struct StoreFlags {
     mode: FlagMode,
     silent: bool,
     list: FlagList,
+    pub(super) unchanged_since: Option<u64>,
 }
 
 impl StoreFlags {
@@ -24,6 +28,7 @@ impl StoreFlags {
         cursor.space()?;
         let set = SequenceSet::parse(cursor)?;
         cursor.space()?;
+        let unchanged_since = parse_modifiers(cursor)?;
         let item = cursor.atom("Invalid STORE item")?.to_ascii_uppercase();
         let (item, silent) = match item.strip_suffix(".SILENT") {
             Some(item) => (item, true),
@@ -36,11 +41,11 @@ impl StoreFlags {
             _ => return Err(Bad::new("Invalid STORE item")),
         };
         cursor.space()?;
-        Ok(Self { by, set, mode, silent, list: FlagList::parse_for_store(cursor)? })
+        Ok(Self { by, set, mode, silent, list: FlagList::parse_for_store(cursor)?, unchanged_since })
     }
 
-    pub(super) async fn run(self, session: &mut Session) -> Run {
-        let Self { by, set, mode, silent, list } = self;
+    pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
+        let Self { by, set, mode, silent, list, unchanged_since } = self;
         let selected = session.writable()?;
         let indexes = selected.resolve(&set, by).ok_or(Bad::new("Message number does not exist"))?;
         // Only decision keywords reach a message that the server moved away.
@@ -52,32 +57,88 @@ impl StoreFlags {
         if uids.is_empty() {
             return Ok(Tagged::ok("STORE completed"));
         }
-        let change = FlagChange {
-            mailbox: selected.mailbox,
-            uids,
-            mode,
-            flags: list.flags,
-            keywords: list.keywords.clone(),
-            unchanged_since: None,
-        };
-        let before = selected.snapshot.clone();
+        let goal = uids.len();
+        let (mailbox, before) = (selected.mailbox, selected.snapshot.clone());
         let (account, now) = (session.account()?, (session.shared.now)());
-        let FlagsSet { entries, .. } = session.shared.store.clone().set_flags(account, change, now).await?;
+        let store = session.shared.store.clone();
+        let mut failed: Vec<u32> = Vec::new();
         let Session { io, selected: Some(selected), .. } = session else {
             return Ok(Tagged::ok("STORE completed"));
         };
-        selected.update(&entries, &mut io.out);
+        let mut progress = Progress::new(io, tag);
+        let (mut done, mut broken_off) = (0, None);
+        for uids in uids.chunks(WRITE_MESSAGES_MAX) {
+            let change = FlagChange {
+                mailbox,
+                uids: uids.to_vec(),
+                mode,
+                flags: list.flags,
+                keywords: list.keywords.clone(),
+                unchanged_since: unchanged_since.map(ModSeq),
+            };
+            let FlagsSet { entries, modified } = match store.set_flags(account, change, now).await {
+                Ok(set) => set,
+                Err(error) => {
+                    // What was done before it is told.
+                    broken_off = Some(error);
+                    break;
+                }
+            };
+            failed.extend(modified.iter().map(|uid| uid.get()));
+            selected.update(&entries, progress.out());
+            done += uids.len();
+            progress.at(done, goal).await?;
+        }
         let after = selected.snapshot.clone();
         for index in indexes {
             // Updates change rows, never their order.
             let (Some(was), Some(is)) = (before.rows.get(index), after.rows.get(index)) else { continue };
-            // RFC 3501 §6.4.6: .SILENT spares the client what it knows; what it does not expect it is told.
+            let is_failed = failed.binary_search(&is.uid).is_ok();
+            // RFC 3501 §6.4.6: .SILENT spares the client what it knows; what it does not expect it is told. RFC 7162
+            // §3.1.3 wants it told of what a condition kept from it.
             let asked = (was.flags, before.keywords(was));
-            if !silent || !list.explains(mode, asked, (is.flags, after.keywords(is))) {
+            if is_failed || !silent || !list.explains(mode, asked, (is.flags, after.keywords(is))) {
                 selected.write_flags_of(index, by, &mut io.out);
-                io.relieve().await?;
+            } else if selected.enabled.condstore && (unchanged_since.is_some() || was.modseq != is.modseq) {
+                // RFC 7162 §3.1.3: even with .SILENT.
+                selected.write_modseq_of(index, by, &mut io.out);
             }
+            io.relieve().await?;
         }
-        Ok(Tagged::ok("STORE completed"))
+        if let Some(error) = broken_off {
+            return Err(error.into());
+        }
+        Ok(match modified_set(&failed, by, |uid| after.index_of(uid)) {
+            Some(set) => Tagged::ok(format!("[MODIFIED {set}] Some messages were changed since")),
+            None => Tagged::ok("STORE completed"),
+        })
     }
+}
+
+/// `(UNCHANGEDSINCE n) `, if it comes next.
+fn parse_modifiers(cursor: &mut Cursor<'_>) -> Parsed<Option<u64>> {
+    if cursor.peek() != Some(b'(') {
+        return Ok(None);
+    }
+    let read = cursor.list(1, "Only one STORE modifier is known: UNCHANGEDSINCE", |cursor| {
+        if !cursor.take_word("UNCHANGEDSINCE ") {
+            return Err(Bad::new("Unknown STORE modifier: UNCHANGEDSINCE is known"));
+        }
+        cursor.modseq()
+    })?;
+    cursor.space()?;
+    read.into_iter().next().map_or(Err(Bad::new("Empty list of STORE modifiers")), |modseq| Ok(Some(modseq)))
+}
+
+/// What failed, as numbers or UIDs, as the command named them; `None` for nothing.
+fn modified_set(failed: &[u32], by: By, index_of: impl Fn(u32) -> Option<usize>) -> Option<String> {
+    let mut set = Vec::new();
+    match by {
+        By::Uid => write_set(&mut set, failed.iter().copied()),
+        By::Number => {
+            let numbers = failed.iter().filter_map(|&uid| index_of(uid));
+            write_set(&mut set, numbers.filter_map(|index| u32::try_from(index + 1).ok()));
+        }
+    }
+    String::from_utf8(set).ok().filter(|set| !set.is_empty())
 }

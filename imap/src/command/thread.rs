@@ -35,7 +35,7 @@ enum Algorithm {
 pub(crate) struct Thread {
     pub(super) by: By,
     algorithm: Algorithm,
-    program: Program,
+    pub(super) program: Program,
 }
 
 impl Thread {

@@ -112,6 +112,13 @@ impl<'a> Cursor<'a> {
         parse_digits(digits).ok_or_else(|| Bad::new(text))
     }
 
+    /// `mod-sequence-valzer`: 63 bits (RFC 7162 §7).
+    pub(crate) fn modseq(&mut self) -> Parsed<u64> {
+        const INVALID: Bad = Bad::new("Invalid modification sequence: 0 to 9223372036854775807 are allowed");
+        let number = self.number64("Invalid modification sequence")?;
+        if i64::try_from(number).is_ok() { Ok(number) } else { Err(INVALID) }
+    }
+
     /// `quoted`, `literal`: anything but an atom.
     pub(crate) fn string(&mut self) -> Parsed<Cow<'a, [u8]>> {
         match self.peek() {

@@ -20,6 +20,8 @@ pub(super) enum Item {
     /// RFC 8514 §4.2
     SaveDate,
     Size,
+    /// RFC 7162.
+    ModSeq,
     /// RFC 8474 §5.3
     EmailId,
     ThreadId,
@@ -64,7 +66,13 @@ pub(super) enum SectionText {
 impl Item {
     pub(super) fn need(&self) -> Need {
         match self {
-            Self::Uid | Self::Flags | Self::InternalDate | Self::SaveDate | Self::Size | Self::EmailId => Need::Row,
+            Self::Uid
+            | Self::Flags
+            | Self::InternalDate
+            | Self::SaveDate
+            | Self::Size
+            | Self::ModSeq
+            | Self::EmailId => Need::Row,
             Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => Need::Summary,
             Self::Section(section) if section.is_top_header() => Need::Summary,
             Self::Section(_) => Need::Content,
@@ -74,7 +82,13 @@ impl Item {
     /// Whether it needs the summary even when the content is at hand.
     pub(super) fn wants_summary(&self) -> bool {
         match self {
-            Self::Uid | Self::Flags | Self::InternalDate | Self::SaveDate | Self::Size | Self::EmailId => false,
+            Self::Uid
+            | Self::Flags
+            | Self::InternalDate
+            | Self::SaveDate
+            | Self::Size
+            | Self::ModSeq
+            | Self::EmailId => false,
             Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => true,
             Self::Section(section) => !section.is_whole_mail(),
         }
@@ -159,6 +173,7 @@ fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
         b"FLAGS" => Item::Flags,
         b"INTERNALDATE" => Item::InternalDate,
         b"RFC822.SIZE" => Item::Size,
+        b"MODSEQ" => Item::ModSeq,
         b"ENVELOPE" => Item::Envelope,
         b"SAVEDATE" => Item::SaveDate,
         b"EMAILID" => Item::EmailId,

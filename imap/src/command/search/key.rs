@@ -267,6 +267,11 @@ impl Key {
             }
     }
 
+    /// Whether it names messages by their numbers; `$` names them by what they are.
+    pub(crate) fn names_numbers(&self) -> bool {
+        self.any(&|key| matches!(key, Self::NumberSet(set) if !set.is_saved()))
+    }
+
     /// Whether the answer tells modification sequences (RFC 7162 §3.1.5).
     pub(crate) fn asks_modseq(&self) -> bool {
         self.any(&|key| matches!(key, Self::Modseq(_)))
