@@ -2,9 +2,11 @@
 
 mod append;
 mod compress;
+mod context;
 mod copy_move;
 mod enable;
 mod envelope;
+mod esearch;
 mod expunge;
 mod fetch;
 mod idle;
@@ -27,6 +29,7 @@ mod thread;
 mod unauthenticate;
 
 pub(crate) use append::{Destination, destination};
+pub(crate) use context::{Contexts, after_step, before_step};
 pub use search::trigrams;
 
 use crate::enabled::Enabled;
@@ -69,6 +72,8 @@ pub(crate) enum Command {
     Expunge(expunge::Expunge),
     Search(search::Search),
     Sort(sort::Sort),
+    CancelUpdate(context::CancelUpdate),
+    Esearch(esearch::Esearch),
     Thread(thread::Thread),
     Fetch(fetch::Fetch),
     Store(store_flags::StoreFlags),
@@ -169,6 +174,8 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
             Command::SetQuota
         }
         (By::Number, "APPEND") => Command::Append(append::Append::parse(cursor)?),
+        (By::Number, "ESEARCH") => Command::Esearch(esearch::Esearch::parse(cursor)?),
+        (By::Number, "CANCELUPDATE") => Command::CancelUpdate(context::CancelUpdate::parse(cursor)?),
         (By::Number, "IDLE") => Command::Idle,
         (By::Number, "COMPRESS") => Command::Compress(compress::Compress::parse(cursor)?),
         (By::Number, "UNAUTHENTICATE") => Command::Unauthenticate,
@@ -204,6 +211,7 @@ impl Command {
             | Self::GetQuota(_)
             | Self::GetQuotaRoot(_)
             | Self::SetQuota
+            | Self::Esearch(_)
             | Self::Append(_)
             | Self::Compress(_)
             | Self::Unauthenticate
@@ -215,6 +223,7 @@ impl Command {
             | Self::Replace(_)
             | Self::Search(_)
             | Self::Sort(_)
+            | Self::CancelUpdate(_)
             | Self::Thread(_)
             | Self::Fetch(_)
             | Self::Store(_)
@@ -255,7 +264,9 @@ impl Command {
             | Self::SetMetadata(_)
             | Self::GetQuota(_)
             | Self::GetQuotaRoot(_)
-            | Self::SetQuota => Step::Told,
+            | Self::SetQuota
+            | Self::CancelUpdate(_)
+            | Self::Esearch(_) => Step::Told,
             Self::Idle
             | Self::Compress(_)
             | Self::Unauthenticate
@@ -277,6 +288,7 @@ impl Command {
             Self::Store(store) => store.unchanged_since.is_some(),
             Self::Search(search::Search { program, .. })
             | Self::Sort(sort::Sort { program, .. })
+            | Self::Esearch(esearch::Esearch { program, .. })
             | Self::Thread(thread::Thread { program, .. }) => program.asks_modseq(),
             Self::Status(status) => status.asks_modseq(),
             _ => false,
@@ -298,6 +310,7 @@ impl Command {
             Self::Search(search::Search { by, program, .. })
             | Self::Sort(sort::Sort { by, program, .. })
             | Self::Thread(thread::Thread { by, program, .. }) => *by == By::Number || program.names_numbers(),
+            Self::Esearch(esearch) => esearch.program.names_numbers(),
             Self::Select(select) => select.names_numbers(),
             Self::Fetch(_) | Self::Store(_) | Self::Replace(_) | Self::CopyMove(_) => self.by() == By::Number,
             _ => false,
@@ -351,6 +364,8 @@ impl Command {
             Self::Idle => Box::pin(idle::run(session)).await,
             Self::Expunge(command) => Box::pin(command.run(session, tag)).await,
             Self::Search(command) => Box::pin(command.run(session, tag)).await,
+            Self::Esearch(command) => Box::pin(command.run(session, tag)).await,
+            Self::CancelUpdate(command) => command.run(session),
             Self::Sort(command) => Box::pin(command.run(session, tag)).await,
             Self::Thread(command) => Box::pin(command.run(session, tag)).await,
             Self::Fetch(command) => Box::pin(command.run(session)).await,
@@ -406,6 +421,8 @@ mod tests {
         "a UID SEARCH CHARSET UTF-8 OR (FROM \"x\" NOT SEEN) HEADER Message-ID {3+}\r\n<a> SENTSINCE 1-Feb-1994 1:*",
         "a UID SEARCH RETURN (MIN MAX COUNT SAVE PARTIAL -1:-9) OLDER 60 MODSEQ \"/flags/\\\\seen\" all 7 $",
         "a UID SORT RETURN (ALL) (REVERSE DATE SUBJECT DISPLAYFROM) UTF-8 UNSEEN",
+        "a ESEARCH IN (mailboxes (a \"b c\") subtree-one x personal) RETURN (COUNT) CHARSET UTF-8 SUBJECT x",
+        "a CANCELUPDATE \"b\" \"c\"",
         "a THREAD REFERENCES UTF-8 UNDELETED",
         "a UID MOVE 1:3 Trash",
         "a UID EXPUNGE 5:9",

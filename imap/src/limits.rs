@@ -42,6 +42,13 @@ pub const SEARCH_DEPTH_MAX: usize = 32;
 pub const SEARCH_KEYS_MAX: usize = 1000;
 /// Keys in one SORT: there are nine, and no sense in naming one twice.
 pub const SORT_KEYS_MAX: usize = 9;
+/// Searches whose results a session follows at once (RFC 5267 §4.3.1 asks for one and recommends more): each change of
+/// the mailbox is judged by each.
+pub const CONTEXTS_MAX: usize = 8;
+/// Results of such a search: what is remembered is about 100 octets of each, if they are sorted.
+pub const CONTEXT_RESULTS_MAX: usize = 100_000;
+/// Mailboxes one ESEARCH goes through; each is opened for it.
+pub const MULTISEARCH_MAILBOXES_MAX: usize = 1000;
 /// Ancestors that threading looks at before it makes a link, to be sure that it closes no ring. A deeper thread falls
 /// into two; the longest seen on public lists have some hundred levels.
 pub const THREAD_ANCESTORS_MAX: usize = 4096;

@@ -58,6 +58,8 @@ pub(crate) struct Selected {
     /// `$`: UIDs of the result saved last, as ranges in order (RFC 5182 §2.1). Empty until a search saves one. What is
     /// expunged falls out by itself: its UID names nothing any more.
     pub(crate) saved: Vec<(u32, u32)>,
+    /// Searches whose results the client follows (RFC 5267 §4.3); they end with the selection.
+    pub(crate) contexts: Option<Box<crate::command::Contexts>>,
 }
 
 impl Selected {
@@ -93,6 +95,7 @@ impl Selected {
             announced: Vec::new(),
             gone: 0,
             saved: Vec::new(),
+            contexts: None,
         }
     }
 
@@ -455,6 +458,7 @@ mod tests {
             announced: Vec::new(),
             gone: 0,
             saved: Vec::new(),
+            contexts: None,
         }
     }
 

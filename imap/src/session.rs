@@ -400,6 +400,7 @@ impl Session {
         let room = selected.room.clone();
         match room.refresh(&*self.shared.store, &selected.snapshot, &mut selected.seen, ask).await {
             Ok(next) => {
+                command::before_step(selected, &next, expunges, &mut self.io.out);
                 selected.move_to(next, expunges, by, &mut self.io.out);
                 selected.settle(&mut self.io.out);
             }
@@ -409,7 +410,7 @@ impl Session {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        command::after_step(self).await
     }
 
     /// Logs somebody in.

@@ -244,3 +244,163 @@ async fn mails_are_threaded() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn followed_results_tell_their_changes() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two", "three", "four", "five"]).await;
+    let mut other = world.login("alice").await;
+    other.ok("SELECT INBOX").await;
+    conversation(
+        &mut [&mut client, &mut other],
+        "
+        C1: a SEARCH RETURN (UPDATE COUNT) SEEN
+        S1: * ESEARCH (TAG \"a\") COUNT 0
+        S1: a OK SEARCH completed
+        C1: b STORE 1:2,5 +FLAGS.SILENT \\Seen
+        S1: * ESEARCH (TAG \"a\") ADDTO (0 1:2,5)
+        S1: b OK STORE completed
+        C1: c STORE 2 -FLAGS.SILENT \\Seen
+        S1: * ESEARCH (TAG \"a\") REMOVEFROM (0 2)
+        S1: c OK STORE completed
+        # What another does is told too, and an expunge before its EXPUNGE.
+        C2: n NOOP
+        S2: * 1 FETCH (FLAGS (\\Seen))
+        S2: * 5 FETCH (FLAGS (\\Seen))
+        S2: n OK NOOP completed
+        C2: d STORE 3:5 +FLAGS.SILENT (\\Seen \\Deleted)
+        S2: d OK STORE completed
+        C2: e EXPUNGE
+        S2: * 5 EXPUNGE
+        S2: * 4 EXPUNGE
+        S2: * 3 EXPUNGE
+        S2: e OK EXPUNGE completed
+        C1: f NOOP
+        S1: * ESEARCH (TAG \"a\") REMOVEFROM (0 5)
+        S1: * 5 EXPUNGE
+        S1: * 4 EXPUNGE
+        S1: * 3 EXPUNGE
+        S1: f OK NOOP completed
+        C1: a SEARCH RETURN (UPDATE) SEEN
+        S1: a BAD Tag reuse…
+        C1: g CANCELUPDATE \"a\"
+        S1: g OK CANCELUPDATE completed
+        C1: h STORE 1 -FLAGS.SILENT \\Seen
+        S1: h OK STORE completed
+        C1: i CANCELUPDATE \"a\"
+        S1: i BAD No search with updates has the tag a
+    ",
+    )
+    .await;
+    for n in 0..8 {
+        assert!(
+            client.command(&format!("SEARCH RETURN (UPDATE MIN) {}", n + 1)).await.pop().unwrap().starts_with("OK")
+        );
+    }
+    let refused = client.command("SEARCH RETURN (UPDATE COUNT) ALL").await;
+    assert!(refused[0].starts_with("* NO [NOUPDATE \""), "{refused:?}");
+    assert!(refused[1].ends_with(" COUNT 2") && refused[2].starts_with("OK"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn followed_sorts_tell_positions() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["delta", "alpha", "charlie"]).await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a UID SORT RETURN (UPDATE ALL) (SUBJECT) UTF-8 UNDELETED
+        S: * ESEARCH (TAG \"a\") UID ALL 2:3,1
+        S: a OK SORT completed
+        C: b STORE 3 +FLAGS.SILENT \\Deleted
+        S: * ESEARCH (TAG \"a\") UID REMOVEFROM (2 3)
+        S: b OK STORE completed
+        C: c STORE 3 -FLAGS.SILENT \\Deleted
+        S: * ESEARCH (TAG \"a\") UID ADDTO (2 3)
+        S: c OK STORE completed
+    ",
+    )
+    .await;
+    world
+        .deliver_many("alice", Place::Inbox, &[b"Subject: bravo\r\n\r\nx\r\n", b"Subject: re: zulu\r\n\r\nx\r\n"])
+        .await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: d NOOP
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * ESEARCH (TAG \"a\") UID ADDTO (2 4 5 5)
+        S: d OK NOOP completed
+        C: e UID STORE 2,4 +FLAGS.SILENT \\Deleted
+        S: * ESEARCH (TAG \"a\") UID REMOVEFROM (1 2 1 4)
+        S: e OK STORE completed
+        C: f UID SORT RETURN (ALL) (SUBJECT) UTF-8 UNDELETED
+        S: * ESEARCH (TAG \"f\") UID ALL 3,1,5
+        S: f OK SORT completed
+    ",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn several_mailboxes_are_searched_at_once() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two", "one more"]).await;
+    client.ok("CREATE work").await;
+    client.ok("CREATE work/deep").await;
+    client.ok("COPY 1:2 work").await;
+    client.ok("COPY 3 work/deep").await;
+    client.ok("UNSELECT").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a ESEARCH IN (personal) SUBJECT one
+        S: * ESEARCH (TAG \"a\" MAILBOX INBOX UIDVALIDITY …) UID ALL 1,3
+        S: * ESEARCH (TAG \"a\" MAILBOX work UIDVALIDITY …) UID ALL 1
+        S: * ESEARCH (TAG \"a\" MAILBOX work/deep UIDVALIDITY …) UID ALL 1
+        S: a OK ESEARCH completed
+        C: b ESEARCH IN (subtree work mailboxes (work nowhere)) RETURN (COUNT MIN) TEXT two
+        S: * ESEARCH (TAG \"b\" MAILBOX work UIDVALIDITY …) UID MIN 2 COUNT 1
+        S: b OK ESEARCH completed
+        C: c ESEARCH IN (subtree-one \"\" mailboxes INBOX) SUBJECT zzz
+        S: c OK ESEARCH completed
+        C: d ESEARCH IN (selected) ALL
+        S: d BAD No mailbox is selected
+        C: e ESEARCH IN (inboxes) RETURN (SAVE) ALL
+        S: e BAD $ and SAVE…
+        C: e2 ESEARCH IN (inboxes) RETURN (UPDATE) ALL
+        S: e2 BAD UPDATE is for a selected mailbox…
+        C: e3 ESEARCH IN (subtree-one \"\") SUBJECT two
+        S: * ESEARCH (TAG \"e3\" MAILBOX INBOX UIDVALIDITY …) UID ALL 2
+        S: * ESEARCH (TAG \"e3\" MAILBOX work UIDVALIDITY …) UID ALL 2
+        S: e3 OK ESEARCH completed
+        C: f SELECT work
+    ",
+    )
+    .await;
+    while !client.line().await.starts_with("f OK") {}
+    conversation(
+        &mut [&mut client],
+        "
+        C: g ESEARCH RETURN (SAVE COUNT) SUBJECT one
+        S: * ESEARCH (TAG \"g\" MAILBOX work UIDVALIDITY …) UID COUNT 1
+        S: g OK ESEARCH completed
+        C: h ESEARCH IN (selected) RETURN (ALL) $
+        S: * ESEARCH (TAG \"h\" MAILBOX work UIDVALIDITY …) UID ALL 1
+        S: h OK ESEARCH completed
+        C: i ESEARCH IN (selected personal) $
+        S: i BAD $ and SAVE…
+        # Changes are told of the selected mailbox, whichever others were searched.
+        C: j ESEARCH IN (subtree \"\") RETURN (UPDATE COUNT) SUBJECT one UNFLAGGED
+        S: * ESEARCH (TAG \"j\" MAILBOX INBOX UIDVALIDITY …) UID COUNT 2
+        S: * ESEARCH (TAG \"j\" MAILBOX work UIDVALIDITY …) UID COUNT 1
+        S: * ESEARCH (TAG \"j\" MAILBOX work/deep UIDVALIDITY …) UID COUNT 1
+        S: j OK ESEARCH completed
+        C: k STORE 1 +FLAGS.SILENT \\Flagged
+        S: * ESEARCH (TAG \"j\" MAILBOX work UIDVALIDITY …) UID REMOVEFROM (0 1)
+        S: k OK STORE completed
+    ",
+    )
+    .await;
+}

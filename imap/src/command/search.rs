@@ -12,8 +12,9 @@ pub use text::trigrams;
 
 use std::sync::Arc;
 
+use crate::command::context::{self, Context, Results};
 use crate::command::search::key::{Key, Measure, parse_keys};
-use crate::command::search::returns::{Answer, Returns};
+use crate::command::search::returns::{Answer, Correlator, Returns};
 use crate::command::search::scan::{Scope, matching};
 use crate::progress::Progress;
 use crate::reply::{Run, Status, Stop, Tagged};
@@ -101,10 +102,26 @@ impl Search {
         let key = program.keys()?;
         let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
-        let resolved = key.resolve(measure(session)?);
-        let found = matching(&scope, resolved, &mut Progress::new(&mut session.io, tag)).await?;
+        let key = key.resolve(measure(session)?);
+        let updates = updates(session, returns.as_ref(), tag)?;
+        let kept = updates.then(|| key.clone().in_uids(&scope.snapshot.rows));
+        let found = matching(&scope, key, &mut Progress::new(&mut session.io, tag)).await?;
+        if let Some(key) = kept {
+            let uids = found.iter().map(|&index| scope.snapshot.rows[index].uid).collect();
+            let results = Results::Mailbox(uids);
+            context::follow(session, &scope, Context::new(Correlator { tag, mailbox: None }, by, key, results));
+        }
         answer(session, &scope, Outcome { kind: Kind::Search, by, returns, found, tells_modseq }, tag)
     }
+}
+
+/// Whether the results are to be followed. RFC 5267 §4.3: not under a tag that names such a search already.
+pub(super) fn updates(session: &Session, returns: Option<&Returns>, tag: &str) -> Result<bool, Stop> {
+    let updates = returns.is_some_and(|returns| returns.update);
+    if updates && context::is_used(session, tag) {
+        return Err(Tagged::bad("Tag reuse: an earlier search with UPDATE has this tag").into());
+    }
+    Ok(updates)
 }
 
 /// Whose response it is.
@@ -162,13 +179,9 @@ pub(super) fn answer(session: &mut Session, scope: &Scope, outcome: Outcome, tag
         out.extend_from_slice(b"\r\n");
         return Ok(Tagged::ok(completed));
     };
-    if returns.update {
-        // RFC 5267 §4.3.1: refused, and everything else is honoured.
-        out.extend_from_slice(format!("* NO [NOUPDATE \"{tag}\"] Updates are not sent\r\n").as_bytes());
-    }
     if !returns.is_silent() {
         let modseq = highest(&mut returns.modseq_places(found.len()).into_iter());
-        returns.write(out, &Answer { tag, mailbox: None, by, results: &named, modseq });
+        returns.write(out, &Answer { correlator: Correlator { tag, mailbox: None }, by, results: &named, modseq });
     }
     if !returns.save {
         return Ok(Tagged::ok(completed));

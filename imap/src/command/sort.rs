@@ -5,10 +5,11 @@ pub(super) mod subject;
 
 use std::sync::Arc;
 
+use crate::command::context::{self, Context, Results};
 use crate::command::search::key::Key;
-use crate::command::search::returns::Returns;
+use crate::command::search::returns::{Correlator, Returns};
 use crate::command::search::scan::{PORTION, Scope, matching};
-use crate::command::search::{Kind, Outcome, Program, answer, forget_saved, measure};
+use crate::command::search::{Kind, Outcome, Program, answer, forget_saved, measure, updates};
 use crate::command::sort::order::{Criteria, Sortable};
 use crate::progress::Progress;
 use crate::reply::{Run, Stop, Tagged};
@@ -48,26 +49,36 @@ impl Sort {
         let key = program.keys()?;
         let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
-        let resolved = key.resolve(measure(session)?);
-        let found = sorted(&scope, resolved, &criteria, &mut Progress::new(&mut session.io, tag)).await?;
+        let key = key.resolve(measure(session)?);
+        let updates = updates(session, returns.as_ref(), tag)?;
+        let kept = updates.then(|| key.clone().in_uids(&scope.snapshot.rows));
+        let mut sorted = sorted(&scope, key, &criteria, &mut Progress::new(&mut session.io, tag)).await?;
+        let found = sorted.iter().map(|sortable| sortable.index).collect();
+        if let Some(key) = kept {
+            for sortable in &mut sorted {
+                sortable.index = scope.snapshot.rows[sortable.index].uid as usize;
+            }
+            let results = Results::Sorted(criteria, sorted);
+            context::follow(session, &scope, Context::new(Correlator { tag, mailbox: None }, by, key, results));
+        }
         answer(session, &scope, Outcome { kind: Kind::Sort, by, returns, found, tells_modseq }, tag)
     }
 }
 
-/// The indexes of the messages for which the resolved `key` holds, in the order of `criteria`.
+/// The messages for which the resolved `key` holds, in the order of `criteria`.
 pub(super) async fn sorted(
     scope: &Arc<Scope>,
     key: Key,
     criteria: &Criteria,
     progress: &mut Progress<'_>,
-) -> Result<Vec<usize>, Stop> {
+) -> Result<Vec<Sortable>, Stop> {
     let found = matching(scope, key, progress).await?;
     let mut all = sortables(scope, &found, criteria, progress).await?;
     // Sorting many takes a while: on a thread that nobody waits for.
     let criteria = criteria.clone();
     let work = move || {
         all.sort_unstable_by(|a, b| criteria.compare(a, b));
-        all.iter().map(|sortable| sortable.index).collect()
+        all
     };
     Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Tagged::no("[SERVERBUG] Sorting failed"))?)
 }

@@ -241,18 +241,37 @@ fn within(ranges: &[(u32, u32)], number: u32) -> bool {
 impl Key {
     /// With sets and spans of time resolved. Numbers beyond the mailbox's end name nothing here.
     pub(crate) fn resolve(self, measure: Measure<'_>) -> Self {
-        let boxed = |key: Box<Self>| Box::new(key.resolve(measure));
         let since = |seconds: u32| measure.now.saturating_sub(i64::from(seconds) * 1000);
-        match self {
+        self.map(&|leaf| match leaf {
             Self::NumberSet(set) | Self::UidSet(set) if set.is_saved() => Self::Uids(measure.saved.to_vec()),
             Self::NumberSet(set) => Self::Numbers(set.resolve(measure.count)),
             Self::UidSet(set) => Self::Uids(set.resolve(measure.uid_max)),
             Self::Older(seconds) => Self::ArrivedBy(since(seconds)),
             Self::Younger(seconds) => Self::ArrivedFrom(since(seconds)),
+            other => other,
+        })
+    }
+
+    /// With resolved numbers turned into the UIDs they stand for, so that it outlives this numbering.
+    pub(crate) fn in_uids(self, rows: &[Row]) -> Self {
+        let uids = |(low, high): (u32, u32)| {
+            let within = rows.get(low as usize - 1..(high as usize).min(rows.len()))?;
+            Some((within.first()?.uid, within.last()?.uid))
+        };
+        self.map(&|leaf| match leaf {
+            Self::Numbers(ranges) => Self::Uids(ranges.into_iter().filter_map(uids).collect()),
+            other => other,
+        })
+    }
+
+    /// With each key that holds no other changed.
+    fn map(self, change: &impl Fn(Self) -> Self) -> Self {
+        let boxed = |key: Box<Self>| Box::new(key.map(change));
+        match self {
             Self::Not(key) => Self::Not(boxed(key)),
             Self::Or(a, b) => Self::Or(boxed(a), boxed(b)),
-            Self::And(keys) => Self::And(keys.into_iter().map(|key| key.resolve(measure)).collect()),
-            other => other,
+            Self::And(keys) => Self::And(keys.into_iter().map(|key| key.map(change)).collect()),
+            leaf => change(leaf),
         }
     }
 

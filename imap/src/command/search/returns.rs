@@ -136,20 +136,11 @@ impl Returns {
         self.saved(length)
     }
 
-    /// `* ESEARCH …` for `results`, numbers or UIDs in the order asked for. `within` is what stands in parentheses
-    /// after the tag: the mailbox of a search in several.
+    /// `* ESEARCH …` for `results`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, answer: &Answer<'_>) {
-        let Answer { tag, mailbox, by, results, modseq } = *answer;
-        out.extend_from_slice(b"* ESEARCH (TAG \"");
-        out.extend_from_slice(tag.as_bytes());
-        out.push(b'"');
-        if let Some((name, uid_validity)) = mailbox {
-            out.extend_from_slice(b" MAILBOX ");
-            write::astring(out, name);
-            out.extend_from_slice(b" UIDVALIDITY ");
-            write::number(out, u64::from(uid_validity));
-        }
-        out.push(b')');
+        let Answer { correlator, by, results, modseq } = *answer;
+        out.extend_from_slice(b"* ESEARCH ");
+        correlator.write(out);
         if by == By::Uid {
             out.extend_from_slice(b" UID");
         }
@@ -191,12 +182,34 @@ impl Returns {
     }
 }
 
-/// What [`Returns::write`] tells of.
+/// Which search an ESEARCH response is about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Correlator<'a> {
     pub(crate) tag: &'a str,
     /// Name as it goes over the wire, and UIDVALIDITY, for a search in several mailboxes (RFC 7377 §2.1).
     pub(crate) mailbox: Option<(&'a [u8], u32)>,
+}
+
+impl Correlator<'_> {
+    /// `(TAG "x" MAILBOX y UIDVALIDITY 1)`
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"(TAG \"");
+        out.extend_from_slice(self.tag.as_bytes());
+        out.push(b'"');
+        if let Some((name, uid_validity)) = self.mailbox {
+            out.extend_from_slice(b" MAILBOX ");
+            out.extend_from_slice(name);
+            out.extend_from_slice(b" UIDVALIDITY ");
+            write::number(out, u64::from(uid_validity));
+        }
+        out.push(b')');
+    }
+}
+
+/// What [`Returns::write`] tells of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) correlator: Correlator<'a>,
     pub(crate) by: By,
     /// Numbers or UIDs in the order asked for.
     pub(crate) results: &'a [u32],
@@ -213,7 +226,7 @@ mod tests {
 
     fn written(text: &str, results: &[u32]) -> String {
         let mut out = Vec::new();
-        let answer = Answer { tag: "a", mailbox: None, by: By::Uid, results, modseq: None };
+        let answer = Answer { correlator: Correlator { tag: "a", mailbox: None }, by: By::Uid, results, modseq: None };
         returns(text).unwrap().write(&mut out, &answer);
         String::from_utf8(out).unwrap().trim_end().trim_start_matches("* ESEARCH (TAG \"a\") UID").to_owned()
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use converter::Summary;
 use store::{AccountId, MessageId};
 
+use crate::access::Reader;
 use crate::command::search::key::{Key, Subject};
 use crate::command::search::text::{Texts, texts_of};
 use crate::limits::{FILTER_PORTION, SUMMARY_BATCH};
@@ -35,15 +36,20 @@ impl Scope {
     /// The mailbox that a session has selected.
     pub(crate) fn selected(session: &Session) -> Result<Self, Stop> {
         let selected = session.selected()?;
-        let owner = &selected.owner;
-        Ok(Self {
+        let scope = Self::new(session, &selected.owner, selected.snapshot.clone());
+        Ok(Self { recent: selected.recent().to_vec(), ..scope })
+    }
+
+    /// Any mailbox, of which nothing is `\Recent` here.
+    pub(crate) fn new(session: &Session, owner: &Reader, snapshot: Arc<Snapshot>) -> Self {
+        Self {
             shared: session.shared.clone(),
             account: owner.account,
             opener: owner.opener.clone(),
             room: owner.room.clone(),
-            snapshot: selected.snapshot.clone(),
-            recent: selected.recent().to_vec(),
-        })
+            snapshot,
+            recent: Vec::new(),
+        }
     }
 
     fn subject<'a>(&'a self, index: usize, filter: Option<&'a Trigrams>) -> Subject<'a> {
@@ -71,9 +77,19 @@ pub(crate) const PORTION: usize = 4 * SUMMARY_BATCH;
 
 /// The indexes of the messages for which the resolved `key` holds, in order.
 pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progress<'_>) -> Result<Vec<usize>, Stop> {
+    matching_among(scope, key, 0..scope.snapshot.rows.len(), progress).await
+}
+
+/// [`matching`], among some messages.
+pub(crate) async fn matching_among(
+    scope: &Arc<Scope>,
+    key: Key,
+    among: impl Iterator<Item = usize> + Send,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<usize>, Stop> {
     let mut matches = Vec::new();
     let mut open = Vec::new();
-    for index in 0..scope.snapshot.rows.len() {
+    for index in among {
         match key.answer(&scope.subject(index, None), None, None) {
             Some(true) => matches.push(index),
             Some(false) => {}
