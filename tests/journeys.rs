@@ -14,3 +14,5 @@ mod main_road;
 mod outgoing;
 #[path = "journeys/rules.rs"]
 mod rules;
+#[path = "journeys/sent.rs"]
+mod sent;

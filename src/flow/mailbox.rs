@@ -84,4 +84,15 @@ impl imap::Host for ImapHost {
         })?;
         Ok(Sealed { parts: sealed.parts, content_digest: sealed.digest, message_id })
     }
+
+    async fn is_here(&self, account: AccountId, user: Option<&str>, server: &str) -> bool {
+        let config = &self.0.config;
+        if !config.server.name.eq_ignore_ascii_case(server) && !config.is_local_domain(server) {
+            return false;
+        }
+        let Some(user) = user else { return true };
+        let owner = self.0.store.account(account).await.ok().flatten();
+        owner
+            .is_some_and(|owner| user.eq_ignore_ascii_case(&owner.address()) || user.eq_ignore_ascii_case(&owner.local))
+    }
 }

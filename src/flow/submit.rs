@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use converter::MessageFacts;
 use smtp::{Accepted, Envelope, PeerInfo, Recipient, Refusal, Spool};
-use store::{Account, AccountId, Batch, NewOutgoing, Resolution, SentRecord, UnixMs};
+use store::{Account, AccountId, Batch, Flags, NewOutgoing, Resolution, SentRecord, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
-use crate::flow::receive::{commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date};
+use crate::flow::receive::{Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date};
 use crate::flow::seal::Attached;
 use crate::house::{House, now_ms};
 
@@ -72,6 +72,10 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
             None => remote.push(recipient.mailbox.clone()),
         }
     }
+    // A report has no sender who would look for it in Sent.
+    if !envelope.reverse_path.is_null() && !sender.files_what_it_sends(now) {
+        batch.sent_copies.push(sent_copy(house, sender, &whole, &facts, &mut attached, now).await?);
+    }
     remember(&mut batch, account, &facts, &envelope, now);
     if !remote.is_empty() {
         batch.outgoing.push(NewOutgoing {
@@ -86,6 +90,30 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     // A reply may have decided on a gate: the claim is due now.
     house.work.notify_waiters();
     Ok(Accepted { queue_id })
+}
+
+/// What the sender finds in Sent: the mail as it goes out, without Bcc. A client that keeps copies of its own appends
+/// one, with Bcc, which takes this one's place.
+async fn sent_copy(
+    house: &House,
+    sender: Account,
+    whole: &[u8],
+    facts: &MessageFacts,
+    attached: &mut Attached,
+    now: UnixMs,
+) -> Result<store::Delivery, Refusal> {
+    let address = sender.address();
+    let addressed = Addressed { account: sender, alias: None, address, free: true };
+    let judged = Judged {
+        relation: lnmp::Relation::Friend,
+        price: lnmp::Msat::ZERO,
+        place: lnmp::Place::Sent,
+        gate: None,
+        rejects: false,
+    };
+    let provenance = Provenance { message_id: facts.message_id.clone(), ..Provenance::default() };
+    let copy = delivery(house, &addressed, whole, judged, &provenance, attached, now).await?;
+    Ok(store::Delivery { flags: Flags::SEEN, ..copy })
 }
 
 /// The From address, which must be the account's own or one of its aliases.

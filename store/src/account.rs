@@ -27,6 +27,8 @@ pub struct Account {
     pub settings: AccountSettings,
     /// When it was made.
     pub created_at: UnixMs,
+    /// When a client last APPENDed to Sent; `None` for never.
+    pub sent_append_at: Option<UnixMs>,
 }
 
 impl Account {

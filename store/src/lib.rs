@@ -205,7 +205,8 @@ pub trait Store: Send + Sync + 'static {
         Ok(found)
     }
     /// APPEND and REPLACE, all of it or nothing; may be an accept ([`Act::AppendedAgain`]) when a `content_digest`
-    /// is that of a gated mail. What REPLACE takes out goes as by EXPUNGE, after the new message is in.
+    /// is that of a gated mail. Into Sent, it takes the place of what was filed there on submission
+    /// ([`Batch::sent_copies`]). What REPLACE takes out goes as by EXPUNGE, after the new message is in.
     async fn append(&self, append: Append, now: UnixMs) -> Result<Appended>;
     /// STORE, server keywords untouched; vanished UIDs are looked up among the tombstones for decision keywords and
     /// otherwise skipped. What changes nothing leaves MODSEQ alone. The condition of RFC 7162 is judged for every

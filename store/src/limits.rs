@@ -24,6 +24,8 @@ pub const GRACE_MINUTES: i64 = 10;
 pub const CAUGHT_MAX: usize = 1000;
 /// Expunged UIDs remembered for one mailbox; a watcher that slept past them compares whole UID lists.
 pub const VANISHED_MAX: u64 = 100_000;
+/// Days for which an APPEND to Sent says that the account's client files what it sends.
+pub const SENT_APPEND_DAYS: i64 = 30;
 /// Days a payment request counts as made: longer than any DKIM signature is worth replaying.
 pub const ASKED_DAYS: i64 = 400;
 /// Minutes since a session looked at Requests during which no notice is due (design section 3).

@@ -93,6 +93,9 @@ pub struct SentRecord {
 pub struct Batch {
     /// Messages into mailboxes.
     pub deliveries: Vec<Delivery>,
+    /// Copies of what users sent, for their Sent folders: not filed for an account whose client APPENDed to Sent in the
+    /// last 30 days; one that was filed goes when the client APPENDs a mail with its Message-ID to Sent.
+    pub sent_copies: Vec<Delivery>,
     /// Messages to other servers.
     pub outgoing: Vec<NewOutgoing>,
     /// Authors who become friends because the user wrote to them.

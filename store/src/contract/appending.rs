@@ -113,3 +113,84 @@ pub async fn out_of_junk_by_append_and_expunge_in_either_order_keeps_the_mail(st
         assert_state(&store, gate, GateState::Waived).await;
     }
 }
+
+/// What a submission files.
+fn sent_copy(account: AccountId, id: &str) -> Batch {
+    let copy = Delivery {
+        author: None,
+        flags: Flags::SEEN,
+        message_id: Some(id.into()),
+        ..mail(account, Place::Sent, "alice@satchel.test")
+    };
+    Batch { sent_copies: vec![copy], ..Batch::default() }
+}
+
+/// An APPEND to Sent of mails with these Message-IDs.
+async fn append_to_sent(store: &Subject, account: AccountId, ids: &[&str], now: UnixMs) -> crate::Appended {
+    let messages = ids.iter().map(|&id| NewMessage { message_id: Some(id.into()), ..new_message(1) }).collect();
+    let mailbox = folder(store, account, Place::Sent).await.id;
+    store.append(Append { account, mailbox, messages, replaces: None }, now).await.unwrap()
+}
+
+pub async fn a_clients_own_sent_copy_takes_the_place_of_the_filed_one(store: Subject) {
+    let alice = account(&store, "alice").await;
+    assert!(store.commit(sent_copy(alice, "<1@satchel.test>"), NOW).await.unwrap().is_empty());
+    store.commit(sent_copy(alice, "<2@satchel.test>"), NOW).await.unwrap();
+    let filed = entries(&store, alice, Place::Sent).await;
+    assert_eq!((filed.len(), filed[0].flags), (2, Flags::SEEN));
+    let since = folder(&store, alice, Place::Sent).await.highest_modseq;
+    let ours = append_to_sent(&store, alice, &["<1@satchel.test>"], NOW).await;
+    let shown = entries(&store, alice, Place::Sent).await;
+    assert_eq!(shown.iter().map(|entry| entry.message).collect::<Vec<_>>(), [filed[1].message, ours.messages[0]]);
+    assert!(ours.uids[0] > filed[1].uid, "the client's copy has a UID of its own");
+    assert!(store.content(alice, filed[0].message).await.unwrap().is_none());
+    // One transaction: whoever looks sees both, or neither.
+    let sent = folder(&store, alice, Place::Sent).await;
+    let changes = store.changes(alice, sent.id, since).await.unwrap();
+    assert_eq!((changes.changed.len(), changes.vanished, sent.highest_modseq.0), (1, vec![filed[0].uid], since.0 + 1));
+    // What clients appended is theirs, whatever Message-ID it has.
+    append_to_sent(&store, alice, &["<1@satchel.test>", "<3@satchel.test>"], NOW).await;
+    assert_eq!(entries(&store, alice, Place::Sent).await.len(), 4);
+    // A failed APPEND takes nothing away.
+    let broken =
+        NewMessage { message_id: Some("<2@satchel.test>".into()), keywords: vec!["x".repeat(300)], ..new_message(1) };
+    let append = Append { account: alice, mailbox: sent.id, messages: vec![broken], replaces: None };
+    store.append(append, NOW).await.unwrap_err();
+    assert!(store.content(alice, filed[1].message).await.unwrap().is_some());
+}
+
+pub async fn nothing_is_filed_for_a_client_that_files_what_it_sends(store: Subject) {
+    let (alice, bob) = (account(&store, "alice").await, account(&store, "bob").await);
+    let files = async |account, now| {
+        let account = store.account(account).await.unwrap().unwrap();
+        account.files_what_it_sends(now)
+    };
+    assert!(!files(alice, NOW).await);
+    append(&store, alice, Place::Drafts, 1, NOW).await;
+    assert!(!files(alice, NOW).await, "a draft is not sent");
+    append_to_sent(&store, alice, &[], NOW).await;
+    append_to_sent(&store, alice, &["<1@satchel.test>"], NOW).await;
+    assert!(files(alice, NOW + 30 * DAY - 1).await && !files(bob, NOW).await);
+    store.commit(sent_copy(alice, "<2@satchel.test>"), NOW + 30 * DAY - 1).await.unwrap();
+    assert_eq!(entries(&store, alice, Place::Sent).await.len(), 1);
+    assert!(!files(alice, NOW + 30 * DAY).await);
+    store.commit(sent_copy(alice, "<3@satchel.test>"), NOW + 30 * DAY).await.unwrap();
+    store.commit(sent_copy(bob, "<1@satchel.test>"), NOW).await.unwrap();
+    assert_eq!(entries(&store, alice, Place::Sent).await.len(), 2);
+    assert_eq!(entries(&store, bob, Place::Sent).await.len(), 1);
+}
+
+pub async fn a_sent_copy_that_was_moved_away_stays(store: Subject) {
+    let alice = account(&store, "alice").await;
+    store.commit(sent_copy(alice, "<1@satchel.test>"), NOW).await.unwrap();
+    move_only(&store, alice, Place::Sent, Place::Archive, NOW).await;
+    append_to_sent(&store, alice, &["<1@satchel.test>"], NOW).await;
+    let kept = only(&store, alice, Place::Archive).await.message;
+    assert!(store.content(alice, kept).await.unwrap().is_some());
+    assert_eq!(entries(&store, alice, Place::Sent).await.len(), 1);
+    // REPLACE of the filed copy itself, by the client's own.
+    let bob = account(&store, "bob").await;
+    store.commit(sent_copy(bob, "<1@satchel.test>"), NOW).await.unwrap();
+    replace(&store, bob, Place::Sent, Place::Sent, 1).await;
+    assert_eq!(only(&store, bob, Place::Sent).await.uid.get(), 2);
+}

@@ -82,6 +82,9 @@ macro_rules! store_contract {
             nothing_replaces_a_message_that_is_gone,
             replacing_a_paid_mail_by_its_own_content_elsewhere_accepts_it,
             replacing_a_paid_mail_by_another_arms_its_decline,
+            a_clients_own_sent_copy_takes_the_place_of_the_filed_one,
+            nothing_is_filed_for_a_client_that_files_what_it_sends,
+            a_sent_copy_that_was_moved_away_stays,
             out_of_junk_by_append_and_expunge_in_either_order_keeps_the_mail,
         ]);
         $crate::store_contract!($make, decisions: [

@@ -59,18 +59,18 @@ fn settings_text(settings: &AccountSettings) -> String {
     serde_json::to_string(settings).expect("our own plain data has a JSON form")
 }
 
-const COLUMNS: &str = "SELECT id, name, identity, sealed_seed, settings, created_at FROM account";
+const COLUMNS: &str = "SELECT id, name, identity, sealed_seed, settings, created_at, sent_append_at FROM account";
 
-type Raw = (i64, Vec<u8>, [u8; 32], Vec<u8>, String, i64);
+type Raw = (i64, Vec<u8>, [u8; 32], Vec<u8>, String, i64, Option<i64>);
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
-fn open(db: &Db<'_>, (id, name, identity, sealed_seed, settings, created_at): Raw) -> Result<Account> {
+fn open(db: &Db<'_>, (id, name, identity, sealed_seed, settings, created_at, sent_append_at): Raw) -> Result<Account> {
     let (local, domain) = open_address(db, &name)?;
     let settings = serde_json::from_str(&settings).map_err(|_| unknown("account settings"))?;
-    Ok(Account { id: AccountId(id), local, domain, identity, sealed_seed, settings, created_at })
+    Ok(Account { id: AccountId(id), local, domain, identity, sealed_seed, settings, created_at, sent_append_at })
 }
 
 /// One account.

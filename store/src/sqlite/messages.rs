@@ -11,7 +11,7 @@ use super::keywords;
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{accounts, contacts, gates, jobs, mailboxes, queue, quotas};
+use super::{accounts, contacts, gates, jobs, mailboxes, queue, quotas, sent_copies};
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
@@ -21,6 +21,9 @@ use crate::{
 /// Commits what one SMTP transaction, one submission or one job caused.
 pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: UnixMs) -> Result<Vec<Delivered>> {
     let delivered = batch.deliveries.iter().map(|delivery| deliver(tx, delivery, now)).collect::<Result<Vec<_>>>()?;
+    for copy in &batch.sent_copies {
+        sent_copies::file(tx, copy, now)?;
+    }
     for (outgoing, body) in batch.outgoing.iter().zip(bodies) {
         queue::enqueue(tx, outgoing, body, now)?;
     }
@@ -41,7 +44,8 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
     Ok(delivered)
 }
 
-fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
+/// Puts one message into a mailbox.
+pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
     let mailbox = mailboxes::born(tx, delivery.account, delivery.place)?;
     let gate = match &delivery.gate {
         Some(gate) => Some(gates::create(
@@ -151,6 +155,10 @@ pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Ap
     // The new one first: content that comes back was never gone.
     if let Some((from, uid)) = append.replaces {
         entries::expunge_uids(tx, from, &[i64::from(uid.get())], now)?;
+    }
+    if to == Place::Sent {
+        let ids: Vec<&str> = append.messages.iter().filter_map(|message| message.message_id.as_deref()).collect();
+        sent_copies::appended(tx, append.account, append.mailbox, &ids, now)?;
     }
     Ok(appended)
 }

@@ -33,6 +33,7 @@ mod queue;
 mod quotas;
 mod reader;
 mod schema;
+mod sent_copies;
 mod system_flags;
 #[cfg(test)]
 mod tests;
