@@ -45,6 +45,8 @@ const TABLE: &[Capability] = &[
     shown(When::LoginAllowed, "AUTH=OAUTHBEARER", "RFC 7628"),
     shown(When::LoginAllowed, "AUTH=PLAIN", "RFC 4616"),
     shown(When::LoggedIn, "APPENDLIMIT=67108864", "RFC 7889"),
+    shown(When::LoggedIn, "BINARY", "RFC 3516"),
+    shown(When::LoggedIn, "CATENATE", "RFC 4469"),
     shown(When::LoggedIn, "CHILDREN", "RFC 3348"),
     shown(When::LoggedIn, "COMPRESS=DEFLATE", "RFC 4978"),
     shown(When::LoggedIn, "CONDSTORE", "RFC 7162"),
@@ -84,6 +86,7 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "UIDPLUS", "RFC 4315"),
     shown(When::LoggedIn, "UNAUTHENTICATE", "RFC 8437"),
     shown(When::LoggedIn, "UNSELECT", "RFC 3691"),
+    shown(When::LoggedIn, "URL-PARTIAL", "RFC 5550"),
     shown(When::LoggedIn, "UTF8=ACCEPT", "RFC 6855"),
     shown(When::LoggedIn, "WITHIN", "RFC 5032"),
 ];

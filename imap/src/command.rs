@@ -414,6 +414,8 @@ mod tests {
         "a UID SEARCH OR EMAILID M1 THREADID T-_2",
         "a APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc",
         "a APPEND INBOX {1+}\r\na (\\Draft) ~{2+}\r\nbc",
+        "a FETCH 1 (BINARY.PEEK[1.2]<0.9> BINARY.SIZE[3] BINARY[])",
+        "a APPEND x CATENATE (TEXT {1+}\r\na URL /x/;UID=1/;SECTION=1) (\\Seen) {1+}\r\nb",
         "a UID REPLACE 4 Drafts (\\Draft) {3+}\r\nabc",
         "a UID FETCH 1:*,7,9:3 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From {2+}\r\nTo)]<0.100> ENVELOPE)",
         "a FETCH 1 FULL",

@@ -77,6 +77,12 @@ pub trait Host: Login {
     fn admin(&self) -> Option<String> {
         None
     }
+
+    /// Whether a URL of this server, and perhaps of a user, means mail of this account (RFC 5092 §4). A house that
+    /// knows no name of its own takes relative URLs only.
+    async fn is_here(&self, _account: AccountId, _user: Option<&str>, _server: &str) -> bool {
+        false
+    }
 }
 
 /// An appended message, ready for [`store::Store::append`].

@@ -17,6 +17,8 @@ pub const APPEND_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 pub const APPEND_MESSAGES_MAX: usize = store::limits::APPEND_MESSAGES_MAX;
 /// Octets of all messages of one APPEND: two of the largest, and half of what all sessions share.
 pub const APPEND_COMMAND_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Parts of one CATENATE: a text and a part of another mail for each of the largest mails' attachments.
+pub const CATENATE_PARTS_MAX: usize = 200;
 /// How long an APPEND waits for memory before it is put off.
 pub const APPEND_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// Octets of a refused non-synchronising literal that are read and thrown away to stay in step; beyond it the

@@ -68,6 +68,11 @@ impl MailboxName {
         Self::checked(name)
     }
 
+    /// A name in UTF-8, as URLs have it.
+    pub(crate) fn from_utf8(name: String) -> Result<Self, NameError> {
+        Self::checked(name)
+    }
+
     fn checked(name: String) -> Result<Self, NameError> {
         if name.len() > MAILBOX_NAME_BYTES_MAX || name.split(SEPARATOR).count() > MAILBOX_LEVELS_MAX {
             return Err(NameError::TooLong);

@@ -297,6 +297,12 @@ impl Session {
         }
     }
 
+    /// Room in memory for octets that come from elsewhere than the command.
+    pub(crate) async fn reserve_more(&mut self, octets: u64) -> Result<(), Stop> {
+        let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        self.reserve_memory((held as u64 * 1024).saturating_add(octets)).await
+    }
+
     /// Room in memory for what a command's messages take so far; it is given back when the command ends.
     async fn reserve_memory(&mut self, total: u64) -> Result<(), Stop> {
         if total <= LITERAL_BYTES_MAX as u64 {

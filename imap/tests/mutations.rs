@@ -18,6 +18,8 @@ const COMMANDS: &[&str] = &[
     "APPEND INBOX (\\Draft) {5+}\r\nA: b\n",
     "APPEND INBOX {3+}\r\nabc",
     "APPEND INBOX {5+}\r\nA: b\n (\\Seen) ~{5+}\r\nA: b\n",
+    "FETCH 1:* (BINARY.PEEK[1]<0.9> BINARY.SIZE[] BINARY[])",
+    "APPEND INBOX CATENATE (TEXT {5+}\r\nA: b\n URL /INBOX/;UID=1/;SECTION=TEXT URL \"/;UID=2\")",
     "UID REPLACE 2 INBOX {5+}\r\nA: b\n",
     "LIST (SUBSCRIBED) \"\" (* %) RETURN (STATUS (MESSAGES))",
     "LSUB \"\" %",

@@ -3,21 +3,27 @@
 //! ```text
 //!   APPEND SP mailbox 1*message          message = [SP flags] [SP date] SP data       (RFC 4466 §2.6.2)
 //!                                        data    = literal / literal8 / UTF8 (literal8)
+//!                                                / "CATENATE" SP "(" part *(SP part) ")"     (RFC 4469 §5)
+//!                                        part    = "TEXT" SP literal / "URL" SP astring / UTF8 (literal8)
 //! ```
 //! The same grammar is read twice: up to the header of a literal, so that one that is not wanted is refused before it
 //! is sent, and as a whole.
 
+mod catenate;
+mod url;
+
+use catenate::{Catenation, Part};
 use store::{MailboxId, Uid};
 
 use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
-use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX};
+use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX, CATENATE_PARTS_MAX};
 use crate::name::{MailboxName, Spelling};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
 use crate::wire::date::{DateTimeZone, parse_date_time};
 use crate::wire::sequence::write_set;
-use crate::wire::{Cursor, LiteralHeader, Parsed, write};
+use crate::wire::{Bad, Cursor, LiteralHeader, Parsed, write};
 
 /// APPEND.
 #[derive(Debug)]
@@ -30,12 +36,12 @@ pub(crate) struct Append {
 pub(super) struct Message {
     flags: FlagList,
     date: Option<DateTimeZone>,
-    octets: Vec<u8>,
+    parts: Vec<Part>,
 }
 
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Message").field("octets", &self.octets.len()).finish_non_exhaustive()
+        f.debug_struct("Message").field("parts", &self.parts.len()).finish_non_exhaustive()
     }
 }
 
@@ -55,6 +61,8 @@ pub(crate) struct Announced {
     pub(crate) mailbox: MailboxName,
     /// Which of the command's messages, from 1.
     number: usize,
+    /// Octets of the message before this part of it.
+    before: u64,
 }
 
 impl Announced {
@@ -63,7 +71,7 @@ impl Announced {
         if self.number > APPEND_MESSAGES_MAX {
             return Some(too_many());
         }
-        if literal.size > APPEND_BYTES_MAX as u64 {
+        if self.before.saturating_add(literal.size) > APPEND_BYTES_MAX as u64 {
             return Some(Tagged::no("[TOOBIG] Message is too large"));
         }
         let together = literal.before.saturating_add(literal.size);
@@ -95,7 +103,9 @@ pub(crate) fn destination(so_far: &[u8], spelling: Spelling) -> Destination {
         Some(mailbox)
     };
     match read().and_then(|mailbox| MailboxName::read(&mailbox, spelling).ok()) {
-        Some(mailbox) if reader.at_literal => Destination::Message(Announced { mailbox, number: reader.begun }),
+        Some(mailbox) if reader.at_literal => {
+            Destination::Message(Announced { mailbox, number: reader.begun, before: reader.octets })
+        }
         _ => Destination::Other,
     }
 }
@@ -109,12 +119,21 @@ pub(super) fn parse_mailbox(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 struct Parts<'a> {
     flags: FlagList,
     date: Option<DateTimeZone>,
-    octets: &'a [u8],
+    parts: Vec<Borrowed<'a>>,
+}
+
+enum Borrowed<'a> {
+    Text(&'a [u8]),
+    Url(Vec<u8>),
 }
 
 impl Parts<'_> {
     fn owned(self) -> Message {
-        Message { flags: self.flags, date: self.date, octets: self.octets.to_vec() }
+        let owned = |part| match part {
+            Borrowed::Text(text) => Part::Text(text.to_vec()),
+            Borrowed::Url(url) => Part::Url(url),
+        };
+        Message { flags: self.flags, date: self.date, parts: self.parts.into_iter().map(owned).collect() }
     }
 }
 
@@ -123,6 +142,8 @@ impl Parts<'_> {
 struct Reader {
     /// Messages whose data was reached.
     begun: usize,
+    /// Octets of the last of them.
+    octets: u64,
     /// Whether the octets ended with the header of a message's literal.
     at_literal: bool,
 }
@@ -153,7 +174,30 @@ impl Reader {
             cursor.space()?;
         }
         self.begun += 1;
-        Ok(Parts { flags, date, octets: self.literal(cursor)? })
+        self.octets = 0;
+        let parts = match cursor.peek() {
+            Some(b'C' | b'c') if cursor.take_word("CATENATE") => self.catenate(cursor)?,
+            _ => vec![Borrowed::Text(self.literal(cursor)?)],
+        };
+        Ok(Parts { flags, date, parts })
+    }
+
+    /// ` (part part…)`
+    fn catenate<'a>(&mut self, cursor: &mut Cursor<'a>) -> Parsed<Vec<Borrowed<'a>>> {
+        cursor.space()?;
+        let parts = cursor.list(CATENATE_PARTS_MAX, "Too many parts in one CATENATE", |cursor| {
+            // RFC 6855 §4: a part may be UTF8 data too.
+            if cursor.take_word("TEXT ")
+                || matches!(cursor.peek(), Some(b'U' | b'u')) && !cursor.clone().take_word("URL ")
+            {
+                return self.literal(cursor).map(Borrowed::Text);
+            }
+            if cursor.take_word("URL ") {
+                return Ok(Borrowed::Url(cursor.astring()?.into_owned()));
+            }
+            Err(Bad::new("Expected TEXT or URL"))
+        })?;
+        if parts.is_empty() { Err(Bad::new("Empty CATENATE")) } else { Ok(parts) }
     }
 
     /// `literal / literal8`. RFC 3516 §4.4 lets a server change the transfer encoding of what came as a literal8, so
@@ -166,6 +210,7 @@ impl Reader {
         let length = cursor.literal_header()?;
         self.at_literal = cursor.is_at_end();
         let octets = cursor.literal_octets(length)?;
+        self.octets += length as u64;
         if utf8 {
             cursor.expect(b')', "Missing ')' behind UTF8 data")?;
         }
@@ -204,14 +249,20 @@ pub(super) async fn store_messages(
         return Err(too_many().into());
     }
     // RFC 3502 §3: a message of no octets cancels the whole command, that is how a client that has begun one ends it.
-    if messages.iter().any(|message| message.octets.is_empty()) {
-        return Err(Tagged::no("[CANNOT] An empty message cannot be stored").into());
+    let empty = || Tagged::no("[CANNOT] An empty message cannot be stored");
+    if messages.iter().any(|message| matches!(&message.parts[..], [Part::Text(text)] if text.is_empty())) {
+        return Err(empty().into());
     }
     let (account, now) = (session.account()?, (session.shared.now)());
     let shared = session.shared.clone();
+    let mut catenation = Catenation::default();
     let mut sealed = Vec::with_capacity(messages.len());
     for message in messages {
-        let parts = shared.host.seal(account, message.octets).await?;
+        let octets = catenation.join(session, message.parts).await?;
+        if octets.is_empty() {
+            return Err(empty().into());
+        }
+        let parts = shared.host.seal(account, octets).await?;
         let FlagList { flags, keywords } = message.flags.without_server_keywords();
         sealed.push(store::NewMessage {
             sealed: parts.parts,
@@ -239,7 +290,11 @@ mod tests {
     use super::*;
 
     fn message(name: &[u8], number: usize) -> Destination {
-        Destination::Message(Announced { mailbox: MailboxName::from_wire(name).unwrap(), number })
+        part(name, number, 0)
+    }
+
+    fn part(name: &[u8], number: usize, before: u64) -> Destination {
+        Destination::Message(Announced { mailbox: MailboxName::from_wire(name).unwrap(), number, before })
     }
 
     #[test]
@@ -254,6 +309,10 @@ mod tests {
             (b"a UID REPLACE 4 Drafts {9+}\r\n", message(b"Drafts", 1)),
             (b"a UID REPLACE 0 Drafts {9+}\r\n", Destination::Other),
             (b"a UID APPEND Drafts {9+}\r\n", Destination::Other),
+            (b"a APPEND x CATENATE (TEXT {9}\r\n", part(b"x", 1, 0)),
+            (b"a APPEND x CATENATE (TEXT {2}\r\nab URL /x/;UID=1 TEXT {9}\r\n", part(b"x", 1, 2)),
+            (b"a APPEND x CATENATE (TEXT {2}\r\nab) (\\Seen) CATENATE (TEXT {9}\r\n", part(b"x", 2, 0)),
+            (b"a APPEND x CATENATE (URL {9}\r\n", Destination::Other),
             (b"a APPEND {9}\r\n", Destination::Other),
             (b"a APPEND INBOX {1}\r\nx{9}\r\n", Destination::Other),
             (b"a LOGIN {9}\r\n", Destination::Other),
@@ -269,7 +328,14 @@ mod tests {
             b" Sent (\\Seen $Forwarded) \" 1-Jan-2026 00:00:00 +0000\" {3}\r\nabc (\\Draft) ~{2+}\r\n\0d {0}\r\n";
         let append = Append::parse(&mut Cursor::new(text)).unwrap();
         assert_eq!(append.mailbox, b"Sent");
-        let octets: Vec<&[u8]> = append.messages.iter().map(|message| message.octets.as_slice()).collect();
+        let octets: Vec<&[u8]> = append
+            .messages
+            .iter()
+            .map(|message| match &message.parts[..] {
+                [Part::Text(text)] => text.as_slice(),
+                _ => panic!("one text"),
+            })
+            .collect();
         assert_eq!(octets, [&b"abc"[..], b"\0d", b""]);
         assert_eq!(append.messages[0].date, Some(DateTimeZone { ms: 1_767_225_600_000, zone: 0 }));
         assert_eq!(append.messages[0].flags.keywords, ["$Forwarded"]);
@@ -278,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_would_not_fit_is_refused_at_its_header() {
-        let announced = |number| Announced { mailbox: MailboxName::from_wire(b"x").unwrap(), number };
+        let announced = |number| Announced { mailbox: MailboxName::from_wire(b"x").unwrap(), number, before: 0 };
         let literal = |before, size| LiteralHeader { size, synchronising: true, before };
         assert_eq!(announced(APPEND_MESSAGES_MAX).refusal(&literal(0, APPEND_BYTES_MAX as u64)), None);
         for (number, before, size) in [

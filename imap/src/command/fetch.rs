@@ -1,5 +1,7 @@
 //! FETCH (RFC 3501 §6.4.5): what is asked for, and how it is gathered and shown.
 
+mod binary;
+mod decode;
 mod item;
 mod modifiers;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use converter::{Pick, SectionKind, Summary, header_fields};
 use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, ModSeq, Uid};
 
+use crate::command::fetch::binary::{Prepared, Unreadable};
 use crate::command::fetch::item::{Item, Need, Section, SectionText};
 use crate::command::fetch::modifiers::Modifiers;
 use crate::limits::SUMMARY_BATCH;
@@ -40,6 +43,8 @@ struct Outcome {
     gone: bool,
     /// A message's attachment cannot be read.
     unreadable: bool,
+    /// A part has a transfer encoding nobody knows here.
+    unknown_encoding: bool,
 }
 
 impl Fetch {
@@ -101,6 +106,10 @@ impl Fetch {
             Need::Content => self.answer_from_contents(session, &indexes, &newly_seen, &mut outcome).await?,
         }
         Ok(match outcome {
+            // RFC 3516 §4.3: the command fails; what could be decoded was shown.
+            Outcome { unknown_encoding: true, .. } => {
+                Tagged::no("[UNKNOWN-CTE] Some parts have a transfer encoding that is not known here")
+            }
             Outcome { unreadable: true, .. } => Tagged::no("[UNAVAILABLE] Some attachments cannot be read now"),
             // RFC 2180 §4.1.2
             Outcome { gone: true, .. } => Tagged::no("[EXPUNGEISSUED] Some messages are gone"),
@@ -281,46 +290,85 @@ impl Fetch {
         outcome: &mut Outcome,
     ) -> Result<(), Stop> {
         let shelf = session.shared.shelf.clone();
-        let mut sections = Vec::new();
-        for item in &self.items {
-            let Item::Section(section) = item else { continue };
-            match self.section(&*shelf, mail, summary, section).await {
-                Ok(found) => sections.push(found),
-                Err(error) => {
-                    tracing::warn!(%error, "a section cannot be read");
-                    outcome.unreadable = true;
-                    return Ok(());
-                }
+        let sections = match self.gather(&*shelf, mail, summary).await {
+            Ok(sections) => sections,
+            Err(Unreadable::Encoding) => {
+                outcome.unknown_encoding = true;
+                return Ok(());
             }
-        }
+            Err(Unreadable::Mail(error)) => {
+                tracing::warn!(%error, "a section cannot be read");
+                outcome.unreadable = true;
+                return Ok(());
+            }
+        };
         let Some(row) = self.begin(session, index)? else { return Ok(()) };
         let mut sections = sections.into_iter();
         for (at, item) in self.items.iter().enumerate() {
             separate(session, at);
-            if let Item::Section(section) = item {
-                section.write_label(&mut session.io.out);
-                match sections.next() {
-                    Some(Found::Range(range)) => {
-                        write::literal_header(&mut session.io.out, range.end - range.start);
-                        if let Err(error) = mail.write(&*shelf, range, &mut session.io).await {
-                            // Fewer octets than the literal announces: only closing tells the client so.
-                            tracing::error!(%error, "a literal was broken off");
-                            return Err(End::Io(std::io::Error::other(error)).into());
-                        }
-                    }
-                    Some(Found::Octets(octets)) => write::literal(&mut session.io.out, &octets),
-                    Some(Found::Nothing) | None => session.io.out.extend_from_slice(b"NIL"),
+            let found = match item {
+                Item::Section(section) => {
+                    section.write_label(&mut session.io.out);
+                    sections.next()
                 }
-            } else if !summary.is_some_and(|summary| self.write_summary_item(session, item, &row, summary)) {
-                self.write_row_item(session, item, &row)?;
+                Item::Binary(binary) => {
+                    binary.write_label(&mut session.io.out);
+                    sections.next()
+                }
+                item => {
+                    if !summary.is_some_and(|summary| self.write_summary_item(session, item, &row, summary)) {
+                        self.write_row_item(session, item, &row)?;
+                    }
+                    continue;
+                }
+            };
+            let written = match found {
+                Some(Found::Range(range)) => {
+                    write::literal_header(&mut session.io.out, range.end - range.start);
+                    mail.write(&*shelf, range, &mut session.io).await
+                }
+                Some(Found::Binary(prepared)) => prepared.write(&*shelf, mail, &mut session.io).await,
+                Some(Found::Octets(octets)) => {
+                    write::literal(&mut session.io.out, &octets);
+                    Ok(())
+                }
+                Some(Found::Nothing) | None => {
+                    session.io.out.extend_from_slice(b"NIL");
+                    Ok(())
+                }
+            };
+            if let Err(error) = written {
+                // Fewer octets than the literal announces: only closing tells the client so.
+                tracing::error!(%error, "a literal was broken off");
+                return Err(End::Io(std::io::Error::other(error)).into());
             }
         }
         self.end(session, index, newly_seen)
     }
 
+    /// What each section and part asked for comes to, in the order of the items.
+    async fn gather(
+        &self,
+        shelf: &dyn attachments::Shelf,
+        mail: &Mail,
+        summary: Option<&Summary>,
+    ) -> Result<Vec<Found>, Unreadable> {
+        let mut found = Vec::new();
+        for item in &self.items {
+            match (item, summary) {
+                (Item::Section(section), _) => found.push(Self::section(shelf, mail, summary, section).await?),
+                (Item::Binary(binary), Some(summary)) => {
+                    found.push(Found::Binary(binary.prepare(shelf, mail, summary).await?));
+                }
+                (Item::Binary(_), None) => found.push(Found::Nothing),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
     /// Where a section's octets are, partial applied.
     async fn section(
-        &self,
         shelf: &dyn attachments::Shelf,
         mail: &Mail,
         summary: Option<&Summary>,
@@ -412,7 +460,13 @@ impl Fetch {
                 write::number(out, row.size);
             }
             Item::ModSeq => write_modseq_item(row, out),
-            Item::Envelope | Item::Body | Item::BodyStructure | Item::Preview | Item::ThreadId | Item::Section(_) => {
+            Item::Envelope
+            | Item::Body
+            | Item::BodyStructure
+            | Item::Preview
+            | Item::ThreadId
+            | Item::Section(_)
+            | Item::Binary(_) => {
                 // Written from summary or content, by whoever has it.
                 return Err(Tagged::no("[SERVERBUG] Item was not prepared").into());
             }
@@ -459,7 +513,8 @@ impl Fetch {
             | Item::Size
             | Item::ModSeq
             | Item::EmailId
-            | Item::Section(_) => return false,
+            | Item::Section(_)
+            | Item::Binary(_) => return false,
         };
         out.extend_from_slice(name);
         out.extend_from_slice(octets);
@@ -471,10 +526,53 @@ impl Fetch {
 enum Found {
     /// Of the mail.
     Range(Range<u64>),
+    /// Decoded.
+    Binary(Prepared),
     /// Made for the purpose.
     Octets(Vec<u8>),
     /// There is no such part.
     Nothing,
+}
+
+/// A part of a mail as a URL's `section` names it (RFC 5092 §3).
+pub(super) struct Named(Found);
+
+/// Finds a part; `section` is what would stand in `BODY[…]`. `None` when there is no such part.
+pub(super) async fn named_part(
+    shelf: &dyn attachments::Shelf,
+    mail: &Mail,
+    summary: &Summary,
+    section: &[u8],
+) -> Result<Option<Named>, MailError> {
+    let Some(section) = item::section_of(section) else { return Ok(None) };
+    Ok(match Fetch::section(shelf, mail, Some(summary), &section).await? {
+        Found::Nothing | Found::Binary(_) => None,
+        found => Some(Named(found)),
+    })
+}
+
+impl Named {
+    pub(super) fn size(&self) -> u64 {
+        match &self.0 {
+            Found::Range(range) => range.end - range.start,
+            Found::Octets(octets) => octets.len() as u64,
+            Found::Binary(_) | Found::Nothing => 0,
+        }
+    }
+
+    /// `range` of it, which is within its size.
+    pub(super) async fn read(
+        self,
+        shelf: &dyn attachments::Shelf,
+        mail: &Mail,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, MailError> {
+        match self.0 {
+            Found::Range(whole) => mail.read(shelf, whole.start + range.start..whole.start + range.end).await,
+            Found::Octets(octets) => Ok(octets[range.start as usize..range.end as usize].to_vec()),
+            Found::Binary(_) | Found::Nothing => Ok(Vec::new()),
+        }
+    }
 }
 
 fn separate(session: &mut Session, at: usize) {

@@ -127,6 +127,11 @@ impl imap::Host for House {
     fn admin(&self) -> Option<String> {
         Some("mailto:postmaster@satchel.test".into())
     }
+
+    async fn is_here(&self, account: AccountId, user: Option<&str>, server: &str) -> bool {
+        let known = user.is_none_or(|user| self.users.get(user).is_some_and(|(id, _)| *id == account));
+        server == "mail.satchel.test" && known
+    }
 }
 
 /// A running server.

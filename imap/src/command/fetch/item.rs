@@ -5,6 +5,7 @@ use std::ops::Range;
 use converter::Pick;
 
 use super::Fields;
+use super::binary::Binary;
 use crate::limits::{FETCH_ITEMS_MAX, HEADER_FIELDS_MAX, PART_DEPTH_MAX};
 use crate::wire::{Bad, Cursor, Parsed, write};
 
@@ -31,6 +32,8 @@ pub(super) enum Item {
     /// RFC 8970.
     Preview,
     Section(Section),
+    /// RFC 3516.
+    Binary(Binary),
 }
 
 /// What must be read to answer, cheapest first.
@@ -75,7 +78,7 @@ impl Item {
             | Self::EmailId => Need::Row,
             Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => Need::Summary,
             Self::Section(section) if section.is_top_header() => Need::Summary,
-            Self::Section(_) => Need::Content,
+            Self::Section(_) | Self::Binary(_) => Need::Content,
         }
     }
 
@@ -91,6 +94,7 @@ impl Item {
             | Self::EmailId => false,
             Self::Envelope | Self::Body | Self::BodyStructure | Self::Preview | Self::ThreadId => true,
             Self::Section(section) => !section.is_whole_mail(),
+            Self::Binary(_) => true,
         }
     }
 
@@ -99,7 +103,11 @@ impl Item {
     }
 
     pub(super) fn sets_seen(&self) -> bool {
-        matches!(self, Self::Section(section) if !section.peek)
+        match self {
+            Self::Section(section) => !section.peek,
+            Self::Binary(binary) => binary.sets_seen(),
+            _ => false,
+        }
     }
 }
 
@@ -192,8 +200,19 @@ fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
         b"BODY" if cursor.peek() != Some(b'[') => Item::Body,
         b"BODY" => parse_section(cursor, false)?,
         b"BODY.PEEK" => parse_section(cursor, true)?,
+        b"BINARY" | b"BINARY.PEEK" | b"BINARY.SIZE" => Binary::parse(cursor, &word)?,
         _ => return Err(Bad::new("Unknown FETCH item")),
     })
+}
+
+/// What stands in `BODY[…]`, alone.
+pub(super) fn section_of(text: &[u8]) -> Option<Section> {
+    let text = [b"[", text, b"]"].concat();
+    let mut cursor = Cursor::new(&text);
+    match parse_section(&mut cursor, true) {
+        Ok(Item::Section(section)) if cursor.is_at_end() => Some(section),
+        _ => None,
+    }
 }
 
 fn parse_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<Item> {
@@ -235,18 +254,20 @@ fn parse_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<Item> {
     }
     cursor.expect(b']', "Missing ']'")?;
     label.push(b']');
-    let mut partial = None;
-    if cursor.take(b'<') {
-        let start = cursor.number64("Invalid partial")?;
-        cursor.expect(b'.', "Invalid partial")?;
-        let count = cursor.number64("Invalid partial")?;
-        cursor.expect(b'>', "Invalid partial")?;
-        if count == 0 {
-            return Err(Bad::new("Invalid partial"));
-        }
-        partial = Some((start, count));
-    }
+    let partial = parse_partial(cursor)?;
     Ok(Item::Section(Section { label, path, text, partial, peek }))
+}
+
+/// `["<" number "." nz-number ">"]`
+pub(super) fn parse_partial(cursor: &mut Cursor<'_>) -> Parsed<Option<(u64, u64)>> {
+    if !cursor.take(b'<') {
+        return Ok(None);
+    }
+    let start = cursor.number64("Invalid partial")?;
+    cursor.expect(b'.', "Invalid partial")?;
+    let count = cursor.number64("Invalid partial")?;
+    cursor.expect(b'>', "Invalid partial")?;
+    if count == 0 { Err(Bad::new("Invalid partial")) } else { Ok(Some((start, count))) }
 }
 
 fn fields((names, pick): Fields) -> SectionText {
