@@ -17,6 +17,14 @@ pub(crate) const SYSTEM: [(Flags, &str); 5] = [
 /// What the server says by keywords (design sections 3 and 4): APPEND drops these.
 const OF_THE_SERVER: [&str; 7] = ["$Unpaid", "$Paid", "$Settled", "$Refunded", "$Accepted", "$Declined", "$Priority"];
 
+/// What becomes of a `\Recent` that a client writes.
+#[derive(Debug, Clone, Copy)]
+enum Recent {
+    /// Some APPEND the flags that they fetched.
+    PassedOver,
+    Refused,
+}
+
 /// Flags of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FlagList {
@@ -25,21 +33,22 @@ pub(crate) struct FlagList {
 }
 
 impl FlagList {
-    /// `flag-list`: in parentheses.
-    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Self> {
+    /// APPEND's `flag-list`: in parentheses.
+    pub(crate) fn parse_for_append(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         let mut list = Self::default();
-        cursor.list(FLAGS_MAX, "Too many flags", |cursor| list.take(cursor))?;
+        cursor.list(FLAGS_MAX, "Too many flags", |cursor| list.take(cursor, Recent::PassedOver))?;
         Ok(list)
     }
 
     /// STORE's: in parentheses, or bare (`flag *(SP flag)`).
     pub(crate) fn parse_for_store(cursor: &mut Cursor<'_>) -> Parsed<Self> {
-        if cursor.peek() == Some(b'(') {
-            return Self::parse(cursor);
-        }
         let mut list = Self::default();
+        if cursor.peek() == Some(b'(') {
+            cursor.list(FLAGS_MAX, "Too many flags", |cursor| list.take(cursor, Recent::Refused))?;
+            return Ok(list);
+        }
         for _ in 0..FLAGS_MAX {
-            list.take(cursor)?;
+            list.take(cursor, Recent::Refused)?;
             if !cursor.take(b' ') || cursor.is_at_end() {
                 return Ok(list);
             }
@@ -47,14 +56,17 @@ impl FlagList {
         Err(Bad::new("Too many flags"))
     }
 
-    fn take(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
+    fn take(&mut self, cursor: &mut Cursor<'_>, recent: Recent) -> Parsed<()> {
         if cursor.take(b'\\') {
             let name = cursor.atom("Invalid system flag")?;
             let known = SYSTEM.iter().find(|(_, known)| known[1..].eq_ignore_ascii_case(name));
             match known {
                 Some((flag, _)) => self.flags = self.flags.with(*flag),
-                // RFC 3501 §2.3.2: a client cannot alter \Recent. Some APPEND it nevertheless.
-                None if name.eq_ignore_ascii_case("Recent") => {}
+                None if name.eq_ignore_ascii_case("Recent") => match recent {
+                    Recent::PassedOver => {}
+                    // RFC 3501 §2.3.2: a client cannot alter it; §9: `flag` does not include it.
+                    Recent::Refused => return Err(Bad::new("\\Recent cannot be stored, it is the server's")),
+                },
                 None => return Err(Bad(format!("Invalid system flag \\{}", &name[..name.len().min(40)]).into())),
             }
             return Ok(());
@@ -134,11 +146,22 @@ mod tests {
     #[test]
     fn flags_are_read_with_and_without_parentheses_and_case() {
         let expected = FlagList { flags: Flags::SEEN.with(Flags::DELETED), keywords: vec!["$Forwarded".into()] };
-        assert_eq!(list("(\\seen \\DELETED $Forwarded $forwarded \\Recent)"), expected);
+        assert_eq!(list("(\\seen \\DELETED $Forwarded $forwarded)"), expected);
         assert_eq!(list("\\seen \\Deleted $Forwarded"), expected);
         assert_eq!(list("()"), FlagList::default());
         for text in ["(\\Foo)", "(", "\\", "(a \"b\")", "((a))"] {
             assert!(FlagList::parse_for_store(&mut Cursor::new(text.as_bytes())).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn recent_is_passed_over_in_an_append_and_refused_in_a_store() {
+        let recent = "(\\Seen \\RECENT)";
+        let appended = FlagList::parse_for_append(&mut Cursor::new(recent.as_bytes())).unwrap();
+        assert_eq!(appended, FlagList { flags: Flags::SEEN, keywords: Vec::new() });
+        for text in [recent, "\\Recent", "\\Seen \\recent"] {
+            let refused = FlagList::parse_for_store(&mut Cursor::new(text.as_bytes())).unwrap_err();
+            assert_eq!(refused.0, "\\Recent cannot be stored, it is the server's", "{text}");
         }
     }
 

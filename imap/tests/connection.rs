@@ -3,6 +3,7 @@
 
 mod support;
 
+use imap::limits::{AUTOLOGOUT, IDLE_KEEPALIVE};
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress, create_comp_flags_from_zip_params};
 use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF};
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
@@ -274,4 +275,34 @@ async fn names_are_in_utf_8_once_the_client_asked_for_it() {
     client.send("p CREATE \"u\u{308}ber/\"\r\nq STATUS \"über\" (MESSAGES)\r\n".as_bytes()).await;
     assert!(client.finish("p").await[0].starts_with("OK "));
     assert!(client.finish("q").await[1].starts_with("OK "));
+}
+
+/// The clock is the test's own from the moment that the client idles: it jumps to whatever comes next.
+#[tokio::test]
+async fn idle_says_every_two_minutes_that_it_is_still_here_and_ends_after_half_an_hour() {
+    let world = World::start().await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    client.send(b"i IDLE\r\n").await;
+    assert_eq!(client.line().await, "+ idling");
+    let mut stream = client.take_stream();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let mut said = String::new();
+    // Not by `Client::line`, whose patience would run out first.
+    while !said.contains("BYE") {
+        let before = said.len();
+        let mut octets = [0; 256];
+        let read = stream.read(&mut octets).await.unwrap();
+        assert_ne!(read, 0, "closed after {said}");
+        said.push_str(std::str::from_utf8(&octets[..read]).unwrap());
+        if said[before..].contains("Still here") {
+            assert_eq!(&said[before..], "* OK Still here\r\n");
+            let (count, every) = (said.lines().count() as u64, IDLE_KEEPALIVE.as_secs());
+            assert_eq!(began.elapsed().as_secs().next_multiple_of(every), count * every, "one each {every} seconds");
+        }
+    }
+    assert!(said.ends_with("* BYE Connection was idle for too long\r\n"), "{said}");
+    assert!(began.elapsed() >= AUTOLOGOUT);
+    assert!(said.matches("Still here").count() >= 15, "{said}");
 }

@@ -161,3 +161,32 @@ async fn whatever_a_session_does_it_is_answered() {
     }
     assert!(!PANICKED.load(Ordering::Relaxed), "a task of the server panicked");
 }
+
+#[tokio::test]
+async fn no_answer_is_without_text_or_ends_in_a_space() {
+    for (line, fault) in [
+        ("a OK ", Some("a space at the end")),
+        ("* SEARCH ", Some("a space at the end")),
+        ("* OK", Some("no text")),
+        ("a NO [TRYCREATE]", Some("no text")),
+        ("* BYE", Some("no text")),
+        ("+", Some("no space after +")),
+        ("", Some("a response of one word")),
+        ("+ ", None),
+        ("* SEARCH", None),
+        ("a OK [COPYUID 1 1 1] Done", None),
+    ] {
+        assert_eq!(support::fault_of(line), fault, "{line}");
+    }
+    let world = World::start().await;
+    world.deliver_many("alice", Place::Inbox, &[&b"Subject: a\r\n\r\nx\r\n"[..]; 5]).await;
+    // Every command by itself, with and without a mailbox; `Client::line` looks at all that is said.
+    for select in [&[][..], &[u8::try_from(COMMANDS.iter().position(|&it| it == "SELECT @").unwrap()).unwrap(), 0]] {
+        for choice in 0..u8::try_from(COMMANDS.len()).unwrap() {
+            let mut data = vec![1];
+            data.extend_from_slice(select);
+            data.extend_from_slice(&[choice, 1, 2, 1]);
+            session_ops(&world, &data).await;
+        }
+    }
+}

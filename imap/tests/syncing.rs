@@ -153,9 +153,8 @@ async fn qresync_hears_vanished_and_how_far_it_knows() {
         S2: * 1 EXPUNGE
         S2: c OK EXPUNGE completed
         C1: e STORE 1 +FLAGS (\\Seen)
-        S1: * 1 FETCH …
         S1: * OK [HIGHESTMODSEQ 5] Some removals are not told yet
-        S1: e OK STORE completed
+        S1: e NO [EXPUNGEISSUED] Some messages are gone
         C1: f NOOP
         S1: * VANISHED 4
         S1: * OK [HIGHESTMODSEQ 7] All is told

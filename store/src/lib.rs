@@ -221,6 +221,15 @@ pub trait Store: Send + Sync + 'static {
         to: MailboxId,
         now: UnixMs,
     ) -> Result<Copied>;
+    /// As [`Store::copy`], but all of it or nothing: [`StoreError::NoSuch`] when a UID is gone and cannot be followed.
+    async fn copy_all(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied>;
     /// MOVE: as COPY, and the source entries vanish in the same transaction.
     async fn move_entries(
         &self,

@@ -165,7 +165,7 @@ impl Reader {
         cursor.space()?;
         let mut flags = FlagList::default();
         if cursor.peek() == Some(b'(') {
-            flags = FlagList::parse(cursor)?;
+            flags = FlagList::parse_for_append(cursor)?;
             cursor.space()?;
         }
         let mut date = None;

@@ -1,10 +1,10 @@
 //! COPY (RFC 3501 §6.4.7, COPYUID: RFC 4315 §3) and MOVE (RFC 6851).
 
-use store::{Copied, Uid};
+use store::{Copied, StoreError, Uid};
 
 use crate::limits::{GONE_UIDS_MAX, WRITE_MESSAGES_MAX};
 use crate::progress::Progress;
-use crate::reply::{Run, Tagged};
+use crate::reply::{Run, Stop, Tagged};
 use crate::selected::{By, Selected};
 use crate::session::Session;
 use crate::wire::sequence::write_set;
@@ -69,14 +69,26 @@ impl CopyMove {
             // Stalwart #1201 and others: messages that are gone are no error.
             return Ok(Tagged::ok("No messages to copy"));
         }
+        // A number names a message that the client was not told is gone. Of UIDs it may know, and `$` loses them by
+        // itself (RFC 5182 §2.1).
+        let all = self.by == By::Number && !self.set.is_saved();
         match self.kind {
             Kind::Copy => {
-                let copied = store.copy(account, from, &uids, to, now).await?;
+                // RFC 3501 §6.4.7: all or none, RFC 2180 §4.4.
+                let copied = if all {
+                    let copied = store.copy_all(account, from, &uids, to, now).await;
+                    copied.map_err(|error| match error {
+                        StoreError::NoSuch("message") => gone(),
+                        error => error.into(),
+                    })?
+                } else {
+                    store.copy(account, from, &uids, to, now).await?
+                };
                 Ok(Tagged::ok(format!("{}COPY completed", copyuid(&copied))))
             }
             Kind::Move => {
                 // RFC 6851 §3.3: each message moves whole or not at all; the set need not.
-                let mut done = 0;
+                let (mut done, mut moved_count) = (0, 0);
                 let mut progress = Progress::new(&mut session.io, tag);
                 for some in uids.chunks(WRITE_MESSAGES_MAX) {
                     let moved = store.move_entries(account, from, some, to, now).await?;
@@ -85,13 +97,22 @@ impl CopyMove {
                         // RFC 6851 §4.3: before the EXPUNGEs, which come with bringing the client in step.
                         progress.out().extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
                     }
+                    moved_count += moved.pairs.len();
                     done += some.len();
                     progress.at(done, uids.len()).await?;
+                }
+                if all && moved_count < uids.len() {
+                    return Err(gone());
                 }
                 Ok(Tagged::ok("MOVE completed"))
             }
         }
     }
+}
+
+/// Another session expunged some (RFC 5530).
+fn gone() -> Stop {
+    Tagged::no("[EXPUNGEISSUED] Some messages are gone").into()
 }
 
 /// `[COPYUID …] `, or nothing.

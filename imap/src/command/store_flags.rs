@@ -61,7 +61,8 @@ impl StoreFlags {
         let (mailbox, before) = (selected.mailbox, selected.snapshot.clone());
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
-        let mut failed: Vec<u32> = Vec::new();
+        let is_saved = set.is_saved();
+        let (mut failed, mut there): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         let Session { io, selected: Some(selected), .. } = session else {
             return Ok(Tagged::ok("STORE completed"));
         };
@@ -85,14 +86,21 @@ impl StoreFlags {
                 }
             };
             failed.extend(modified.iter().map(|uid| uid.get()));
+            there.extend(entries.iter().map(|entry| entry.uid.get()));
             selected.update(&entries, progress.out());
             done += uids.len();
             progress.at(done, goal).await?;
         }
         let after = selected.snapshot.clone();
+        let mut gone = false;
         for index in indexes {
             // Updates change rows, never their order.
             let (Some(was), Some(is)) = (before.rows.get(index), after.rows.get(index)) else { continue };
+            // RFC 2180 §4.2.1: another session expunged it, so there is nothing to tell of its flags.
+            if there.binary_search(&is.uid).is_err() {
+                gone = true;
+                continue;
+            }
             let is_failed = failed.binary_search(&is.uid).is_ok();
             // RFC 3501 §6.4.6: .SILENT spares the client what it knows; what it does not expect it is told. RFC 7162
             // §3.1.3 wants it told of what a condition kept from it.
@@ -108,8 +116,16 @@ impl StoreFlags {
         if let Some(error) = broken_off {
             return Err(error.into());
         }
+        // RFC 2180 §4.2.2: the others are stored. UIDs that are gone are no error, and `$` loses them by itself
+        // (RFC 5182 §2.1).
+        let gone = gone && by == By::Number && !is_saved;
         Ok(match modified_set(&failed, by, |uid| after.index_of(uid)) {
+            // RFC 7162 §3.1.3
+            Some(set) if gone => {
+                Tagged::no(format!("[MODIFIED {set}] Some messages were changed since, some are gone"))
+            }
             Some(set) => Tagged::ok(format!("[MODIFIED {set}] Some messages were changed since")),
+            None if gone => Tagged::no("[EXPUNGEISSUED] Some messages are gone"),
             None => Tagged::ok("STORE completed"),
         })
     }

@@ -339,6 +339,9 @@ impl Client {
                 let Some(size) = literal else {
                     let line: String = text.iter().map(|&octet| char::from(octet)).collect();
                     self.input.drain(..end + 2);
+                    if let Some(fault) = fault_of(&line) {
+                        panic!("{fault}: {line:?}");
+                    }
                     return line;
                 };
                 length = end + 2 + size;
@@ -405,6 +408,27 @@ impl Client {
         self.send(&octets).await;
         self.finish(&tag).await
     }
+}
+
+/// What is wrong with a response as such, whatever it answers (RFC 3501 §9 `resp-text`; mail.md quirk 30).
+pub fn fault_of(line: &str) -> Option<&'static str> {
+    if line.starts_with('+') {
+        // A challenge of SASL may be empty, and its space stays.
+        return (!line.starts_with("+ ")).then_some("no space after +");
+    }
+    if line.ends_with(' ') {
+        return Some("a space at the end");
+    }
+    let Some((_, rest)) = line.split_once(' ') else { return Some("a response of one word") };
+    let (word, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    if !["OK", "NO", "BAD", "BYE", "PREAUTH"].contains(&word) {
+        return None;
+    }
+    let text = match text.strip_prefix('[') {
+        Some(code) => code.split_once("] ").map_or("", |(_, text)| text),
+        None => text,
+    };
+    text.is_empty().then_some("no text")
 }
 
 /// Speaks a transcript: `C: ` is sent, `S: ` is expected; `C2: ` and `S2: ` are the second client's. `\r\n` within a

@@ -363,6 +363,20 @@ pub async fn copy_and_move_keep_flags_and_name_their_uids(store: Subject) {
     assert_eq!(status[1].unseen, 1);
 }
 
+pub async fn a_copy_of_all_fails_whole_when_one_is_gone(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let (inbox, archive) = (folder(&store, alice, Place::Inbox).await.id, folder(&store, alice, Place::Archive).await);
+    let first = deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    let uids = [first.uid, Uid::new(77).unwrap()];
+    let refused = store.copy_all(alice, inbox, &uids, archive.id, NOW).await;
+    assert!(matches!(refused, Err(StoreError::NoSuch("message"))), "{refused:?}");
+    let after = folder(&store, alice, Place::Archive).await;
+    assert_eq!((after.uid_next, after.highest_modseq), (archive.uid_next, archive.highest_modseq));
+    assert!(entries(&store, alice, Place::Archive).await.is_empty());
+    let copied = store.copy_all(alice, inbox, &uids[..1], archive.id, NOW).await.unwrap();
+    assert_eq!(copied.pairs, [(first.uid, Uid::new(1).unwrap())]);
+}
+
 pub async fn expunge_removes_only_what_is_deleted_and_is_told_to_the_others(store: Subject) {
     let alice = account(&store, "alice").await;
     let inbox = folder(&store, alice, Place::Inbox).await.id;

@@ -69,6 +69,7 @@ macro_rules! store_contract {
             a_conditional_store_names_what_changed_meanwhile,
             flags_set_on_many_at_once_are_those_set_one_by_one,
             copy_and_move_keep_flags_and_name_their_uids,
+            a_copy_of_all_fails_whole_when_one_is_gone,
             expunge_removes_only_what_is_deleted_and_is_told_to_the_others,
             recent_is_claimed_once,
             an_attachment_is_unpinned_with_its_last_reference,

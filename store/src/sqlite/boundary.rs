@@ -6,6 +6,7 @@ use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preima
 use tokio::sync::broadcast;
 
 use super::db::Db;
+use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
     Sqlite, accounts, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue,
@@ -286,7 +287,19 @@ impl Store for Sqlite {
         now: UnixMs,
     ) -> Result<Copied> {
         let uids = uids.to_vec();
-        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, false, now)).await
+        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, Transfer::Copy, now)).await
+    }
+
+    async fn copy_all(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: MailboxId,
+        now: UnixMs,
+    ) -> Result<Copied> {
+        let uids = uids.to_vec();
+        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, Transfer::CopyAll, now)).await
     }
 
     async fn move_entries(
@@ -298,7 +311,7 @@ impl Store for Sqlite {
         now: UnixMs,
     ) -> Result<Copied> {
         let uids = uids.to_vec();
-        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, true, now)).await
+        self.writer.write(move |tx| entries::transfer(tx, account, from, &uids, to, Transfer::Move, now)).await
     }
 
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>> {

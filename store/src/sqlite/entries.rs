@@ -338,16 +338,28 @@ fn tombstone(db: &Db<'_>, mailbox: MailboxId, uid: Uid, now: UnixMs) -> Result<O
     Ok(gate.map(GateId))
 }
 
-/// COPY (`take` false) and MOVE.
+/// What [`transfer`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    /// COPY of what is still there.
+    Copy,
+    /// COPY of all of it or nothing.
+    CopyAll,
+    /// MOVE of what is still there.
+    Move,
+}
+
+/// COPY and MOVE.
 pub(super) fn transfer(
     tx: &mut Tx<'_>,
     account: AccountId,
     from: MailboxId,
     uids: &[Uid],
     to: MailboxId,
-    take: bool,
+    how: Transfer,
     now: UnixMs,
 ) -> Result<Copied> {
+    let take = how == Transfer::Move;
     let from_place = tx.touch_own(account, from)?.place;
     let target = tx.touch_own(account, to)?;
     let (to_place, uid_validity) = (target.place, target.uid_validity);
@@ -360,9 +372,16 @@ pub(super) fn transfer(
         let (entry, followed) = match get(tx, from, i64::from(uid.get()))? {
             Some(entry) => (entry, false),
             None => {
-                let Some(gate) = tombstone(tx, from, uid, now)? else { continue };
-                let Some(entry) = where_it_lies(tx, gate)? else { continue };
-                (entry, true)
+                let lies = match tombstone(tx, from, uid, now)? {
+                    Some(gate) => where_it_lies(tx, gate)?,
+                    None => None,
+                };
+                match lies {
+                    Some(entry) => (entry, true),
+                    // What was copied before it goes with the transaction.
+                    None if how == Transfer::CopyAll => return Err(StoreError::NoSuch("message")),
+                    None => continue,
+                }
             }
         };
         if followed && entry.mailbox == to {
