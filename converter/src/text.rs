@@ -19,22 +19,38 @@ pub struct SentDate {
     pub zone_minutes: i16,
 }
 
-/// Reads a Date field (RFC 5322 §3.3 and §4.3); a missing zone counts as UTC.
+/// Reads a Date field (RFC 5322 §3.3 and §4.3). RFC 5256 §2.2: a zone that is missing or broken counts as UTC, a time as
+/// midnight.
 pub(crate) fn parse_date(value: &[u8]) -> Option<SentDate> {
-    let mut text = unfold(&value[..value.len().min(200)]).into_owned();
-    text.push(b'\n');
-    let read = |text: &[u8]| match MessageStream::new(text).parse_date() {
-        HeaderValue::DateTime(date) if date.is_valid() => Some(date),
-        _ => None,
-    };
-    let date: DateTime = read(&text).or_else(|| {
-        text.pop();
-        text.extend_from_slice(b" +0000\n");
-        read(&text)
-    })?;
+    let text = unfold(&value[..value.len().min(200)]).into_owned();
+    let date = read_date(&text).or_else(|| read_date(&[&text, &b" +0000"[..]].concat())).or_else(|| read_day(&text))?;
     let minutes = i16::from(date.tz_hour) * 60 + i16::from(date.tz_minute);
     let zone_minutes = if date.tz_before_gmt { -minutes } else { minutes };
     Some(SentDate { unix: date.to_timestamp(), zone_minutes })
+}
+
+fn read_date(text: &[u8]) -> Option<DateTime> {
+    let HeaderValue::DateTime(mut date) = MessageStream::new(&[text, b"\n"].concat()).parse_date() else { return None };
+    // RFC 5322 §3.3 knows leap seconds.
+    date.second = if date.second == 60 { 59 } else { date.second };
+    (date.is_valid() && is_in_calendar(&date)).then_some(date)
+}
+
+/// Whether its month has this day.
+fn is_in_calendar(date: &DateTime) -> bool {
+    let midnight = DateTime { hour: 0, minute: 0, second: 0, tz_hour: 0, tz_minute: 0, ..date.clone() };
+    DateTime::from_timestamp(midnight.to_timestamp()).day == date.day
+}
+
+/// A day whose time makes no sense: its midnight, in the zone if that is one.
+fn read_day(text: &[u8]) -> Option<DateTime> {
+    let text = std::str::from_utf8(text).ok()?;
+    let words: Vec<&str> = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
+    let is_number = |word: &str| word.bytes().all(|octet| octet.is_ascii_digit());
+    let day = words.windows(3).find(|three| is_number(three[0]) && !is_number(three[1]) && is_number(three[2]))?;
+    let is_zone = |word: &&&str| word.len() == 5 && word.starts_with(['+', '-']) && is_number(&word[1..]);
+    let zone = words.iter().find(is_zone).unwrap_or(&"+0000");
+    read_date(format!("{} {} {} 00:00:00 {zone}", day[0], day[1], day[2]).as_bytes())
 }
 
 /// Decodes the encoded words of a value, for people to read; at most [`DECODED_BYTES_MAX`] of it.
@@ -102,7 +118,15 @@ mod tests {
             ("Sat, 01 Feb 2007 01:02:03 +0200", Some((1_170_284_523, 120))),
             ("1 Feb 07 01:02:03 GMT", Some((1_170_291_723, 0))),
             ("Thu, 01 Feb 2007\r\n 01:02:03", Some((1_170_291_723, 0))),
+            ("Thu, 01 Feb 2007", Some((1_170_288_000, 0))),
+            ("Thu, 01 Feb 2007 25:61:00 +0200", Some((1_170_280_800, 120))),
+            ("1 Feb 2007 noon", Some((1_170_288_000, 0))),
+            ("1 Feb 2007 01:02:03 +9x00", Some((1_170_291_723, 0))),
             ("yesterday", None),
+            ("noon 99 Feb 2007", None),
+            ("31 Feb 2007 25:00", None),
+            ("31 Feb 2007 01:02:03 +0200", None),
+            ("29 Feb 2008 23:59:60 -0100", Some((1_204_333_199, -60))),
             ("", None),
             ("Sat, 99 Foo 2007 01:02:03 +0200", None),
         ];

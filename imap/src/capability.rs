@@ -74,6 +74,7 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "QUOTA", "RFC 9208"),
     shown(When::LoggedIn, "QUOTA=RES-STORAGE", "RFC 9208"),
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
+    shown(When::LoggedIn, "SAVEDATE", "RFC 8514"),
     shown(When::LoggedIn, "SEARCHRES", "RFC 5182"),
     shown(When::LoggedIn, "SORT", "RFC 5256"),
     shown(When::LoggedIn, "SORT=DISPLAY", "RFC 5957"),

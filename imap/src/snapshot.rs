@@ -43,6 +43,14 @@ impl Row {
     pub(crate) fn internal_day(&self) -> Day {
         Day::of_unix_ms(self.internal_date.saturating_add(i64::from(self.zone) * 60_000))
     }
+
+    /// The day SAVEDATE shows; where nobody knows it, INTERNALDATE's (RFC 8514 §4.3).
+    pub(crate) fn saved_day(&self) -> Day {
+        match self.saved_at {
+            0 => self.internal_day(),
+            seconds => Day::of_unix_ms(i64::from(seconds) * 1000),
+        }
+    }
 }
 
 /// The keyword lists in use, each once; number 0 is the empty one. Rows with the same keywords share.

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use lnmp::Place;
 use support::{Client, World, conversation};
 
@@ -403,4 +405,131 @@ async fn several_mailboxes_are_searched_at_once() {
     ",
     )
     .await;
+}
+
+#[tokio::test]
+async fn searches_know_when_a_mail_was_saved() {
+    let world = World::start().await;
+    let mut client = world.login("alice").await;
+    client.append("Archive", "\"02-Mar-2020 01:00:00 +0000\" ", b"Subject: old\r\n\r\nx\r\n").await;
+    client.ok("SELECT Archive").await;
+    // It came into the mailbox on 1 January 2026.
+    for (key, found) in [
+        ("SAVEDATESUPPORTED", "* SEARCH 1"),
+        ("SAVEDON 1-Jan-2026 ON 2-Mar-2020", "* SEARCH 1"),
+        ("SAVEDSINCE 1-Jan-2026", "* SEARCH 1"),
+        ("SAVEDSINCE 2-Jan-2026", "* SEARCH"),
+        ("SAVEDBEFORE 2-Jan-2026", "* SEARCH 1"),
+        ("SAVEDBEFORE 1-Jan-2026", "* SEARCH"),
+    ] {
+        assert_eq!(client.ok(&format!("SEARCH {key}")).await, [found], "{key}");
+    }
+    assert!(client.tagged("SEARCH SAVEDON yesterday").await.starts_with("BAD Invalid date"));
+}
+
+#[tokio::test]
+async fn after_utf8_accept_strings_have_no_other_label() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "two"]).await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a SEARCH CHARSET UTF-8 SUBJECT two
+        S: * SEARCH 2
+        S: a OK SEARCH completed
+        C: b ENABLE UTF8=ACCEPT
+        S: * ENABLED UTF8=ACCEPT
+        S: b OK…
+        C: c SEARCH CHARSET UTF-8 SUBJECT two
+        S: c BAD CHARSET is not allowed…
+        C: d ESEARCH RETURN (COUNT) CHARSET US-ASCII SUBJECT two
+        S: d BAD CHARSET is not allowed…
+        C: e SEARCH SUBJECT \"Grüße\"
+        S: * SEARCH 1
+        S: e OK SEARCH completed
+        C: f SORT (SUBJECT) UTF-8 ALL
+        S: * SORT 1 2
+        S: f OK SORT completed
+    ",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_context_ends_with_the_login() {
+    let world = World::start().await;
+    let mut client = inbox_of(&world, &["one", "two"]).await;
+    client.ok("SEARCH RETURN (SAVE) ALL").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: a SEARCH RETURN (UPDATE COUNT) UNSEEN
+        S: * ESEARCH (TAG \"a\") COUNT 2
+        S: a OK SEARCH completed
+        C: b UNAUTHENTICATE
+        S: b OK…
+    ",
+    )
+    .await;
+    client.ok("LOGIN alice secret").await;
+    client.ok("SELECT INBOX").await;
+    conversation(
+        &mut [&mut client],
+        "
+        C: c STORE 1 +FLAGS.SILENT \\Seen
+        S: c OK STORE completed
+        C: d CANCELUPDATE \"a\"
+        S: d BAD No search…
+        C: e SEARCH RETURN (COUNT) $
+        S: * ESEARCH (TAG \"e\") COUNT 0
+        S: e OK SEARCH completed
+    ",
+    )
+    .await;
+}
+
+/// A long SORT or THREAD keeps nobody else waiting, on one thread even: the sessions here share it.
+#[tokio::test]
+async fn others_are_answered_while_ten_thousand_mails_are_sorted_and_threaded() {
+    let world = World::start().await;
+    let mails: Vec<Vec<u8>> = (0..10_000)
+        .map(|n| {
+            let subject = n * 7919 % 10_000;
+            format!(
+                "From: a@b.test\r\nSubject: Re: {subject}\r\nMessage-ID: <{n}@b.test>\r\nReferences: <{}@b.test>\r\n\r\nx\r\n",
+                n / 3
+            )
+            .into_bytes()
+        })
+        .collect();
+    let slices: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    for some in slices.chunks(1000) {
+        world.deliver_many("alice", Place::Inbox, some).await;
+    }
+    let mut busy = world.login("alice").await;
+    busy.ok("SELECT INBOX").await;
+    let mut other = world.login("alice").await;
+    other.ok("SELECT INBOX").await;
+    for command in ["SORT (SUBJECT DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL"] {
+        let mut waits = Vec::new();
+        let others = async {
+            loop {
+                let asked = Instant::now();
+                other.ok("NOOP").await;
+                waits.push(asked.elapsed());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let began = Instant::now();
+        let lines = tokio::select! {
+            biased;
+            lines = busy.ok(command) => lines,
+            () = others => unreachable!(),
+        };
+        assert!(lines[0].len() > 40_000, "{command}");
+        let (took, longest) = (began.elapsed(), *waits.iter().max().unwrap());
+        eprintln!("{command}: {took:?}, {} NOOPs meanwhile, the longest {longest:?}", waits.len());
+        // A machine that is slow with one is slow with the other.
+        assert!(waits.len() > 5 && longest < Duration::from_millis(100).max(took / 3), "{command}: {longest:?}");
+    }
 }

@@ -89,7 +89,7 @@ impl Esearch {
 
     async fn answer(self, session: &mut Session, tag: &str) -> Run {
         let Self { sources, returns, program } = self;
-        let key = program.keys()?;
+        let key = program.keys(session)?;
         // RFC 7377 §2.1: what is saved is a result in the selected mailbox, and nothing else may be searched then.
         let only_selected = sources.iter().all(|source| *source == Source::Selected);
         if !only_selected && (returns.save || key.any(&uses_saved)) {

@@ -32,10 +32,11 @@ pub(crate) struct Search {
 
 /// The keys of a search.
 #[derive(Debug)]
-pub(crate) enum Program {
-    Keys(Key),
-    /// A character set that we do not have.
-    UnknownCharset,
+pub(crate) struct Program {
+    /// `None`: in a character set that we do not have.
+    key: Option<Key>,
+    /// Whether SEARCH named the character set.
+    labelled: bool,
 }
 
 impl Program {
@@ -44,43 +45,44 @@ impl Program {
         if !["UTF-8", "US-ASCII", "UTF8", "ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known.as_bytes())) {
             // The strings cannot be understood, so the rest need not be either.
             cursor.take_while(|_| true);
-            return Ok(Self::UnknownCharset);
+            return Ok(Self { key: None, labelled: false });
         }
         cursor.space()?;
         if cursor.is_at_end() {
             return Err(Bad::new("Missing search key"));
         }
-        Ok(Self::Keys(parse_keys(cursor)?))
+        Ok(Self { key: Some(parse_keys(cursor)?), labelled: false })
     }
 
     /// `[CHARSET …] keys`, as SEARCH has it.
     pub(super) fn parse_with_charset(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         if cursor.take_word("CHARSET ") {
             let charset = cursor.astring()?;
-            return Self::parse(cursor, &charset);
+            return Ok(Self { labelled: true, ..Self::parse(cursor, &charset)? });
         }
         if cursor.is_at_end() {
             return Err(Bad::new("Missing search key"));
         }
-        Ok(Self::Keys(parse_keys(cursor)?))
+        Ok(Self { key: Some(parse_keys(cursor)?), labelled: false })
     }
 
     /// Whether it makes its command a CONDSTORE enabling one (RFC 7162 §3.1).
     pub(super) fn asks_modseq(&self) -> bool {
-        matches!(self, Self::Keys(key) if key.asks_modseq())
+        self.key.as_ref().is_some_and(Key::asks_modseq)
     }
 
     /// Whether a key names messages by their numbers.
     pub(super) fn names_numbers(&self) -> bool {
-        matches!(self, Self::Keys(key) if key.names_numbers())
+        self.key.as_ref().is_some_and(Key::names_numbers)
     }
 
-    /// The keys, or the answer to a character set that we do not have.
-    pub(super) fn keys(self) -> Result<Key, Stop> {
-        match self {
-            Self::Keys(key) => Ok(key),
-            Self::UnknownCharset => Err(Tagged::no("[BADCHARSET (US-ASCII UTF-8)] Unknown character set").into()),
+    /// The keys, or why they do not count.
+    pub(super) fn keys(self, session: &Session) -> Result<Key, Stop> {
+        // RFC 6855 §3: then all strings are UTF-8, and a label would contradict.
+        if self.labelled && session.enabled.utf8 {
+            return Err(Bad::new("CHARSET is not allowed after ENABLE UTF8=ACCEPT: strings are UTF-8").into());
         }
+        self.key.ok_or_else(|| Tagged::no("[BADCHARSET (US-ASCII UTF-8)] Unknown character set").into())
     }
 }
 
@@ -99,7 +101,7 @@ impl Search {
 
     async fn answer(self, session: &mut Session, tag: &str) -> Run {
         let Self { by, returns, program } = self;
-        let key = program.keys()?;
+        let key = program.keys(session)?;
         let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
         let key = key.resolve(measure(session)?);

@@ -46,7 +46,7 @@ impl Sort {
 
     async fn answer(self, session: &mut Session, tag: &str) -> Run {
         let Self { by, returns, criteria, program } = self;
-        let key = program.keys()?;
+        let key = program.keys(session)?;
         let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
         let key = key.resolve(measure(session)?);

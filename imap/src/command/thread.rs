@@ -54,7 +54,7 @@ impl Thread {
 
     pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
         let Self { by, algorithm, program } = self;
-        let key = program.keys()?;
+        let key = program.keys(session)?;
         let scope = Arc::new(Scope::selected(session)?);
         let resolved = key.resolve(measure(session)?);
         let mut progress = Progress::new(&mut session.io, tag);

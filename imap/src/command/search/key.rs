@@ -28,6 +28,8 @@ pub(crate) enum Key {
     Recent,
     /// INTERNALDATE's day compared with this one.
     Arrived(Ordering, Day),
+    /// The day it came into the mailbox compared with this one (RFC 8514 §4.3).
+    Saved(Ordering, Day),
     /// The Date field's day, without its time and zone, compared with this one.
     Sent(Ordering, Day),
     /// OLDER: INTERNALDATE at least so many seconds ago, until [`Key::resolve`].
@@ -136,6 +138,11 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
         "BEFORE" => Key::Arrived(Ordering::Less, parse_day(cursor)?),
         "ON" => Key::Arrived(Ordering::Equal, parse_day(cursor)?),
         "SINCE" => not(Key::Arrived(Ordering::Less, parse_day(cursor)?)),
+        "SAVEDBEFORE" => Key::Saved(Ordering::Less, parse_day(cursor)?),
+        "SAVEDON" => Key::Saved(Ordering::Equal, parse_day(cursor)?),
+        "SAVEDSINCE" => not(Key::Saved(Ordering::Less, parse_day(cursor)?)),
+        // RFC 8514 §4.3: every mailbox here keeps it.
+        "SAVEDATESUPPORTED" => Key::All,
         "SENTBEFORE" => Key::Sent(Ordering::Less, parse_day(cursor)?),
         "SENTON" => Key::Sent(Ordering::Equal, parse_day(cursor)?),
         "SENTSINCE" => {
@@ -319,6 +326,7 @@ impl Key {
             Self::Keyword(keyword) => subject.keywords.split(' ').any(|known| known.eq_ignore_ascii_case(keyword)),
             Self::Recent => subject.recent,
             Self::Arrived(ordering, day) => row.internal_day().cmp(day) == *ordering,
+            Self::Saved(ordering, day) => row.saved_day().cmp(day) == *ordering,
             // RFC 5032 §3: both include the instant itself.
             Self::ArrivedBy(instant) => row.internal_date <= *instant,
             Self::ArrivedFrom(instant) => row.internal_date >= *instant,
@@ -412,6 +420,9 @@ mod tests {
             ("OR DELETED SEEN", Some(true)),
             ("ON 14-Nov-2023 SINCE \"14-Nov-2023\"", Some(true)),
             ("BEFORE 14-Nov-2023", Some(false)),
+            // Nobody knows when it was saved: INTERNALDATE stands in.
+            ("SAVEDATESUPPORTED SAVEDON 14-Nov-2023 SAVEDSINCE 14-Nov-2023", Some(true)),
+            ("SAVEDBEFORE 14-Nov-2023", Some(false)),
             ("LARGER 9 SMALLER 11", Some(true)),
             ("$", Some(true)),
             ("UID $", Some(true)),
