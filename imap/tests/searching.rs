@@ -193,6 +193,9 @@ async fn mails_are_sorted_by_what_clients_see() {
         C: c SORT RETURN (PARTIAL -1:-1) (DATE) UTF-8 ALL
         S: * ESEARCH (TAG \"c\") PARTIAL (-1:-1 2)
         S: c OK SORT completed
+        C: c2 SORT (DATE) UTF-8 RETURN (PARTIAL -1:-1) ALL
+        S: * ESEARCH (TAG \"c2\") PARTIAL (-1:-1 2)
+        S: c2 OK SORT completed
         C: d SORT (DATE) KOI8-R TEXT x
         S: d NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set
         C: e SORT (DATE) UTF-8 SUBJECT zzz

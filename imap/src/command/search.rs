@@ -47,7 +47,6 @@ impl Program {
             cursor.take_while(|_| true);
             return Ok(Self { key: None, labelled: false });
         }
-        cursor.space()?;
         if cursor.is_at_end() {
             return Err(Bad::new("Missing search key"));
         }
@@ -58,6 +57,7 @@ impl Program {
     pub(super) fn parse_with_charset(cursor: &mut Cursor<'_>) -> Parsed<Self> {
         if cursor.take_word("CHARSET ") {
             let charset = cursor.astring()?;
+            cursor.space()?;
             return Ok(Self { labelled: true, ..Self::parse(cursor, &charset)? });
         }
         if cursor.is_at_end() {

@@ -29,11 +29,16 @@ pub(crate) struct Sort {
 impl Sort {
     pub(super) fn parse(cursor: &mut Cursor<'_>, by: By) -> Parsed<Self> {
         cursor.space()?;
-        let returns = Returns::parse(cursor)?;
+        let mut returns = Returns::parse(cursor)?;
         let criteria = Criteria::parse(cursor)?;
         cursor.space()?;
         // RFC 5256 §3: the character set is no option here.
         let charset = cursor.astring()?;
+        cursor.space()?;
+        if returns.is_none() {
+            // RFC 5267 §4.3 has the options first; some write them here, where no search key could be meant.
+            returns = Returns::parse(cursor)?;
+        }
         Ok(Self { by, returns, criteria, program: Program::parse(cursor, &charset)? })
     }
 

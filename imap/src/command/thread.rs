@@ -49,6 +49,7 @@ impl Thread {
         };
         cursor.space()?;
         let charset = cursor.astring()?;
+        cursor.space()?;
         Ok(Self { by, algorithm, program: Program::parse(cursor, &charset)? })
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Returns {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     from_end: bool,
-    // As written: the answer repeats it.
+    // The smaller first: RFC 5267 §5 calls `500:400` the same as `400:500`, and the answer shows that.
     first: u32,
     last: u32,
 }
@@ -43,12 +43,13 @@ impl Window {
         if !cursor.take(b':') || cursor.take(b'-') != from_end {
             return Err(INVALID);
         }
-        Ok(Self { from_end, first, last: place(cursor)? })
+        let last = place(cursor)?;
+        Ok(Self { from_end, first: first.min(last), last: first.max(last) })
     }
 
-    /// What of `length` results it is, as indexes. RFC 5267 §5: `500:400` is `400:500`.
+    /// What of `length` results it is, as indexes.
     pub(crate) fn of(self, length: usize) -> std::ops::Range<usize> {
-        let (low, high) = (self.first.min(self.last) as usize, (self.first.max(self.last) as usize).min(length));
+        let (low, high) = (self.first as usize, (self.last as usize).min(length));
         match (low <= high, self.from_end) {
             (false, _) => 0..0,
             (true, false) => low - 1..high,
@@ -239,7 +240,7 @@ mod tests {
             ("(min max)", " MIN 2 MAX 12"),
             ("(COUNT ALL)", " COUNT 5 ALL 2:4,9,12"),
             ("(PARTIAL 1:2)", " PARTIAL (1:2 2:3)"),
-            ("(PARTIAL 9:4)", " PARTIAL (9:4 9,12)"),
+            ("(PARTIAL 9:4)", " PARTIAL (4:9 9,12)"),
             ("(PARTIAL -1:-2)", " PARTIAL (-1:-2 9,12)"),
             ("(PARTIAL -4:-99 COUNT)", " COUNT 5 PARTIAL (-4:-99 2:3)"),
             ("(PARTIAL 6:7)", " PARTIAL (6:7 NIL)"),
