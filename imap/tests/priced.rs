@@ -66,3 +66,27 @@ async fn a_mail_that_the_server_moved_is_still_found_by_its_old_uid() {
     requests.ok("SELECT Requests").await;
     assert_eq!(requests.ok("FETCH 1 FLAGS").await, ["* 1 FETCH (FLAGS (\\Recent $Paid))"]);
 }
+
+#[tokio::test]
+async fn a_decision_by_number_reaches_a_mail_that_the_server_moved_and_other_flags_do_not() {
+    let world = World::start().await;
+    let gate = world.deliver_priced("alice", ASK).await;
+    let mut late = world.login("alice").await;
+    late.ok("SELECT Unpaid").await;
+    world.pay(gate).await;
+    conversation(
+        &mut [&mut late],
+        "
+        C: a STORE 1 +FLAGS (\\Seen)
+        S: a NO [EXPUNGEISSUED] Some messages are gone
+        C: b STORE 1 +FLAGS ($Accepted)
+        S: b OK STORE completed
+        C: c UID STORE 1 +FLAGS (\\Seen)
+        S: * 1 EXPUNGE
+        S: c OK STORE completed
+        C: d UID STORE 1 +FLAGS.SILENT ($Accepted)
+        S: d OK STORE completed
+    ",
+    )
+    .await;
+}

@@ -272,6 +272,8 @@ pub struct FlagsSet {
     /// Those that changed after [`FlagChange::unchanged_since`] and so were left alone, in order (RFC 7162 §3.1.3).
     /// A UID that the server moved away is among them: its message did change.
     pub modified: Vec<Uid>,
+    /// UIDs that the server moved away, whose mails heard the decision where they are now, in order.
+    pub followed: Vec<Uid>,
 }
 
 /// What COPY or MOVE did.

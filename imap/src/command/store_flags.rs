@@ -62,7 +62,7 @@ impl StoreFlags {
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
         let is_saved = set.is_saved();
-        let (mut failed, mut there): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        let (mut failed, mut there, mut moved) = (Vec::<u32>::new(), Vec::<u32>::new(), Vec::<u32>::new());
         let Session { io, selected: Some(selected), .. } = session else {
             return Ok(Tagged::ok("STORE completed"));
         };
@@ -77,7 +77,7 @@ impl StoreFlags {
                 keywords: list.keywords.clone(),
                 unchanged_since: unchanged_since.map(ModSeq),
             };
-            let FlagsSet { entries, modified } = match store.set_flags(account, change, now).await {
+            let FlagsSet { entries, modified, followed } = match store.set_flags(account, change, now).await {
                 Ok(set) => set,
                 Err(error) => {
                     // What was done before it is told.
@@ -86,6 +86,7 @@ impl StoreFlags {
                 }
             };
             failed.extend(modified.iter().map(|uid| uid.get()));
+            moved.extend(followed.iter().map(|uid| uid.get()));
             there.extend(entries.iter().map(|entry| entry.uid.get()));
             selected.update(&entries, progress.out());
             done += uids.len();
@@ -96,9 +97,10 @@ impl StoreFlags {
         for index in indexes {
             // Updates change rows, never their order.
             let (Some(was), Some(is)) = (before.rows.get(index), after.rows.get(index)) else { continue };
-            // RFC 2180 §4.2.1: another session expunged it, so there is nothing to tell of its flags.
+            // RFC 2180 §4.2.1: another session expunged it, so there is nothing to tell of its flags. A decision that
+            // reached its mail elsewhere was done.
             if there.binary_search(&is.uid).is_err() {
-                gone = true;
+                gone |= moved.binary_search(&is.uid).is_err();
                 continue;
             }
             let is_failed = failed.binary_search(&is.uid).is_ok();

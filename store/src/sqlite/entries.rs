@@ -243,21 +243,24 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     uids.sort_unstable();
     uids.dedup();
     if let Some(entries) = system_flags::set(tx, account, change, &uids, now)? {
-        return Ok(FlagsSet { entries, modified: Vec::new() });
+        return Ok(FlagsSet { entries, modified: Vec::new(), followed: Vec::new() });
     }
     // Judged beforehand: a decision about one mail touches its copies here as well.
     let modified = match change.unchanged_since {
         Some(since) => modified_since(tx, change.mailbox, &uids, since, now)?,
         None => Vec::new(),
     };
+    let mut followed = Vec::new();
     for &uid in uids.iter().filter(|uid| modified.binary_search(uid).is_err()) {
-        set_flags_of(tx, account, change, &wanted, uid, now)?;
+        if set_flags_of(tx, account, change, &wanted, uid, now)? == Found::Followed {
+            followed.push(uid);
+        }
     }
     let mut entries = Vec::with_capacity(uids.len());
     for uid in uids {
         entries.extend(shown(tx, change.mailbox, uid.get(), uid.get())?);
     }
-    Ok(FlagsSet { entries, modified })
+    Ok(FlagsSet { entries, modified, followed })
 }
 
 /// The entries from one UID to another, as a session sees them, in order.
@@ -280,6 +283,16 @@ fn modified_since(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid], since: ModSeq, 
     Ok(out)
 }
 
+/// Where [`set_flags_of`] found a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Under its UID.
+    There,
+    /// Where the server moved it: it heard the decision.
+    Followed,
+    Gone,
+}
+
 pub(super) fn set_flags_of(
     tx: &mut Tx<'_>,
     account: AccountId,
@@ -287,7 +300,7 @@ pub(super) fn set_flags_of(
     wanted: &keywords::Wanted,
     uid: Uid,
     now: UnixMs,
-) -> Result<()> {
+) -> Result<Found> {
     let decides = change.mode != FlagMode::Remove;
     let Some(entry) = get(tx, change.mailbox, i64::from(uid.get()))? else {
         // An offline client decides about a mail that the server has moved since.
@@ -296,8 +309,9 @@ pub(super) fn set_flags_of(
             && let Some(gate) = tombstone(tx, change.mailbox, uid, now)?
         {
             mark(tx, account, gates::load(tx, gate)?.mail(), wanted, now)?;
+            return Ok(Found::Followed);
         }
-        return Ok(());
+        return Ok(Found::Gone);
     };
     let flags = match change.mode {
         FlagMode::Add => entry.flags.with(change.flags),
@@ -316,7 +330,7 @@ pub(super) fn set_flags_of(
     if flags.contains(Flags::SEEN) && !entry.flags.contains(Flags::SEEN) && entry.gate.is_some() {
         verdicts::act(tx, account, entry.mail(), Act::Read, now)?;
     }
-    Ok(())
+    Ok(Found::There)
 }
 
 fn mark(tx: &mut Tx<'_>, account: AccountId, mail: Mail, wanted: &keywords::Wanted, now: UnixMs) -> Result<()> {
