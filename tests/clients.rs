@@ -1,5 +1,5 @@
-//! Real mail clients and a real browser live in Satchel: Thunderbird, mutt, mbsync, curl, Python's imaplib,
-//! Chromium. Each looks, and where it can, decides about paid mail as its user would.
+//! Real mail clients and a real browser live in Satchel: Thunderbird, mutt, mbsync, offlineimap, alpine, fetchmail,
+//! curl, Python's imaplib, Chromium. Each looks, and where it can, decides about paid mail as its user would.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,6 +9,10 @@ mod support;
 mod browser;
 #[path = "clients/command_line.rs"]
 mod command_line;
+#[path = "clients/large_mailbox.rs"]
+mod large_mailbox;
+#[path = "clients/other_programs.rs"]
+mod other_programs;
 #[path = "clients/thunderbird.rs"]
 mod thunderbird;
 

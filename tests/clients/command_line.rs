@@ -106,19 +106,9 @@ fn mbsync_mirrors_both_ways_and_then_finds_nothing_to_do() {
     }
     let satchel = Satchel::start("");
     paid_mail(&satchel, "bob@shop.test", "Fresh figs");
-    let (user, password) = satchel.first_login();
     let home = tempfile::tempdir().unwrap();
     let near = home.path().join("mail");
-    std::fs::create_dir(&near).unwrap();
-    let rc = home.path().join("mbsyncrc");
-    let text = format!(
-        "IMAPStore far\nHost 127.0.0.1\nPort {port}\nUser {user}\nPass {password}\nSSLType None\nAuthMechs LOGIN\n\n\
-         MaildirStore near\nPath {near}/\nInbox {near}/INBOX\nSubFolders Verbatim\n\n\
-         Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nExpunge Both\nSyncState *\n",
-        port = satchel.ports.imap,
-        near = near.display(),
-    );
-    std::fs::write(&rc, text).unwrap();
+    let rc = mbsyncrc(&satchel, home.path(), &near);
     let mbsync = |note: &str| {
         let output = run(Command::new("timeout").args(["60", "mbsync", "-Dn", "--config"]).arg(&rc).arg("all"));
         println!("--- {note}\n{output}");
@@ -153,8 +143,24 @@ fn mbsync_mirrors_both_ways_and_then_finds_nothing_to_do() {
     satchel.wait_for_state("bob@shop.test", "settled");
 }
 
+/// Writes a configuration that mirrors every folder to maildirs below `near`.
+pub(crate) fn mbsyncrc(satchel: &Satchel, home: &Path, near: &Path) -> PathBuf {
+    let (user, password) = satchel.first_login();
+    std::fs::create_dir(near).unwrap();
+    let rc = home.join("mbsyncrc");
+    let text = format!(
+        "IMAPStore far\nHost 127.0.0.1\nPort {port}\nUser {user}\nPass {password}\nSSLType None\nAuthMechs LOGIN\n\n\
+         MaildirStore near\nPath {near}/\nInbox {near}/INBOX\nSubFolders Verbatim\n\n\
+         Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nExpunge Both\nSyncState *\n",
+        port = satchel.ports.imap,
+        near = near.display(),
+    );
+    std::fs::write(&rc, text).unwrap();
+    rc
+}
+
 /// The messages of a maildir.
-fn messages(maildir: &Path) -> Vec<PathBuf> {
+pub(crate) fn messages(maildir: &Path) -> Vec<PathBuf> {
     let folders = ["cur", "new"].map(|folder| std::fs::read_dir(maildir.join(folder)).unwrap());
     folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
@@ -174,7 +180,7 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// mbsync changed nothing at the server: no such command went out.
-fn is_quiet(output: &str) -> bool {
+pub(crate) fn is_quiet(output: &str) -> bool {
     let sent: Vec<_> = output.lines().filter_map(|line| line.split_once(">>> ")).map(|(_, command)| command).collect();
     assert!(sent.iter().any(|command| command.contains("SELECT")), "mbsync shows its commands:\n{output}");
     let changing = ["APPEND", " STORE ", " COPY ", " MOVE ", "EXPUNGE", "CREATE", "DELETE "];

@@ -15,7 +15,7 @@ use crate::{paid_mail, stranger_writes};
 const DEADLINE_SECONDS: &str = "120";
 
 /// Everything Thunderbird printed, one JSON object a line.
-fn thunderbird(script: &Path, satchel: &Satchel, verbs: &[&str]) -> Vec<Value> {
+pub(crate) fn thunderbird(script: &Path, satchel: &Satchel, verbs: &[&str]) -> Vec<Value> {
     // The driver's display and port are fixed: one at a time on a machine.
     let lock = File::create(std::env::temp_dir().join("satchel-test-thunderbird.lock")).unwrap();
     lock.lock().unwrap();
@@ -33,7 +33,7 @@ fn thunderbird(script: &Path, satchel: &Satchel, verbs: &[&str]) -> Vec<Value> {
     output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-fn folders(rows: &[Value]) -> HashMap<String, u64> {
+pub(crate) fn folders(rows: &[Value]) -> HashMap<String, u64> {
     let rows = rows.iter().filter(|row| row["folder"].is_string());
     rows.map(|row| (row["folder"].as_str().unwrap().to_owned(), row["messages"].as_u64().unwrap())).collect()
 }

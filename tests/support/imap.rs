@@ -74,6 +74,36 @@ impl Imap {
         }
     }
 
+    /// APPEND of many messages in one command (MULTIAPPEND).
+    pub fn append_all(&mut self, mailbox: &str, messages: &[Vec<u8>]) {
+        self.tag += 1;
+        let tag = format!("t{} ", self.tag);
+        let mut command = format!("{tag}APPEND {mailbox}").into_bytes();
+        for message in messages {
+            command.extend_from_slice(format!(" {{{}+}}\r\n", message.len()).as_bytes());
+            command.extend_from_slice(message);
+        }
+        command.extend_from_slice(b"\r\n");
+        self.stream.get_mut().write_all(&command).unwrap();
+        loop {
+            let response = self.response();
+            if let Some(end) = response.text.strip_prefix(&tag) {
+                assert!(end.starts_with("OK"), "APPEND: {end}");
+                return;
+            }
+        }
+    }
+
+    /// UIDs in the selected mailbox that match.
+    pub fn search(&mut self, keys: &str) -> Vec<u32> {
+        let responses = self.ok(&format!("UID SEARCH {keys}"));
+        responses
+            .iter()
+            .filter_map(|response| response.text.strip_prefix("* SEARCH"))
+            .flat_map(|uids| uids.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>())
+            .collect()
+    }
+
     /// Messages in a mailbox, by STATUS.
     pub fn count(&mut self, mailbox: &str) -> u32 {
         let responses = self.ok(&format!("STATUS {mailbox} (MESSAGES)"));
@@ -85,12 +115,7 @@ impl Imap {
     /// SELECTs a mailbox and finds the UIDs of messages with this subject.
     pub fn find(&mut self, mailbox: &str, subject: &str) -> Vec<u32> {
         self.ok(&format!("SELECT {mailbox}"));
-        let responses = self.ok(&format!("UID SEARCH SUBJECT \"{subject}\""));
-        responses
-            .iter()
-            .filter_map(|response| response.text.strip_prefix("* SEARCH"))
-            .flat_map(|uids| uids.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>())
-            .collect()
+        self.search(&format!("SUBJECT \"{subject}\""))
     }
 
     /// The flags of a message of the selected mailbox.
