@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use lnmp::{AppPassword, Identity, MailboxKey, Opener, PasswordParams, RecoveryPhrase, Secret, WrapError};
 use rand::rngs::OsRng;
-use store::{Account, AccountId, AccountSettings, Credential, CredentialKind, NewAccount, NewCredential, UnixMs};
-use tokio::sync::Semaphore;
+use store::{
+    Account, AccountId, AccountSettings, Credential, CredentialId, CredentialKind, NewAccount, NewCredential, UnixMs,
+};
+use tokio::sync::{Semaphore, watch};
 
 use crate::house::{House, now_ms};
 
@@ -32,6 +35,10 @@ pub struct Sessions {
     open: Mutex<HashMap<AccountId, Weak<Opener>>>,
     guesses: Mutex<HashMap<(AccountId, [u8; 8]), Guesses>>,
     kdf: KdfSlots,
+    /// Who is to be told when a credential is revoked: one channel for each that has sessions.
+    live: Mutex<HashMap<(AccountId, CredentialId), watch::Sender<bool>>>,
+    /// How often something was revoked.
+    revocations: AtomicU64,
     /// The day an account last logged in, so that most logins need not ask the store about digests.
     days: Mutex<HashMap<AccountId, i64>>,
 }
@@ -56,6 +63,8 @@ pub struct Login {
     pub account: Account,
     /// Opens their mail; shared by all their sessions.
     pub opener: Arc<Opener>,
+    /// Turns `true` when what they logged in with is revoked, or the account removed.
+    pub revoked: watch::Receiver<bool>,
 }
 
 /// Why a login failed.
@@ -76,14 +85,23 @@ pub enum LoginError {
 pub async fn login(house: &House, from: IpAddr, user: &str, password: &str) -> Result<Login, LoginError> {
     let fault = |error: &dyn std::fmt::Display| LoginError::Fault(error.to_string());
     let Some(account) = find(house, user).await.map_err(|error| fault(&error))? else { return Err(LoginError::Wrong) };
+    let before = house.sessions.revocations();
     let credentials = house.store.credentials(account.id).await.map_err(|error| fault(&error))?;
-    let key = if AppPassword::looks_like(password) {
+    let (credential, key) = if AppPassword::looks_like(password) {
         by_app_password(&account, &credentials, password).ok_or(LoginError::Wrong)?
     } else {
         by_password(house, from, &account, credentials, password).await?
     };
+    let revoked = house.sessions.follow(account.id, credential);
+    // Something was revoked while the password was looked at: perhaps this, before anybody listened.
+    if house.sessions.revocations() != before {
+        let still = house.store.credentials(account.id).await.map_err(|error| fault(&error))?;
+        if !still.iter().any(|one| one.id == credential) {
+            return Err(LoginError::Wrong);
+        }
+    }
     let opener = house.sessions.opener(&account, &key).map_err(|error| fault(&error))?;
-    Ok(Login { account, opener })
+    Ok(Login { account, opener, revoked })
 }
 
 /// Logs in by a bearer token (RFC 7628), which is an app password: a token has to carry what unwraps the key, be one
@@ -96,11 +114,16 @@ pub async fn bear(house: &House, from: IpAddr, user: &str, token: &str) -> Resul
     login(house, from, user, token).await
 }
 
-fn by_app_password(account: &Account, credentials: &[Credential], password: &str) -> Option<MailboxKey> {
+fn by_app_password(
+    account: &Account,
+    credentials: &[Credential],
+    password: &str,
+) -> Option<(CredentialId, MailboxKey)> {
     let password = AppPassword::parse(password).ok()?;
     let id = password.wrap_id().to_string();
     let wrap = credentials.iter().find(|c| c.kind == CredentialKind::AppPassword && c.wrap_id == id)?;
-    MailboxKey::unwrap_with_app_password(&account.address(), &password, &wrap.wrap).ok()
+    let key = MailboxKey::unwrap_with_app_password(&account.address(), &password, &wrap.wrap).ok()?;
+    Some((wrap.id, key))
 }
 
 async fn by_password(
@@ -109,7 +132,7 @@ async fn by_password(
     account: &Account,
     credentials: Vec<Credential>,
     password: &str,
-) -> Result<MailboxKey, LoginError> {
+) -> Result<(CredentialId, MailboxKey), LoginError> {
     let sessions = &house.sessions;
     let guesser = (account.id, network(from));
     sessions.may_guess(guesser)?;
@@ -119,7 +142,7 @@ async fn by_password(
     let _slot = sessions.kdf.0.acquire().await.map_err(|_| LoginError::Throttled)?;
     // Others may have guessed while this one waited for a slot.
     sessions.may_guess(guesser)?;
-    let (address, password) = (account.address(), Secret::new(password.to_owned()));
+    let (id, address, password) = (wrap.id, account.address(), Secret::new(password.to_owned()));
     let unwrapped =
         tokio::task::spawn_blocking(move || MailboxKey::unwrap_with_password(&address, password.reveal(), &wrap.wrap))
             .await
@@ -127,7 +150,7 @@ async fn by_password(
     match unwrapped {
         Ok(key) => {
             sessions.forget_guesses(guesser);
-            Ok(key)
+            Ok((id, key))
         }
         Err(WrapError::Refused | WrapError::PasswordTooLong) => {
             sessions.wrong_guess(guesser);
@@ -160,6 +183,36 @@ impl Sessions {
         let opener = Arc::new(Opener::new(&key.open_identity(&account.address(), &account.sealed_seed)?));
         open.insert(account.id, Arc::downgrade(&opener));
         Ok(opener)
+    }
+
+    fn revocations(&self) -> u64 {
+        self.revocations.load(Ordering::Acquire)
+    }
+
+    /// What a session that logged in with this credential listens to.
+    fn follow(&self, account: AccountId, credential: CredentialId) -> watch::Receiver<bool> {
+        let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(sender) = live.get(&(account, credential)) {
+            return sender.subscribe();
+        }
+        live.retain(|_, sender| sender.receiver_count() > 0);
+        let (sender, receiver) = watch::channel(false);
+        live.insert((account, credential), sender);
+        receiver
+    }
+
+    /// Ends the sessions of credentials that are gone from the store already.
+    fn revoke(&self, account: AccountId, gone: impl Fn(CredentialId) -> bool) {
+        // Counted first: who logs in now looks again, who has begun to listen is told below.
+        self.revocations.fetch_add(1, Ordering::AcqRel);
+        let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        live.retain(|&(owner, credential), sender| {
+            let ends = owner == account && gone(credential);
+            if ends {
+                sender.send_replace(true);
+            }
+            !ends
+        });
     }
 
     /// Whether an account has not logged in today, as far as this process knows.
@@ -282,8 +335,50 @@ pub async fn app_password(
 pub async fn change_password(house: &House, account: &Account, old: &str, new: &str) -> anyhow::Result<()> {
     let key = unlock(house, account, old).await?;
     let wrap = wrap(CredentialKind::Password, wrap_password(&key, &account.address(), new)?);
-    house.store.replace_credential(account.id, wrap, now_ms()).await?;
+    let new = house.store.replace_credential(account.id, wrap, now_ms()).await?;
+    let still = house.store.credentials(account.id).await?;
+    house.sessions.revoke(account.id, |id| id != new && !still.iter().any(|credential| credential.id == id));
     Ok(())
+}
+
+/// Which credential `account revoke` means.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// The app password of this label.
+    Label(&'a str),
+    /// By its number in `account list --json`.
+    Id(i64),
+}
+
+/// Deletes a wrap of the mailbox key and ends the sessions that were opened with it. The recovery phrase stays.
+pub async fn revoke(house: &House, account: &Account, which: Which<'_>) -> anyhow::Result<Credential> {
+    let credentials = house.store.credentials(account.id).await?;
+    let meant = |credential: &Credential| match which {
+        Which::Label(label) => credential.kind == CredentialKind::AppPassword && credential.label == label,
+        Which::Id(id) => credential.id.0 == id,
+    };
+    let mut found = credentials.into_iter().filter(meant);
+    let Some(credential) = found.next() else {
+        bail!("{} has no such credential; `satchel account list --json` shows them", account.address());
+    };
+    if found.next().is_some() {
+        bail!(
+            "several app passwords have this label; choose one with --id, as `satchel account list --json` shows them"
+        );
+    }
+    if credential.kind == CredentialKind::Recovery {
+        bail!("the recovery phrase opens the mail when everything else is lost: it cannot be revoked");
+    }
+    house.store.remove_credential(account.id, credential.id).await?;
+    house.sessions.revoke(account.id, |id| id == credential.id);
+    Ok(credential)
+}
+
+/// Removes an account with its mail, and ends its sessions; returns the CIDs nobody references any more.
+pub async fn remove(house: &House, account: &Account) -> anyhow::Result<Vec<String>> {
+    let cids = house.store.remove_account(account.id, now_ms()).await?;
+    house.sessions.revoke(account.id, |_| true);
+    Ok(cids)
 }
 
 /// Whether a command on this account's keys must be given a secret.
@@ -319,4 +414,28 @@ fn wrap_password(key: &MailboxKey, address: &str, password: &str) -> anyhow::Res
         bail!("a password has at least {PASSWORD_CHARS_MIN} characters; nothing was changed");
     }
     Ok(key.wrap_with_password(&mut OsRng, address, password, PasswordParams::default())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revoked_credential_ends_its_own_sessions_and_no_others() {
+        let sessions = Sessions::default();
+        let (alice, bob) = (AccountId(1), AccountId(2));
+        let (laptop, phone) = (CredentialId(1), CredentialId(2));
+        let (one, two) = (sessions.follow(alice, laptop), sessions.follow(alice, laptop));
+        let (other, foreign) = (sessions.follow(alice, phone), sessions.follow(bob, CredentialId(3)));
+        let before = sessions.revocations();
+        sessions.revoke(alice, |id| id == laptop);
+        assert!(*one.borrow() && *two.borrow() && !*other.borrow() && !*foreign.borrow());
+        assert_ne!(sessions.revocations(), before);
+        sessions.revoke(alice, |_| true);
+        assert!(*other.borrow() && !*foreign.borrow());
+        // Channels without listeners are not kept.
+        drop((one, two, other, foreign));
+        let _again = sessions.follow(alice, phone);
+        assert_eq!(sessions.live.lock().unwrap().len(), 1);
+    }
 }

@@ -163,6 +163,29 @@ pub enum AccountVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Take a password back: its sessions end at once, other passwords and the mail stay
+    Revoke {
+        /// local@domain
+        address: String,
+        /// The app password of this label
+        #[arg(long, required_unless_present = "id", conflicts_with = "id")]
+        label: Option<String>,
+        /// By its number in `account list --json`
+        #[arg(long)]
+        id: Option<i64>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show or set how much an account's mailboxes may hold
+    Quota {
+        /// local@domain
+        address: String,
+        /// Octets, or `none`
+        #[arg(value_parser = quota)]
+        limit: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Remove an account and everything of it
     Remove {
         /// local@domain
@@ -170,6 +193,16 @@ pub enum AccountVerb {
         #[command(flatten)]
         common: Common,
     },
+}
+
+/// A quota as it is written.
+fn quota(text: &str) -> Result<String, String> {
+    let octets = || text.parse::<u64>().map(|_| ());
+    if text == "none" || octets().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("a quota is a number of octets, or none".to_owned())
+    }
 }
 
 /// `satchel alias`.
@@ -392,6 +425,8 @@ pub enum Request {
     AccountList,
     AccountPasswd { address: String, old: String, new: String },
     AccountAppPassword { address: String, secret: String, label: String },
+    AccountRevoke { address: String, label: Option<String>, id: Option<i64> },
+    AccountQuota { address: String, limit: Option<String> },
     AccountRemove { address: String },
     AccountCapability(CapabilityChange),
     AccountNeedsSecret { address: String },

@@ -9,7 +9,7 @@ use lnmp::{AcceptOn, Act, GateId, GateState, Msat, QuoteState, Relation, Unverif
 use serde_json::{Value, json};
 use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, UnixMs};
 
-use crate::accounts;
+use crate::accounts::{self, Which};
 use crate::cli::{CapabilityChange, PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
@@ -90,7 +90,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         }
         Request::AccountRemove { address } => {
             let account = account(house, &address).await?;
-            let cids = store.remove_account(account.id, now_ms()).await?;
+            let cids = accounts::remove(house, &account).await?;
             if let Ok(running) = house.running() {
                 for cid in &cids {
                     running.shelf.remove(cid).await?;
@@ -98,6 +98,31 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             }
             house.work.notify_waiters();
             Ok(json!({ "address": account.address(), "removed": true }))
+        }
+        Request::AccountRevoke { address, label, id } => {
+            let account = account(house, &address).await?;
+            let which = match (&label, id) {
+                (_, Some(id)) => Which::Id(id),
+                (Some(label), None) => Which::Label(label),
+                (None, None) => bail!("say which: --label or --id"),
+            };
+            let gone = accounts::revoke(house, &account, which).await?;
+            Ok(
+                json!({ "address": account.address(), "id": gone.id, "kind": gone.kind, "label": gone.label, "revoked": true }),
+            )
+        }
+        Request::AccountQuota { address, limit } => {
+            let account = account(house, &address).await?;
+            match limit.as_deref() {
+                None => {}
+                Some("none") => store.set_quota(account.id, None).await?,
+                Some(octets) => {
+                    let octets = octets.parse().context("a quota is a number of octets, or none")?;
+                    store.set_quota(account.id, Some(octets)).await?;
+                }
+            }
+            let quota = store.quota(account.id).await?;
+            Ok(json!({ "address": account.address(), "used_octets": quota.used, "limit_octets": quota.limit }))
         }
         Request::AliasAdd { address, account: owner, expires_ms, max_uses } => {
             let owner = account(house, &owner).await?;
@@ -208,7 +233,7 @@ async fn account_list(store: &dyn Store) -> anyhow::Result<Value> {
         let credentials = store.credentials(account.id).await?;
         let kinds: Vec<Value> = credentials
             .iter()
-            .map(|c| json!({ "kind": c.kind, "label": c.label, "created_at": rfc3339(c.created_at) }))
+            .map(|c| json!({ "id": c.id, "kind": c.kind, "label": c.label, "created_at": rfc3339(c.created_at) }))
             .collect();
         rows.push(json!({
             "address": account.address(),

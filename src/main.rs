@@ -147,6 +147,8 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
         AccountVerb::Capability { address, off, on, common } => {
             (common, Request::AccountCapability(CapabilityChange { address, off, on }))
         }
+        AccountVerb::Revoke { address, label, id, common } => (common, Request::AccountRevoke { address, label, id }),
+        AccountVerb::Quota { address, limit, common } => (common, Request::AccountQuota { address, limit }),
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })
 }

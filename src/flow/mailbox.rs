@@ -40,7 +40,7 @@ impl ImapHost {
                     // The opener is the seat: it is wiped with the last session that holds it.
                     seat: Box::new(Arc::clone(&login.opener)),
                     opener: login.opener,
-                    revoked: None,
+                    revoked: Some(login.revoked),
                 })
             }
             Err(LoginError::Wrong) => Err(LoginRefusal::Credentials),
@@ -94,5 +94,9 @@ impl imap::Host for ImapHost {
         let owner = self.0.store.account(account).await.ok().flatten();
         owner
             .is_some_and(|owner| user.eq_ignore_ascii_case(&owner.address()) || user.eq_ignore_ascii_case(&owner.local))
+    }
+
+    fn admin(&self) -> Option<String> {
+        Some(format!("mailto:{}", self.0.bridge_address()))
     }
 }

@@ -32,6 +32,7 @@ pub struct Addressed {
 /// RCPT at the MX: only those who live here.
 pub async fn recipient(house: &House, mailbox: &str, so_far: &[Recipient]) -> Result<Recipient, Refusal> {
     let addressed = resolve(house, mailbox).await?;
+    room_in(house, &addressed.account).await?;
     // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6).
     let policy = |account: &Account| account.settings.unverified;
     let differs = so_far.iter().filter_map(context).any(|other| policy(&other.account) != policy(&addressed.account));
@@ -39,6 +40,13 @@ pub async fn recipient(house: &House, mailbox: &str, so_far: &[Recipient]) -> Re
         return Err(Refusal::separately());
     }
     Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)))
+}
+
+/// A full mailbox is told at RCPT, where it concerns nobody else. The mail that fills it is still taken whole: after DATA
+/// there is one answer for all recipients.
+pub async fn room_in(house: &House, account: &Account) -> Result<(), Refusal> {
+    let quota = house.store.quota(account.id).await.map_err(refuse_store)?;
+    if quota.limit.is_some_and(|limit| quota.used >= limit) { Err(over_quota()) } else { Ok(()) }
 }
 
 /// What RCPT found, given back with the message.

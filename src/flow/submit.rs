@@ -8,7 +8,9 @@ use smtp::{Accepted, Envelope, PeerInfo, Recipient, Refusal, Spool};
 use store::{Account, AccountId, Batch, Flags, NewOutgoing, Resolution, SentRecord, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
-use crate::flow::receive::{Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date};
+use crate::flow::receive::{
+    Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date, room_in,
+};
 use crate::flow::seal::Attached;
 use crate::house::{House, now_ms};
 
@@ -22,6 +24,7 @@ pub async fn recipient(house: &House, mailbox: &str) -> Result<Recipient, Refusa
     };
     if house.config.is_local_domain(&domain.to_lowercase()) {
         let addressed = resolve(house, mailbox).await?;
+        room_in(house, &addressed.account).await?;
         return Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)));
     }
     Ok(Recipient::remote(mailbox))
