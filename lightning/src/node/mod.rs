@@ -16,6 +16,7 @@ mod inbound;
 mod invoice;
 mod log;
 mod runtime;
+mod shared;
 mod store;
 mod stray;
 mod wallet;
@@ -39,6 +40,7 @@ pub(crate) use self::gate::{pick_port, port_is_free};
 use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 pub use self::runtime::NodeRuntime;
+use self::shared::SharedNode;
 use crate::WalletError;
 use crate::limits::{NODE_CALL_WITHIN, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
 
@@ -81,7 +83,7 @@ pub struct LdkNode {
 }
 
 pub(crate) struct Inner {
-    node: RwLock<Option<Arc<Node>>>,
+    node: RwLock<Option<SharedNode>>,
     node_id: PublicKey,
     signer: Signer,
     holds: Mutex<Holds>,
@@ -148,7 +150,7 @@ impl LdkNode {
         Ok(Self {
             inner: Arc::new(Inner {
                 node_id: node.node_id(),
-                node: RwLock::new(Some(Arc::new(node))),
+                node: RwLock::new(Some(SharedNode::new(node))),
                 signer,
                 holds: Mutex::new(holds),
                 gates: Mutex::new(gates),
@@ -308,7 +310,7 @@ impl LdkNode {
             inner.close_gates();
             // Calls under way hold the node for a moment yet; its files are closed with the last of them.
             let until = std::time::Instant::now() + NODE_CALL_WITHIN;
-            while Arc::strong_count(&node) > 1 && std::time::Instant::now() < until {
+            while node.holders() > 1 && std::time::Instant::now() < until {
                 std::thread::sleep(POLL_EVERY);
             }
             drop(node);
@@ -339,7 +341,7 @@ fn claim_again(node: &Node, inner: &Inner) {
 }
 
 impl Inner {
-    fn node(&self) -> Option<Arc<Node>> {
+    fn node(&self) -> Option<SharedNode> {
         self.node.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
