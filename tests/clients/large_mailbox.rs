@@ -91,6 +91,7 @@ fn mbsync_mirrors_ten_thousand_messages_with_flags_both_ways_and_then_finds_noth
     mbsync();
     let (output, _) = mbsync();
     assert!(command_line::is_quiet(&output), "flags are in step");
+    imap.ok("NOOP");
     assert_eq!(imap.search("FLAGGED").len(), 100, "flags set here came there");
     let answered = |path: &Path| path.to_string_lossy().rsplit(',').next().unwrap().contains('R');
     assert_eq!(
