@@ -38,7 +38,7 @@ fn read_date(text: &[u8]) -> Option<DateTime> {
 
 /// Whether its month has this day.
 fn is_in_calendar(date: &DateTime) -> bool {
-    let midnight = DateTime { hour: 0, minute: 0, second: 0, tz_hour: 0, tz_minute: 0, ..date.clone() };
+    let midnight = DateTime { hour: 0, minute: 0, second: 0, tz_hour: 0, tz_minute: 0, ..*date };
     DateTime::from_timestamp(midnight.to_timestamp()).day == date.day
 }
 

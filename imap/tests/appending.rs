@@ -1,5 +1,4 @@
 //! APPEND, MULTIAPPEND and REPLACE: what is stored, what is refused, and that the dialogue stays in step.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,7 +1,5 @@
 //! Dialogues about what is kept beside the mails: annotations, quotas, special uses, dates, names for ever.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use lnmp::Place;

@@ -1,7 +1,5 @@
 //! Extended searches, sorting, threads and contexts as conversations.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::time::{Duration, Instant};

@@ -83,7 +83,7 @@ impl Catenation {
             None => 0..found.size(),
             Some((start, count)) => {
                 let start = start.min(found.size());
-                start..count.map_or(found.size(), |count| start.saturating_add(count).min(found.size()))
+                start..count.map_or_else(|| found.size(), |count| start.saturating_add(count).min(found.size()))
             }
         };
         if wanted.end - wanted.start > room {

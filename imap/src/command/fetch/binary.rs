@@ -225,7 +225,7 @@ enum Source {
 
 impl Part {
     async fn of(shelf: &dyn Shelf, mail: &Mail, summary: &Summary, path: &[u32]) -> Result<Option<Self>, Unreadable> {
-        let whole = |range| Part { source: Source::Mail(range), decoder: Decoder::Identity, lines: None };
+        let whole = |range| Self { source: Source::Mail(range), decoder: Decoder::Identity, lines: None };
         if path.is_empty() {
             // A mail as such has no transfer encoding: RFC 2045 §6.1 gives its body one.
             return Ok(Some(whole(0..mail.layout.size())));

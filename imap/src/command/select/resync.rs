@@ -95,10 +95,14 @@ impl Matches {
 
     /// Up to which UID the client knows of every removal: as many messages lie there as did (RFC 7162 §3.2.5.2).
     fn known_to(&self, rows: &[Row]) -> u32 {
-        let each = |ranges: &[(u32, u32)]| ranges.to_vec().into_iter().flat_map(|(low, high)| low..=high);
         let pairs = each(&self.numbers).zip(each(&self.uids)).take_while(|(number, _)| *number as usize <= rows.len());
         pairs.filter(|&(number, uid)| rows[number as usize - 1].uid == uid).map(|(_, uid)| uid).last().unwrap_or(0)
     }
+}
+
+/// Every number of some ranges.
+fn each(ranges: &[(u32, u32)]) -> impl Iterator<Item = u32> {
+    ranges.iter().flat_map(|&(low, high)| low..=high)
 }
 
 /// A set without `*` and `$`, as ranges in order.
