@@ -218,7 +218,7 @@ fn is_seven_bit_coded(charset: &str) -> bool {
         || charset.starts_with("hz")
 }
 
-/// The filter of a mail that is in memory, made when it arrives: of every text that [`Texts::text_has`] looks into.
+/// The filter of a mail that is in memory, made when it arrives: of every text that a search for TEXT looks into.
 ///
 /// `summary` is the mail's own. The house seals the octets with it.
 pub fn trigrams(message: &[u8], summary: &Summary) -> Vec<u8> {
