@@ -36,10 +36,11 @@ def read():
 
 for step in ["(?i)password=>%s\\r" % password, "(?i)preserve password=>n"] + steps.split("|"):
     pattern, _, keys = step.partition("=>")
-    while not re.search(pattern.encode(), screen):
+    while not (found := re.search(pattern.encode(), screen, re.DOTALL)):
         if not read():
             sys.exit(f"alpine ended before it showed {pattern!r}")
-    screen = b""
+    # What came behind it may be what the next step waits for.
+    screen = screen[found.end():]
     os.write(terminal, keys.encode().decode("unicode_escape").encode())
 while read():
     pass
