@@ -53,6 +53,7 @@ pub mod place;
 pub mod relation;
 pub mod seal;
 pub mod secret;
+pub mod share;
 pub mod wrap;
 
 pub use act::{Act, GateFacts, Verdict};

@@ -78,6 +78,10 @@ impl Opener {
         Self { identity: identity.clone(), agreed: Mutex::default() }
     }
 
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Whose messages it opens.
     pub fn public_key(&self) -> PublicKey {
         self.identity.public_key()

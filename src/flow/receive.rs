@@ -229,7 +229,11 @@ pub fn refuse_store(error: StoreError) -> Refusal {
         StoreError::Limit(what) => Refusal::new(452, (4, 2, 2), format!("the mailbox is at a limit: {what}")),
         StoreError::OverQuota => over_quota(),
         StoreError::Busy => Refusal::try_again(),
-        StoreError::NoSuch(_) | StoreError::Exists(_) | StoreError::Cannot(_) | StoreError::Damaged(_) => {
+        StoreError::NoSuch(_)
+        | StoreError::Exists(_)
+        | StoreError::Cannot(_)
+        | StoreError::Denied(_)
+        | StoreError::Damaged(_) => {
             tracing::error!(%error, "the store failed on an incoming mail");
             Refusal::try_again()
         }

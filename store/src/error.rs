@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The account's mailboxes hold as much as they may.
     #[error("the account is over its quota")]
     OverQuota,
+    /// The user lacks this right in the mailbox (RFC 4314).
+    #[error("the right {0} is missing")]
+    Denied(char),
     /// A limit of [`crate::limits`] is reached.
     #[error("limit reached: {0}")]
     Limit(&'static str),

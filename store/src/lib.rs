@@ -26,6 +26,7 @@ pub mod limits;
 mod mailbox;
 mod message;
 mod queue;
+mod rights;
 pub mod sqlite;
 
 pub use account::{
@@ -45,11 +46,12 @@ pub use message::{
     Append, Appended, Author, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
 };
 pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
+pub use rights::{AclChange, Rights, RightsMode, SharedMailbox};
 pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Preimage, QuoteId, Relation};
+use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
 use tokio::sync::broadcast;
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -242,6 +244,27 @@ pub trait Store: Send + Sync + 'static {
     /// EXPUNGE of `\Deleted` entries, or of those among `uids`. Returns UIDs removed; content whose last
     /// entry goes is deleted, its CIDs are queued as [`JobKind::Unpin`].
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>>;
+    // ---- mailboxes that are shared: in all of the above, `account` is who acts, the owner or a user with rights ----
+    /// Mailboxes of others in which this account has rights, by owner and name.
+    async fn shared_with(&self, account: AccountId) -> Result<Vec<SharedMailbox>>;
+    /// Everybody's rights in a mailbox but its owner's.
+    async fn acl(&self, account: AccountId, id: MailboxId) -> Result<Vec<(AccountId, Rights)>>;
+    /// SETACL and DELETEACL by `account`, who needs the right `a`; the user's rights now. When no right to read any of
+    /// the owner's mailboxes is left to them, their wrap of the owner's key is deleted.
+    async fn set_acl(&self, account: AccountId, change: AclChange) -> Result<Rights>;
+    /// The owner's opening key, wrapped for `account` ([`AclChange::wrap`]).
+    async fn share_key(&self, account: AccountId, owner: AccountId) -> Result<Option<Vec<u8>>>;
+    /// Ends a COPY, or with `take` a MOVE, into a mailbox of another owner, once the mails are there: judges what it
+    /// means for each, as if it had gone to a `to` of the same account, and takes the entries out. Returns those gone.
+    async fn carried_off(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: Place,
+        take: bool,
+        now: UnixMs,
+    ) -> Result<Vec<Uid>>;
     /// Every change of any mailbox, after its commit. Bounded: a lagging receiver must reread.
     fn watch(&self) -> broadcast::Receiver<Change>;
     /// Notes that a session looked at Requests (no notice is due for an hour).

@@ -12,6 +12,8 @@ pub const KEYWORDS_MAX: usize = 64;
 pub const KEYWORD_BYTES_MAX: usize = 255;
 /// Mailboxes of one account; Proton users were seen with about 800.
 pub const MAILBOXES_MAX: usize = 10_000;
+/// Users one mailbox is shared with: a desk, not a mailing list.
+pub const ACL_USERS_MAX: usize = 1000;
 /// Octets of a mailbox name.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 1024;
 /// Days a server-made move can still be followed from its old UID (design section 3).

@@ -17,6 +17,7 @@ pub mod mailboxes;
 pub mod outbox;
 pub mod payments;
 pub mod rules;
+pub mod sharing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,6 +128,19 @@ macro_rules! store_contract {
             one_notice_in_six_hours_and_none_while_somebody_looks,
             delivery_can_be_the_accept,
             the_ledger_balances_or_refuses,
+        ]);
+        $crate::store_contract!($make, sharing: [
+            rights_are_given_and_taken_and_the_owner_keeps_all,
+            a_shared_key_goes_with_the_last_right_to_read,
+            each_right_permits_its_own_and_no_more,
+            each_user_has_seen_for_themselves,
+            without_the_right_t_nothing_decides,
+            with_the_right_t_a_move_and_a_copy_decide,
+            with_the_right_t_a_keyword_decides,
+            with_the_right_t_an_expunge_arms_a_decline,
+            with_the_right_t_reading_accepts_where_the_owner_chose_so,
+            what_is_carried_to_another_account_is_in_both_until_the_source_hears,
+            an_append_to_a_shared_mailbox_is_its_owners,
         ]);
         $crate::store_contract!($make, outbox: [
             a_leased_job_comes_back_and_a_finished_one_does_not,

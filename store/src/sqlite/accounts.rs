@@ -7,6 +7,7 @@ use super::db::{Db, unknown};
 use super::mailboxes;
 use super::messages;
 use super::payments;
+use super::sharing;
 use super::vault::{Hash, Of};
 use super::writer::Tx;
 use crate::limits::REQUESTS_SEEN_SECONDS;
@@ -114,6 +115,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
     payments::close_account(tx, id, now)?;
     // What the gates' end touched goes as well.
     tx.touched.clear();
+    sharing::forget(tx, id)?;
     for table in ["entry", "vanished", "tombstone"] {
         tx.run(&format!("DELETE FROM {table} WHERE mailbox IN (SELECT id FROM mailbox WHERE account = ?1)"), [id.0])?;
     }

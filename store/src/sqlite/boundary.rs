@@ -10,15 +10,16 @@ use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
     Sqlite, accounts, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue,
-    quotas, vault, verdicts,
+    quotas, sharing, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
-    Account, AccountId, AccountSettings, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances, Batch,
-    CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange, FlagsSet,
-    Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus, MessageId,
-    ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem, QueueOutcome, Quota,
-    Quote, Resolution, Result, SpecialUse, Standing, StandingQuery, Store, Uid, UnixMs, View,
+    Account, AccountId, AccountSettings, AclChange, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances,
+    Batch, CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange,
+    FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus,
+    MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem, QueueOutcome,
+    Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing, StandingQuery, Store, Uid, UnixMs,
+    View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -317,6 +318,40 @@ impl Store for Sqlite {
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>> {
         let uids = uids.map(<[Uid]>::to_vec);
         self.writer.write(move |tx| entries::expunge(tx, account, id, uids.as_deref(), now)).await
+    }
+
+    async fn shared_with(&self, account: AccountId) -> Result<Vec<SharedMailbox>> {
+        self.readers.quick(|db| sharing::shared_with(db, account)).await
+    }
+
+    async fn acl(&self, account: AccountId, id: MailboxId) -> Result<Vec<(AccountId, Rights)>> {
+        self.readers
+            .quick(|db| {
+                sharing::access(&db, account, id, Rights::ADMINISTER)?;
+                sharing::acl(&db, id)
+            })
+            .await
+    }
+
+    async fn set_acl(&self, account: AccountId, change: AclChange) -> Result<Rights> {
+        self.writer.write(move |tx| sharing::set_acl(tx, account, &change)).await
+    }
+
+    async fn share_key(&self, account: AccountId, owner: AccountId) -> Result<Option<Vec<u8>>> {
+        self.readers.quick(|db| sharing::key(&db, owner, account)).await
+    }
+
+    async fn carried_off(
+        &self,
+        account: AccountId,
+        from: MailboxId,
+        uids: &[Uid],
+        to: Place,
+        take: bool,
+        now: UnixMs,
+    ) -> Result<Vec<Uid>> {
+        let uids = uids.to_vec();
+        self.writer.write(move |tx| entries::carried_off(tx, account, from, &uids, to, take, now)).await
     }
 
     async fn requests_seen(&self, account: AccountId, now: UnixMs) -> Result<()> {

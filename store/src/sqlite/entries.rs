@@ -8,12 +8,13 @@ use rusqlite::Row;
 
 use super::db::{Db, unknown};
 use super::mailboxes::{self, uid_of};
+use super::sharing::{self, Access};
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
 use super::{gates, keywords, quotas, system_flags};
 use crate::{
     AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, MailboxId, MessageId, ModSeq, Result,
-    StoreError, Uid, UnixMs, View,
+    Rights, StoreError, Uid, UnixMs, View,
 };
 
 const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
@@ -53,13 +54,19 @@ fn select(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result
 
 /// A snapshot of a mailbox, in UID order.
 pub(super) fn view(db: Db<'_>, account: AccountId, id: MailboxId, recent_from: Option<Uid>) -> Result<View> {
-    let mailbox = mailboxes::get(db, account, id)?;
-    let entries = select(&db, "WHERE e.mailbox = ?1 ORDER BY e.uid", [id.0])?;
+    let access = sharing::access(&db, account, id, Rights::READ)?;
+    let mailbox = mailboxes::get(db, access.owner, id)?;
+    let mut entries = select(&db, "WHERE e.mailbox = ?1 ORDER BY e.uid", [id.0])?;
+    sharing::show(&db, access.viewer(), &mut entries)?;
     Ok(View { mailbox, entries, recent_from })
 }
 
 /// From which UID on nobody has seen mails as `\Recent`.
 pub(super) fn recent_from(db: &Db<'_>, account: AccountId, id: MailboxId) -> Result<Option<Uid>> {
+    if !sharing::access(db, account, id, Rights::READ)?.is_owner() {
+        // `\Recent` is told to the owner's sessions alone.
+        return Ok(None);
+    }
     let (recent_from, recent) = db
         .one("SELECT recent_from, recent FROM mailbox WHERE id = ?1 AND account = ?2", (id.0, account.0), |row| {
             Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?))
@@ -77,11 +84,13 @@ pub(super) fn claim_recent(tx: &mut Tx<'_>, account: AccountId, id: MailboxId) -
 
 /// What changed after `since`.
 pub(super) fn changes(db: Db<'_>, account: AccountId, id: MailboxId, since: ModSeq) -> Result<Changes> {
-    let mailbox = mailboxes::get(db, account, id)?;
+    let access = sharing::access(&db, account, id, Rights::READ)?;
+    let mailbox = mailboxes::get(db, access.owner, id)?;
     let floor: i64 =
         db.value("SELECT vanished_floor FROM mailbox WHERE id = ?1", [id.0])?.ok_or(StoreError::NoSuch("mailbox"))?;
     let since = i64::try_from(since.0).unwrap_or(i64::MAX);
-    let changed = select(&db, "WHERE e.mailbox = ?1 AND e.modseq > ?2 ORDER BY e.uid", (id.0, since))?;
+    let mut changed = select(&db, "WHERE e.mailbox = ?1 AND e.modseq > ?2 ORDER BY e.uid", (id.0, since))?;
+    sharing::show(&db, access.viewer(), &mut changed)?;
     let vanished = if since >= floor {
         db.all("SELECT uid FROM vanished WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid", (id.0, since), |row| {
             row.get::<_, u32>(0)
@@ -237,12 +246,16 @@ pub(super) fn touch(tx: &mut Tx<'_>, mailbox: MailboxId, uid: i64) -> Result<()>
 
 /// STORE.
 pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange, now: UnixMs) -> Result<FlagsSet> {
-    tx.touch_own(account, change.mailbox)?;
-    let wanted = keywords::split(&change.keywords)?;
+    let access = sharing::access(tx, account, change.mailbox, Rights::READ)?;
+    let mut wanted = keywords::split(&change.keywords)?;
+    let change = &permitted(access, change, &mut wanted)?;
     let mut uids = change.uids.clone();
     uids.sort_unstable();
     uids.dedup();
-    if let Some(entries) = system_flags::set(tx, account, change, &uids, now)? {
+    // What others see of flags differs from the entry's, so that only the owner's go by the run.
+    if access.is_owner()
+        && let Some(entries) = system_flags::set(tx, access, change, &uids, now)?
+    {
         return Ok(FlagsSet { entries, modified: Vec::new(), followed: Vec::new() });
     }
     // Judged beforehand: a decision about one mail touches its copies here as well.
@@ -252,7 +265,7 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     };
     let mut followed = Vec::new();
     for &uid in uids.iter().filter(|uid| modified.binary_search(uid).is_err()) {
-        if set_flags_of(tx, account, change, &wanted, uid, now)? == Found::Followed {
+        if set_flags_of(tx, access, change, &wanted, uid, now)? == Found::Followed {
             followed.push(uid);
         }
     }
@@ -260,12 +273,43 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     for uid in uids {
         entries.extend(shown(tx, change.mailbox, uid.get(), uid.get())?);
     }
+    sharing::show(tx, access.viewer(), &mut entries)?;
     Ok(FlagsSet { entries, modified, followed })
 }
 
 /// The entries from one UID to another, as a session sees them, in order.
 pub(super) fn shown(db: &Db<'_>, mailbox: MailboxId, first: u32, last: u32) -> Result<Vec<Entry>> {
     select(db, "WHERE e.mailbox = ?1 AND e.uid BETWEEN ?2 AND ?3 ORDER BY e.uid", (mailbox.0, first, last))
+}
+
+/// What of a STORE this user may do. RFC 4314 §4: it fails only when that is nothing.
+fn permitted(access: Access, change: &FlagChange, wanted: &mut keywords::Wanted) -> Result<FlagChange> {
+    let mut change = change.clone();
+    if access.is_owner() {
+        return Ok(change);
+    }
+    let writes = access.rights.contains(Rights::WRITE);
+    let may = access.flags();
+    let some_flag = change.flags.0 & may.0 != 0;
+    let some_keyword = !change.keywords.is_empty() && (writes || access.decides());
+    let replaces = change.mode == FlagMode::Replace && may != Flags::NONE;
+    if !some_flag && !some_keyword && !replaces {
+        return Err(StoreError::Denied(if change.flags.contains(Flags::SEEN) {
+            's'
+        } else if change.flags.contains(Flags::DELETED) {
+            't'
+        } else {
+            'w'
+        }));
+    }
+    change.flags = Flags(change.flags.0 & may.0);
+    if !writes {
+        wanted.own.clear();
+    }
+    if !access.decides() {
+        (wanted.accepted, wanted.declined) = (false, false);
+    }
+    Ok(change)
 }
 
 /// Which of `uids` fail UNCHANGEDSINCE (RFC 7162 §3.1.3); zero fails on every message, because every MODSEQ is larger.
@@ -295,12 +339,13 @@ pub(super) enum Found {
 
 pub(super) fn set_flags_of(
     tx: &mut Tx<'_>,
-    account: AccountId,
+    access: Access,
     change: &FlagChange,
     wanted: &keywords::Wanted,
     uid: Uid,
     now: UnixMs,
 ) -> Result<Found> {
+    let account = access.owner;
     let decides = change.mode != FlagMode::Remove;
     let Some(entry) = get(tx, change.mailbox, i64::from(uid.get()))? else {
         // An offline client decides about a mail that the server has moved since.
@@ -313,13 +358,28 @@ pub(super) fn set_flags_of(
         }
         return Ok(Found::Gone);
     };
-    let flags = match change.mode {
-        FlagMode::Add => entry.flags.with(change.flags),
-        FlagMode::Remove => entry.flags.without(change.flags),
-        FlagMode::Replace => change.flags,
+    let before = match access.viewer() {
+        Some(viewer) => sharing::flags_for(entry.flags, sharing::has_seen(tx, viewer, entry.message)?),
+        None => entry.flags,
+    };
+    let after = match change.mode {
+        FlagMode::Add => before.with(change.flags),
+        FlagMode::Remove => before.without(change.flags),
+        FlagMode::Replace => before.without(access.flags()).with(change.flags),
+    };
+    let newly_seen = after.contains(Flags::SEEN) && !before.contains(Flags::SEEN);
+    let flags = match access.viewer() {
+        Some(viewer) => {
+            if after.contains(Flags::SEEN) != before.contains(Flags::SEEN) {
+                sharing::set_seen(tx, viewer, entry.message, after.contains(Flags::SEEN))?;
+            }
+            sharing::flags_for(after, entry.flags.contains(Flags::SEEN))
+        }
+        None => after,
     };
     let had = entry.keywords.as_deref().map_or_else(|| Ok(Vec::new()), |sealed| keywords::open(tx, sealed))?;
-    let has = keywords::combine(&had, &wanted.own, change.mode)?;
+    let keeps = !access.rights.contains(Rights::WRITE);
+    let has = if keeps { had.clone() } else { keywords::combine(&had, &wanted.own, change.mode)? };
     if flags != entry.flags || has != had {
         let sealed = if has == had { entry.keywords.clone() } else { keywords::seal(tx, &has) };
         set(tx, &entry, flags, sealed.as_deref())?;
@@ -327,7 +387,7 @@ pub(super) fn set_flags_of(
     if decides {
         mark(tx, account, entry.mail(), wanted, now)?;
     }
-    if flags.contains(Flags::SEEN) && !entry.flags.contains(Flags::SEEN) && entry.gate.is_some() {
+    if newly_seen && entry.gate.is_some() && access.decides() {
         verdicts::act(tx, account, entry.mail(), Act::Read, now)?;
     }
     Ok(Found::There)
@@ -374,12 +434,17 @@ pub(super) fn transfer(
     now: UnixMs,
 ) -> Result<Copied> {
     let take = how == Transfer::Move;
-    let from_place = tx.touch_own(account, from)?.place;
-    let target = tx.touch_own(account, to)?;
+    let source = sharing::access(tx, account, from, if take { TAKES } else { Rights::READ })?;
+    let into = sharing::access(tx, account, to, Rights::INSERT)?;
+    if source.owner != into.owner {
+        return Err(StoreError::Cannot("messages are sealed to their owner: this account's cannot lie in another's"));
+    }
+    let from_place = tx.touch(from)?.place;
+    let target = tx.touch(to)?;
     let (to_place, uid_validity) = (target.place, target.uid_validity);
     if !take {
         // What is moved takes no more room than before.
-        quotas::check(tx, account, size_of(tx, from, uids)?)?;
+        quotas::check(tx, into.owner, size_of(tx, from, uids)?)?;
     }
     let mut copied = Copied { uid_validity, pairs: Vec::new(), vanished: Vec::new() };
     for &uid in uids {
@@ -387,8 +452,8 @@ pub(super) fn transfer(
             Some(entry) => (entry, false),
             None => {
                 let lies = match tombstone(tx, from, uid, now)? {
-                    Some(gate) => where_it_lies(tx, gate)?,
-                    None => None,
+                    Some(gate) if source.decides() => where_it_lies(tx, gate)?,
+                    _ => None,
                 };
                 match lies {
                     Some(entry) => (entry, true),
@@ -402,7 +467,7 @@ pub(super) fn transfer(
             // The server put it already where the user wants it; what the user meant by it still counts.
             copied.pairs.push((uid, uid_of(entry.uid as u32)?));
         } else {
-            let new = insert(tx, to, &entry, now)?;
+            let new = insert(tx, to, &allowed(into, &entry), now)?;
             copied.pairs.push((uid, uid_of(new as u32)?));
             if take {
                 remove(tx, &entry)?;
@@ -411,8 +476,8 @@ pub(super) fn transfer(
                 copied.vanished.push(uid);
             }
         }
-        if from != to {
-            verdicts::act(tx, account, entry.mail(), Act::Moved { from: from_place, to: to_place }, now)?;
+        if from != to && source.decides() {
+            verdicts::act(tx, source.owner, entry.mail(), Act::Moved { from: from_place, to: to_place }, now)?;
         }
     }
     Ok(copied)
@@ -425,6 +490,54 @@ fn size_of(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid]) -> Result<i64> {
         sum += get(db, mailbox, i64::from(uid.get()))?.map_or(0, |entry| entry.size);
     }
     Ok(sum)
+}
+
+/// RFC 6851 §4.2: the rights of STORE, COPY and EXPUNGE together.
+const TAKES: Rights = Rights::READ.with(Rights::DELETE_MESSAGES).with(Rights::EXPUNGE);
+
+/// RFC 4314 §4: flags are copied as far as the user may set them where the copy goes.
+fn allowed(into: Access, entry: &Stored) -> Stored {
+    let mut entry = entry.clone();
+    if into.is_owner() {
+        return entry;
+    }
+    if !into.rights.contains(Rights::WRITE) {
+        entry.keywords = None;
+    }
+    // `\Seen` of an entry is its owner's, who did not see it less for this copy.
+    entry.flags = Flags(entry.flags.0 & into.flags().with(Flags::SEEN).0);
+    entry
+}
+
+/// What COPY or MOVE into another account's mailbox, where the mails are by now, means here: money is decided about,
+/// and with `take` the entries go.
+pub(super) fn carried_off(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    from: MailboxId,
+    uids: &[Uid],
+    to: lnmp::Place,
+    take: bool,
+    now: UnixMs,
+) -> Result<Vec<Uid>> {
+    let source = sharing::access(tx, account, from, if take { TAKES } else { Rights::READ })?;
+    let from_place = tx.touch(from)?.place;
+    let mut gone = Vec::new();
+    for &uid in uids {
+        let Some(entry) = get(tx, from, i64::from(uid.get()))? else { continue };
+        if source.decides() {
+            verdicts::act(tx, source.owner, entry.mail(), Act::Moved { from: from_place, to }, now)?;
+        }
+        if take {
+            // Judging it may have moved it already.
+            if get(tx, from, entry.uid)?.is_some() {
+                remove(tx, &entry)?;
+                verdicts::entry_gone(tx, entry.mail(), now)?;
+            }
+            gone.push(uid);
+        }
+    }
+    Ok(gone)
 }
 
 /// The entry of a gated mail that stands for it: where the server puts mails first, then anywhere.
@@ -454,7 +567,7 @@ pub(super) fn expunge(
     uids: Option<&[Uid]>,
     now: UnixMs,
 ) -> Result<Vec<Uid>> {
-    tx.touch_own(account, id)?;
+    let access = sharing::access(tx, account, id, Rights::EXPUNGE)?;
     let mut marked = tx.all("SELECT uid FROM entry WHERE mailbox = ?1 AND flags & 8 ORDER BY uid", [id.0], |row| {
         row.get::<_, i64>(0)
     })?;
@@ -462,18 +575,38 @@ pub(super) fn expunge(
         let named: std::collections::HashSet<i64> = uids.iter().map(|uid| i64::from(uid.get())).collect();
         marked.retain(|uid| named.contains(uid));
     }
-    expunge_uids(tx, id, &marked, now)?;
+    if !access.decides() {
+        // Taking a mail away for good would decide about its money.
+        let mut kept = Vec::with_capacity(marked.len());
+        for uid in marked {
+            if !awaits_decision(tx, id, uid)? {
+                kept.push(uid);
+            }
+        }
+        marked = kept;
+    }
+    expunge_uids(tx, access, id, &marked, now)?;
     marked.into_iter().map(|uid| uid_of(uid as u32)).collect()
 }
 
+/// Whether money may still go either way for this mail.
+pub(super) fn awaits_decision(db: &Db<'_>, id: MailboxId, uid: i64) -> Result<bool> {
+    let Some(gate) = get(db, id, uid)?.and_then(|entry| entry.gate) else { return Ok(false) };
+    Ok(matches!(gates::load(db, gate)?.state, GateState::Waiting | GateState::Held))
+}
+
 /// Removes entries for good, with what that says to their gates.
-pub(super) fn expunge_uids(tx: &mut Tx<'_>, id: MailboxId, uids: &[i64], now: UnixMs) -> Result<()> {
+pub(super) fn expunge_uids(tx: &mut Tx<'_>, access: Access, id: MailboxId, uids: &[i64], now: UnixMs) -> Result<()> {
     let mailbox = tx.touch(id)?;
     let (account, place) = (mailbox.account, mailbox.place);
     for &uid in uids {
         let Some(entry) = get(tx, id, uid)? else { continue };
         remove(tx, &entry)?;
-        let seen = entry.flags.contains(Flags::SEEN);
+        let seen = match access.viewer() {
+            Some(viewer) => sharing::has_seen(tx, viewer, entry.message)?,
+            None => false,
+        };
+        let seen = seen || entry.flags.contains(Flags::SEEN);
         verdicts::act(tx, account, entry.mail(), Act::Expunged { from: place, seen }, now)?;
         verdicts::entry_gone(tx, entry.mail(), now)?;
     }

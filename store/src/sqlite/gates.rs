@@ -9,7 +9,7 @@ use super::db::{Db, unknown};
 use super::vault::Of;
 use super::verdicts::Mail;
 use super::writer::Tx;
-use super::{entries, messages};
+use super::{entries, messages, sharing};
 use crate::{
     AccountId, AccountSettings, Author, Flags, Gate, GateFilter, MessageId, NewGate, Page, Quote, Result, StoreError,
     UnixMs,
@@ -53,7 +53,7 @@ impl GateRow {
     /// What the rules ask; `seen` is what the act itself says, of an entry that is gone by now.
     pub(super) fn facts(&self, db: &Db<'_>, act: &Act) -> Result<GateFacts> {
         let gone_seen = matches!(act, Act::Expunged { seen: true, .. });
-        let seen = gone_seen || entries::of_gate(db, self.id)?.iter().any(|entry| entry.flags.contains(Flags::SEEN));
+        let seen = gone_seen || is_seen(db, self.id)?;
         Ok(GateFacts {
             seen,
             state: self.state,
@@ -62,6 +62,12 @@ impl GateRow {
             accept_on: accept_on(db, self.account)?,
         })
     }
+}
+
+/// Whether the mail was read by somebody who decides about it: its owner, or a user with the right to.
+pub(super) fn is_seen(db: &Db<'_>, gate: GateId) -> Result<bool> {
+    let by_owner = entries::of_gate(db, gate)?.iter().any(|entry| entry.flags.contains(Flags::SEEN));
+    Ok(by_owner || sharing::read_by_decider(db, gate)?)
 }
 
 /// The account's choice; the default once it is gone.

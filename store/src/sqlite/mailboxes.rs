@@ -6,11 +6,11 @@ use rusqlite::Row;
 use super::db::{Db, unknown};
 use super::vault::{Hash, Of};
 use super::writer::Tx;
-use super::{entries, messages};
+use super::{entries, messages, sharing};
 use crate::limits::{MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, VANISHED_MAX};
 use crate::{
-    AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, SpecialUse, StoreError, Uid, UidValidity,
-    UnixMs,
+    AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, Rights, SpecialUse, StoreError, Uid,
+    UidValidity, UnixMs,
 };
 
 /// Between the levels of a name.
@@ -218,10 +218,12 @@ pub(super) fn born(db: &Db<'_>, account: AccountId, place: Place) -> Result<Mail
 pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Result<Vec<MailboxStatus>> {
     let mut out = Vec::with_capacity(ids.len());
     for &id in ids {
+        // What may not be read is left out, as what is not there.
+        let Ok(access) = sharing::access(&db, account, id, Rights::READ) else { continue };
         let found = db.one(
             "SELECT messages, recent, unseen, deleted, size, uid_next, uid_validity, modseq
-             FROM mailbox WHERE id = ?1 AND account = ?2",
-            (id.0, account.0),
+             FROM mailbox WHERE id = ?1",
+            [id.0],
             |row| {
                 Ok((
                     [row.get::<_, u32>(0)?, row.get(1)?, row.get(2)?, row.get(3)?],
@@ -234,6 +236,10 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
         )?;
         let Some(([messages, recent, unseen, deleted], size, uid_next, validity, modseq)) = found else { continue };
         let deleted_size = if deleted == 0 { 0 } else { deleted_size(&db, id)? };
+        let (recent, unseen) = match access.viewer() {
+            Some(viewer) => (0, sharing::unseen(&db, viewer, id, messages)?),
+            None => (recent, unseen),
+        };
         out.push(MailboxStatus {
             id,
             messages,
@@ -285,24 +291,44 @@ pub(super) fn create(
         "INSERT INTO mailbox(account, place, uid_validity, name_hash, name, special_use) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         (account.0, place.code(), validity, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes()), special_use.0),
     )?;
+    let id = MailboxId(id);
+    if let Some((above, _)) = name.rsplit_once('/') {
+        let parent = tx.value(
+            "SELECT id FROM mailbox WHERE account = ?1 AND name_hash = ?2",
+            (account.0, self::name_hash(tx, account, above)?),
+        )?;
+        if let Some(parent) = parent {
+            sharing::inherit(tx, MailboxId(parent), id)?;
+        }
+    }
     tx.announce_list(account);
-    Ok(MailboxId(id))
+    Ok(id)
 }
 
 /// Deletes one of the user's own. Its entries are expunged, with all that means.
 pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, now: UnixMs) -> Result<Vec<String>> {
-    if tx.touch_own(account, id)?.place != Place::Own {
+    let access = sharing::access(tx, account, id, Rights::DELETE_MAILBOX)?;
+    if tx.touch(id)?.place != Place::Own {
         return Err(StoreError::Cannot("this mailbox cannot be deleted"));
     }
     let uids = tx.all("SELECT uid FROM entry WHERE mailbox = ?1", [id.0], |row| row.get::<_, i64>(0))?;
-    entries::expunge_uids(tx, id, &uids, now)?;
+    if !access.decides() {
+        for &uid in &uids {
+            if entries::awaits_decision(tx, id, uid)? {
+                return Err(StoreError::Denied('t'));
+            }
+        }
+    }
+    entries::expunge_uids(tx, access, id, &uids, now)?;
     let freed = messages::unpin(tx)?;
     tx.touched.remove(&id);
     tx.run("DELETE FROM vanished WHERE mailbox = ?1", [id.0])?;
     tx.run("DELETE FROM tombstone WHERE mailbox = ?1", [id.0])?;
-    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (account.0, id.0))?;
+    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (access.owner.0, id.0))?;
+    // RFC 4314 §4: its ACL goes with it.
     tx.run("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
-    tx.announce_list(account);
+    sharing::drop_idle_keys(tx, access.owner)?;
+    tx.announce_list(access.owner);
     Ok(freed)
 }
 

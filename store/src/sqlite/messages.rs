@@ -8,6 +8,7 @@ use rusqlite::blob::Blob;
 use super::db::Db;
 use super::entries::{self, Stored};
 use super::keywords;
+use super::sharing::{self, Access};
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
@@ -15,7 +16,7 @@ use super::{accounts, contacts, gates, jobs, mailboxes, queue, quotas, sent_copi
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
-    Result, SealedParts, StoreError, Uid, UnixMs,
+    Result, Rights, SealedParts, StoreError, Uid, UnixMs,
 };
 
 /// Commits what one SMTP transaction, one submission or one job caused.
@@ -133,60 +134,87 @@ fn replied(tx: &mut Tx<'_>, account: AccountId, id: &str, now: UnixMs) -> Result
 
 /// APPEND and REPLACE. An error undoes all of it: the caller's savepoint is rolled back.
 pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Appended> {
-    let mailbox = tx.touch_own(append.account, append.mailbox)?;
+    let into = sharing::access(tx, append.account, append.mailbox, Rights::INSERT)?;
+    let mailbox = tx.touch(append.mailbox)?;
     let (to, uid_validity) = (mailbox.place, mailbox.uid_validity);
     if append.messages.len() > APPEND_MESSAGES_MAX {
         return Err(StoreError::Limit("messages in one APPEND"));
     }
     let mut growth = append.messages.iter().map(|message| size(&message.sealed)).sum::<Result<i64>>()?;
+    let mut replaced = None;
     if let Some((from, uid)) = append.replaces {
-        tx.touch_own(append.account, from)?;
+        // RFC 8508 §4.1: the rights of STORE, EXPUNGE and APPEND together.
+        let source = sharing::access(tx, append.account, from, Rights::DELETE_MESSAGES.with(Rights::EXPUNGE))?;
+        replaced = Some((source, from, uid));
         // RFC 8508 §3.5: nothing to replace, nothing is appended.
-        let replaced = entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
-        growth -= replaced.size;
+        let old = entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
+        if source.owner == into.owner {
+            growth -= old.size;
+        }
     }
-    quotas::check(tx, append.account, growth)?;
+    quotas::check(tx, into.owner, growth)?;
     let mut appended = Appended { uid_validity, uids: Vec::new(), messages: Vec::new() };
     for message in &append.messages {
-        let (uid, id) = append_one(tx, append, to, message, now)?;
+        let (uid, id) = append_one(tx, append, into, to, message, now)?;
         appended.uids.push(uid);
         appended.messages.push(id);
     }
     // The new one first: content that comes back was never gone.
-    if let Some((from, uid)) = append.replaces {
-        entries::expunge_uids(tx, from, &[i64::from(uid.get())], now)?;
+    if let Some((source, from, uid)) = replaced {
+        entries::expunge_uids(tx, source, from, &[i64::from(uid.get())], now)?;
     }
     if to == Place::Sent {
         let ids: Vec<&str> = append.messages.iter().filter_map(|message| message.message_id.as_deref()).collect();
-        sent_copies::appended(tx, append.account, append.mailbox, &ids, now)?;
+        sent_copies::appended(tx, into, append.mailbox, &ids, now)?;
     }
     Ok(appended)
 }
 
 /// Content of a gated mail that comes back is a copy of that mail.
-fn append_one(tx: &mut Tx<'_>, append: &Append, to: Place, new: &NewMessage, now: UnixMs) -> Result<(Uid, MessageId)> {
-    let digest = tx.vault.hash(Of::Digest, &[&append.account.0.to_be_bytes(), &new.content_digest]);
+fn append_one(
+    tx: &mut Tx<'_>,
+    append: &Append,
+    into: Access,
+    to: Place,
+    new: &NewMessage,
+    now: UnixMs,
+) -> Result<(Uid, MessageId)> {
+    let owner = into.owner;
+    let digest = tx.vault.hash(Of::Digest, &[&owner.0.to_be_bytes(), &new.content_digest]);
     let gate: Option<i64> = tx.value(
         "SELECT id FROM gate WHERE account = ?1 AND digest_hash = ?2 ORDER BY id DESC LIMIT 1",
-        (append.account.0, digest),
+        (owner.0, digest),
     )?;
-    let gate = gate.map(GateId);
-    let message = insert(tx, append.account, &new.sealed, gate, None)?;
+    // Who does not decide brings a mail of its own.
+    let gate = gate.map(GateId).filter(|_| into.decides());
+    let message = insert(tx, owner, &new.sealed, gate, None)?;
+    let seen = new.flags.contains(Flags::SEEN) && into.rights.contains(Rights::SEEN);
+    if let Some(viewer) = into.viewer().filter(|_| seen) {
+        sharing::set_seen(tx, viewer, message, true)?;
+    }
+    // RFC 4314 §4: flags are stored as far as the user may set them. `\Seen` of an entry is its owner's.
+    let (flags, keywords) = match into.viewer() {
+        None => (new.flags, &new.keywords[..]),
+        Some(_) => {
+            let writes = into.rights.contains(Rights::WRITE);
+            (Flags(new.flags.0 & into.flags().0).without(Flags::SEEN), if writes { &new.keywords[..] } else { &[] })
+        }
+    };
     let entry = Stored {
         mailbox: append.mailbox,
         uid: 0,
         message,
         gate,
         modseq: 0,
-        flags: new.flags,
+        flags,
         internal_date: new.internal_date,
         zone: new.zone,
         size: size(&new.sealed)?,
-        keywords: keywords::seal(tx, &keywords::split(&new.keywords)?.own),
+        keywords: keywords::seal(tx, &keywords::split(keywords)?.own),
     };
     let uid = entries::insert(tx, append.mailbox, &entry, now)?;
     if gate.is_some() {
-        verdicts::act(tx, append.account, entry.mail(), Act::AppendedAgain { to }, now)?;
+        verdicts::act(tx, owner, entry.mail(), Act::AppendedAgain { to }, now)?;
     }
     Ok((mailboxes::uid_of(uid as u32)?, message))
 }

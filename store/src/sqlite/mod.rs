@@ -34,6 +34,7 @@ mod quotas;
 mod reader;
 mod schema;
 mod sent_copies;
+mod sharing;
 mod system_flags;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::contacts::message_id_hash;
 use super::db::Db;
 use super::entries;
 use super::messages;
+use super::sharing::Access;
 use super::writer::Tx;
 use crate::limits::SENT_APPEND_DAYS;
 use crate::{Account, AccountId, Delivery, MailboxId, MessageId, Result, UnixMs};
@@ -39,8 +40,13 @@ pub(super) fn file(tx: &mut Tx<'_>, copy: &Delivery, now: UnixMs) -> Result<()> 
 /// A client APPENDed these to Sent: theirs hold Bcc, and what was filed for it under the same Message-ID goes.
 ///
 /// Only an entry that still lies in Sent: what the user moved is the user's. And only what was filed here, so that two
-/// mails a client appended under one Message-ID both stay.
-pub(super) fn appended(tx: &mut Tx<'_>, account: AccountId, sent: MailboxId, ids: &[&str], now: UnixMs) -> Result<()> {
+/// mails a client appended under one Message-ID both stay. Another user who appends there (RFC 4314) says nothing about
+/// what the owner's clients do, and takes nothing of the owner's away.
+pub(super) fn appended(tx: &mut Tx<'_>, into: Access, sent: MailboxId, ids: &[&str], now: UnixMs) -> Result<()> {
+    if !into.is_owner() {
+        return Ok(());
+    }
+    let account = into.owner;
     tx.run("UPDATE account SET sent_append_at = ?2 WHERE id = ?1", (account.0, now))?;
     for id in ids {
         let hash = message_id_hash(tx, account, id);
@@ -50,7 +56,7 @@ pub(super) fn appended(tx: &mut Tx<'_>, account: AccountId, sent: MailboxId, ids
                 .filter(|entry| entry.mailbox == sent)
                 .map(|entry| entry.uid)
                 .collect();
-            entries::expunge_uids(tx, sent, &uids, now)?;
+            entries::expunge_uids(tx, into, sent, &uids, now)?;
         }
     }
     Ok(())

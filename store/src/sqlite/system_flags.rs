@@ -1,8 +1,9 @@
 //! STORE of system flags alone on many messages at once: one walk reads them, a statement for each run writes them.
 
+use super::sharing::Access;
 use super::writer::Tx;
 use super::{entries, keywords};
-use crate::{AccountId, Entry, FlagChange, FlagMode, Flags, ModSeq, Result, Uid, UnixMs};
+use crate::{Entry, FlagChange, FlagMode, Flags, ModSeq, Result, Uid, UnixMs};
 
 /// UIDs up to which one message after the other is as good.
 const FEW: usize = 4;
@@ -12,7 +13,7 @@ const DENSE: usize = 8;
 /// The entries of `uids` (in order, each once) as they are afterwards; `None` when this is not the way for them.
 pub(super) fn set(
     tx: &mut Tx<'_>,
-    account: AccountId,
+    access: Access,
     change: &FlagChange,
     uids: &[Uid],
     now: UnixMs,
@@ -87,7 +88,7 @@ pub(super) fn set(
     // Where a payment hangs on it, or keywords go too, each mail is looked at by itself.
     let nothing = keywords::split(&[])?;
     for &at in &apart {
-        entries::set_flags_of(tx, account, change, &nothing, out[at].uid, now)?;
+        entries::set_flags_of(tx, access, change, &nothing, out[at].uid, now)?;
     }
     for &at in &apart {
         let uid = out[at].uid.get();

@@ -6,7 +6,7 @@ use super::gates::{self, GateRow};
 use super::vault::Of;
 use super::writer::Tx;
 use super::{contacts, entries, jobs, messages, payments};
-use crate::{AccountId, Author, Decided, Flags, JobKind, MessageId, Result, UnixMs};
+use crate::{AccountId, Author, Decided, JobKind, MessageId, Result, UnixMs};
 
 /// A mail that an act is about.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ pub(super) fn decide(tx: &mut Tx<'_>, gate: GateId, act: Act, now: UnixMs) -> Re
     let act = match act {
         // What the caller believed may be old: the truth is here.
         Act::GraceOver { .. } => Act::GraceOver { lies: place_of(tx, gate)? },
-        Act::HoldEnded { .. } => Act::HoldEnded { seen: is_seen(tx, gate)? },
+        Act::HoldEnded { .. } => Act::HoldEnded { seen: gates::is_seen(tx, gate)? },
         Act::Moved { .. }
         | Act::AppendedAgain { .. }
         | Act::Expunged { .. }
@@ -226,8 +226,4 @@ fn step_down(tx: &Tx<'_>, account: AccountId, mail: Mail, now: UnixMs) -> Result
 fn place_of(tx: &mut Tx<'_>, gate: GateId) -> Result<Option<Place>> {
     let Some(entry) = entries::where_it_lies(tx, gate)? else { return Ok(None) };
     Ok(Some(tx.touch(entry.mailbox)?.place))
-}
-
-fn is_seen(tx: &Tx<'_>, gate: GateId) -> Result<bool> {
-    Ok(entries::of_gate(tx, gate)?.iter().any(|entry| entry.flags.contains(Flags::SEEN)))
 }
