@@ -44,6 +44,7 @@ const TABLE: &[Capability] = &[
     shown(When::LoginAllowed, "AUTH=LOGIN", "Outlook"),
     shown(When::LoginAllowed, "AUTH=OAUTHBEARER", "RFC 7628"),
     shown(When::LoginAllowed, "AUTH=PLAIN", "RFC 4616"),
+    shown(When::LoggedIn, "ACL", "RFC 4314"),
     shown(When::LoggedIn, "APPENDLIMIT=67108864", "RFC 7889"),
     shown(When::LoggedIn, "BINARY", "RFC 3516"),
     shown(When::LoggedIn, "CATENATE", "RFC 4469"),
@@ -74,6 +75,8 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "QUOTA", "RFC 9208"),
     shown(When::LoggedIn, "QUOTA=RES-STORAGE", "RFC 9208"),
     shown(When::LoggedIn, "REPLACE", "RFC 8508"),
+    // RFC 4314 §5.1.1: the rights that RFC 2086 had not.
+    shown(When::LoggedIn, "RIGHTS=kxte", "RFC 4314"),
     shown(When::LoggedIn, "SAVEDATE", "RFC 8514"),
     shown(When::LoggedIn, "SEARCHRES", "RFC 5182"),
     shown(When::LoggedIn, "SORT", "RFC 5256"),

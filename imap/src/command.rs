@@ -1,6 +1,8 @@
 //! Commands: one file each, holding its grammar, its checks and its effect.
 
+mod acl;
 mod append;
+mod carry;
 mod compress;
 mod context;
 mod copy_move;
@@ -66,6 +68,7 @@ pub(crate) enum Command {
     GetQuota(quota::GetQuota),
     GetQuotaRoot(quota::GetQuotaRoot),
     SetQuota,
+    Acl(acl::Acl),
     Append(append::Append),
     Replace(replace::Replace),
     Idle,
@@ -164,6 +167,11 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (By::Number, "LIST") => Command::List(list::List::parse(cursor, list::Answer::List)?),
         (By::Number, "XLIST") => Command::List(list::List::parse(cursor, list::Answer::Xlist)?),
         (By::Number, "LSUB") => Command::Lsub(list::Lsub::parse(cursor)?),
+        (By::Number, "SETACL") => Command::Acl(acl::Acl::parse_set(cursor)?),
+        (By::Number, "DELETEACL") => Command::Acl(acl::Acl::parse_delete(cursor)?),
+        (By::Number, "GETACL") => Command::Acl(acl::Acl::parse_get(cursor)?),
+        (By::Number, "LISTRIGHTS") => Command::Acl(acl::Acl::parse_list(cursor)?),
+        (By::Number, "MYRIGHTS") => Command::Acl(acl::Acl::parse_mine(cursor)?),
         (By::Number, "STATUS") => Command::Status(status::Status::parse(cursor)?),
         (By::Number, "GETMETADATA") => Command::GetMetadata(metadata::GetMetadata::parse(cursor)?),
         (By::Number, "SETMETADATA") => Command::SetMetadata(metadata::SetMetadata::parse(cursor)?),
@@ -211,6 +219,7 @@ impl Command {
             | Self::GetQuota(_)
             | Self::GetQuotaRoot(_)
             | Self::SetQuota
+            | Self::Acl(_)
             | Self::Esearch(_)
             | Self::Append(_)
             | Self::Compress(_)
@@ -266,7 +275,8 @@ impl Command {
             | Self::GetQuotaRoot(_)
             | Self::SetQuota
             | Self::CancelUpdate(_)
-            | Self::Esearch(_) => Step::Told,
+            | Self::Esearch(_)
+            | Self::Acl(_) => Step::Told,
             Self::Idle
             | Self::Compress(_)
             | Self::Unauthenticate
@@ -359,6 +369,7 @@ impl Command {
             Self::GetQuota(command) => Box::pin(command.run(session)).await,
             Self::GetQuotaRoot(command) => Box::pin(command.run(session)).await,
             Self::SetQuota => quota::set(),
+            Self::Acl(command) => Box::pin(command.run(session)).await,
             Self::Append(command) => Box::pin(command.run(session)).await,
             Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
@@ -412,6 +423,8 @@ mod tests {
         "a GETQUOTAROOT INBOX",
         "a SETQUOTA \"\" (STORAGE 512)",
         "a UID SEARCH OR EMAILID M1 THREADID T-_2",
+        "a SETACL INBOX bob@satchel.test +lrs",
+        "a LISTRIGHTS {5+}\r\nINBOX \"bob\"",
         "a APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {3+}\r\nabc",
         "a APPEND INBOX {1+}\r\na (\\Draft) ~{2+}\r\nbc",
         "a FETCH 1 (BINARY.PEEK[1.2]<0.9> BINARY.SIZE[3] BINARY[])",

@@ -13,6 +13,8 @@ pub const LITERAL_BEFORE_LOGIN_BYTES_MAX: usize = 4 * 1024;
 pub const APPEND_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Octets of APPENDed messages in memory over all sessions. A session waits its turn for a larger share.
 pub const APPEND_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+/// Octets one COPY or MOVE carries into another account: they are opened and sealed anew, all before the first is kept.
+pub const CARRY_BYTES_MAX: u64 = 64 << 20;
 /// Messages in one APPEND: as many as the store takes in one transaction.
 pub const APPEND_MESSAGES_MAX: usize = store::limits::APPEND_MESSAGES_MAX;
 /// Octets of all messages of one APPEND: two of the largest, and half of what all sessions share.

@@ -9,8 +9,11 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::limits::{LIST_WILDCARDS_MAX, MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
 use crate::wire::write;
 
-/// The hierarchy separator of every mailbox. One namespace, prefix "" (mail.md quirk 18).
+/// The hierarchy separator of every mailbox. One personal namespace, prefix "" (mail.md quirk 18).
 pub(crate) const SEPARATOR: char = '/';
+
+/// Above the mailboxes of other users (RFC 2342 §5), each below its owner's address.
+pub(crate) const OTHER_USERS: &str = "Other Users";
 
 /// RFC 3501 §5.1.3: base64 with `,` for `/` and without padding. Stray last bits are an error: they would make two
 /// spellings of one name.
@@ -93,6 +96,11 @@ impl MailboxName {
 
     pub(crate) fn into_string(self) -> String {
         self.0
+    }
+
+    /// Whether it is where mailboxes of other users are shown.
+    pub(crate) fn is_of_other_user(&self) -> bool {
+        self.0.strip_prefix(OTHER_USERS).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
     }
 
     pub(crate) fn is_inbox(&self) -> bool {

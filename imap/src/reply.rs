@@ -112,6 +112,7 @@ impl From<StoreError> for Stop {
             StoreError::NoSuch(what) => Tagged::no(format!("[NONEXISTENT] No such {what}")),
             StoreError::Exists(_) => Tagged::no("[ALREADYEXISTS] Mailbox already exists"),
             StoreError::Cannot(why) => Tagged::no(format!("[CANNOT] {why}")),
+            StoreError::Denied(right) => Tagged::no(format!("[NOPERM] You need the right {right} in this mailbox")),
             // RFC 9208 §4.3.1
             StoreError::OverQuota => {
                 Tagged::no("[OVERQUOTA] The account has no room for this; expunge something first")

@@ -30,6 +30,8 @@ pub(crate) struct Rooms {
 pub(crate) struct AccountRoom {
     account: AccountId,
     rooms: Weak<Rooms>,
+    /// The key of users who may read it without being it, and its owner's: one copy while any of them is here.
+    opener: Mutex<Weak<lnmp::Opener>>,
     /// Opened summaries; gone with the last session, as the key is.
     pub(crate) summaries: SummaryCache,
     /// Opened filters, likewise.
@@ -105,6 +107,7 @@ impl Rooms {
         let room = Arc::new(AccountRoom {
             account,
             rooms: Arc::downgrade(self),
+            opener: Mutex::default(),
             summaries: SummaryCache::default(),
             filters: FilterCache::default(),
         });
@@ -139,6 +142,18 @@ impl Rooms {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code under these locks can leave a map half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AccountRoom {
+    /// The opener that some session of this room has already, or this one for all that follow.
+    pub(crate) fn one_opener(&self, opened: Arc<lnmp::Opener>) -> Arc<lnmp::Opener> {
+        let mut opener = lock(&self.opener);
+        if let Some(known) = opener.upgrade() {
+            return known;
+        }
+        *opener = Arc::downgrade(&opened);
+        opened
+    }
 }
 
 impl Drop for AccountRoom {

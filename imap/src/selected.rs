@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lnmp::Place;
-use store::{Entry, MailboxId, ModSeq, Uid, UidValidity, View};
+use store::{Entry, Flags, MailboxId, ModSeq, Rights, Uid, UidValidity, View};
 
 use crate::access::Reader;
 use crate::enabled::Enabled;
@@ -33,6 +33,8 @@ pub(crate) enum By {
 pub(crate) struct Selected {
     /// What reads its mail: its owner's, who may be somebody else than who is logged in.
     pub(crate) owner: Reader,
+    /// What this session may do, as it was at SELECT: for what it is told. The store judges each act anew.
+    pub(crate) rights: Rights,
     pub(crate) room: Arc<MailboxRoom>,
     pub(crate) mailbox: MailboxId,
     pub(crate) place: Place,
@@ -65,7 +67,7 @@ pub(crate) struct Selected {
 impl Selected {
     /// Enters a mailbox whose `view` was read after `room` began to listen.
     pub(crate) async fn enter(
-        owner: Reader,
+        (owner, rights): (Reader, Rights),
         room: Arc<MailboxRoom>,
         view: View,
         seen: Signal,
@@ -80,6 +82,7 @@ impl Selected {
         };
         Self {
             owner,
+            rights,
             mailbox: view.mailbox.id,
             place: view.mailbox.place,
             uid_validity: view.mailbox.uid_validity,
@@ -125,7 +128,7 @@ impl Selected {
         self.write_recent(out);
         // RFC 9586 §3: no message numbers. RFC 9051 §6.3.2 has no UNSEEN.
         let numbers = !self.enabled.uid_only && !self.enabled.imap4rev2;
-        let first = || self.snapshot.rows.iter().position(|row| !row.flags.contains(store::Flags::SEEN));
+        let first = || self.snapshot.rows.iter().position(|row| !row.flags.contains(Flags::SEEN));
         if let Some(first) = numbers.then(first).flatten() {
             out.extend_from_slice(b"* OK [UNSEEN ");
             write::number(out, first as u64 + 1);
@@ -165,17 +168,39 @@ impl Selected {
 
     fn write_flags(&self, out: &mut Vec<u8>) {
         let mut names = flags::SYSTEM.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
+        let mut permanent: Vec<&str> =
+            flags::SYSTEM.iter().filter(|(flag, _)| self.may_change(*flag)).map(|(_, name)| *name).collect();
         for word in &self.announced {
             names.push(' ');
             names.push_str(word);
+        }
+        // RFC 4314 §5.1.1: as far as the user's rights go.
+        if self.rights.contains(Rights::WRITE) {
+            permanent.extend(self.announced.iter().map(|word| &**word));
+            permanent.push("\\*");
         }
         out.extend_from_slice(format!("* FLAGS ({names})\r\n").as_bytes());
         let line = if self.read_only {
             "* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n".to_owned()
         } else {
-            format!("* OK [PERMANENTFLAGS ({names} \\*)] Flags permitted\r\n")
+            format!("* OK [PERMANENTFLAGS ({})] Flags permitted\r\n", permanent.join(" "))
         };
         out.extend_from_slice(line.as_bytes());
+    }
+
+    /// RFC 4314 §4: `s` for `\\Seen`, `t` for `\\Deleted`, `w` for all others.
+    pub(crate) fn may_change(&self, flag: Flags) -> bool {
+        self.rights.contains(match flag {
+            Flags::SEEN => Rights::SEEN,
+            Flags::DELETED => Rights::DELETE_MESSAGES,
+            _ => Rights::WRITE,
+        })
+    }
+
+    /// Whether SELECT says READ-WRITE (RFC 4314 §5.2). `\\Seen` is each user's own, so that `s` alone says nothing.
+    pub(crate) fn is_writable(&self) -> bool {
+        const WRITES: Rights = Rights::INSERT.with(Rights::EXPUNGE).with(Rights::WRITE).with(Rights::DELETE_MESSAGES);
+        !self.read_only && self.rights.intersects(WRITES)
     }
 
     /// Names keywords that came into use, before a FETCH shows one.
@@ -431,7 +456,7 @@ mod tests {
     use crate::rooms::Rooms;
     use crate::snapshot::tests::{changes, entry, snapshot};
     use crate::wire::Cursor;
-    use store::{AccountId, Flags};
+    use store::AccountId;
 
     fn selected(snapshot: Snapshot) -> Selected {
         let rooms = Arc::new(Rooms::default());
@@ -443,6 +468,7 @@ mod tests {
         };
         Selected {
             owner,
+            rights: Rights::ALL,
             room: rooms.mailbox(AccountId(1), MailboxId(1)),
             mailbox: MailboxId(1),
             place: Place::Inbox,

@@ -414,6 +414,11 @@ impl Session {
                 self.selected = None;
                 return Err(End::Bye("Selected mailbox was deleted").into());
             }
+            // RFC 4314 §5.1.1
+            Err(store::StoreError::Denied(_)) => {
+                self.selected = None;
+                return Err(End::Bye("Selected mailbox is not shared with you any more").into());
+            }
             Err(error) => return Err(error.into()),
         }
         command::after_step(self).await
@@ -423,6 +428,7 @@ impl Session {
     pub(crate) fn enter(&mut self, logged_in: LoggedIn) {
         let LoggedIn { account, opener, disabled, seat, revoked } = logged_in;
         let room = self.shared.rooms.account(account);
+        let opener = room.one_opener(opener);
         self.user = Some(User { account, opener, room, disabled, revoked, _seat: seat });
         tracing::info!(account = account.0, "imap login");
     }

@@ -119,7 +119,7 @@ async fn apple_mail_asks_what_changed_since_nothing() {
 async fn apple_mail_finds_every_folder_below_no_prefix() {
     let world = World::start().await;
     let mut client = world.login("alice").await;
-    assert_eq!(client.ok("NAMESPACE").await, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
+    assert_eq!(client.ok("NAMESPACE").await, ["* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"]);
     client.ok("CREATE INBOX/below").await;
     let list = client.ok("LIST \"\" \"*\"").await;
     assert!(!list.iter().any(|line| line.to_uppercase().contains("NOINFERIORS")), "{list:?}");

@@ -36,7 +36,7 @@ async fn the_states_of_rfc_3501_are_kept_apart() {
         C: a6 FETCH 1 FLAGS
         S: a6 BAD No mailbox is selected
         C: a7 NAMESPACE
-        S: * NAMESPACE ((\"\" \"/\")) NIL NIL
+        S: * NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL
         S: a7 OK NAMESPACE completed
         C: a8 ID (\"name\" \"test\")
         S: * ID (\"name\" \"Satchel\"…)

@@ -13,8 +13,9 @@ mod catenate;
 mod url;
 
 use catenate::{Catenation, Part};
-use store::{MailboxId, Uid};
+use store::{MailboxId, Rights, StoreError, Uid};
 
+use crate::access::Found;
 use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX, CATENATE_PARTS_MAX};
@@ -244,7 +245,10 @@ pub(super) async fn store_messages(
     replaces: Option<(MailboxId, Uid)>,
 ) -> Result<String, Stop> {
     let name = session.name(mailbox)?;
-    let mailbox = session.existing(&name).await?;
+    let Found { owner, mailbox, rights } = session.find(&name).await?;
+    if !rights.contains(Rights::INSERT) {
+        return Err(StoreError::Denied('i').into());
+    }
     if messages.len() > APPEND_MESSAGES_MAX {
         return Err(too_many().into());
     }
@@ -262,7 +266,7 @@ pub(super) async fn store_messages(
         if octets.is_empty() {
             return Err(empty().into());
         }
-        let parts = shared.host.seal(account, octets).await?;
+        let parts = shared.host.seal(owner, octets).await?;
         let FlagList { flags, keywords } = message.flags.without_server_keywords();
         sealed.push(store::NewMessage {
             sealed: parts.parts,

@@ -2,6 +2,7 @@
 
 use store::{Copied, StoreError, Uid};
 
+use crate::command::carry;
 use crate::limits::{GONE_UIDS_MAX, WRITE_MESSAGES_MAX};
 use crate::progress::Progress;
 use crate::reply::{Run, Stop, Tagged};
@@ -62,7 +63,8 @@ impl CopyMove {
         let uids = with_gone(selected, &self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
         let from = selected.mailbox;
         let name = session.name(&self.mailbox)?;
-        let to = session.existing(&name).await?.id;
+        let into = session.find(&name).await?;
+        let to = into.mailbox.id;
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
         if uids.is_empty() {
@@ -72,6 +74,20 @@ impl CopyMove {
         // A number names a message that the client was not told is gone. Of UIDs it may know, and `$` loses them by
         // itself (RFC 5182 §2.1).
         let all = self.by == By::Number && !self.set.is_saved();
+        if into.owner != session.reader()?.account {
+            let copied = carry::carry(session, &uids, &into, (self.kind == Kind::Move, all)).await?;
+            let code = copyuid(&copied);
+            return Ok(match self.kind {
+                Kind::Copy => Tagged::ok(format!("{code}COPY completed")),
+                Kind::Move => {
+                    if !code.is_empty() {
+                        // RFC 6851 §4.3, as below.
+                        session.io.out.extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
+                    }
+                    Tagged::ok("MOVE completed")
+                }
+            });
+        }
         match self.kind {
             Kind::Copy => {
                 // RFC 3501 §6.4.7: all or none, RFC 2180 §4.4.
@@ -111,7 +127,7 @@ impl CopyMove {
 }
 
 /// Another session expunged some (RFC 5530).
-fn gone() -> Stop {
+pub(super) fn gone() -> Stop {
     Tagged::no("[EXPUNGEISSUED] Some messages are gone").into()
 }
 

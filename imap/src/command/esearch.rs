@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use store::MailboxId;
+use lnmp::Place;
+use store::{MailboxId, Rights};
 
 use crate::access::Found;
 use crate::command::context::{self, Context, Results};
@@ -124,13 +125,13 @@ async fn one(
     tag: &str,
     (stage, stages): (usize, usize),
 ) -> Result<(), Stop> {
-    let Found { owner, mailbox } = found;
+    let Found { owner, mailbox, .. } = found;
     let now = (session.shared.now)();
     let is_selected = session.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id);
     let (scope, saved) = if is_selected {
         (Scope::selected(session)?, session.selected()?.saved.clone())
     } else {
-        let reader = session.reader_of(owner)?;
+        let reader = session.reader_of(owner).await?;
         let view = session.shared.store.open(session.account()?, mailbox.id, false).await?;
         let snapshot = Arc::new(Snapshot::of_view(&view));
         (Scope::new(session, &reader, snapshot), Vec::new())
@@ -168,51 +169,48 @@ async fn one(
     Ok(session.io.relieve().await?)
 }
 
-/// The mailboxes that sources name, each once, in the order of their names. Names that name nothing are passed over.
+/// The mailboxes that sources name, each once, in the order of their names. Names that name nothing are passed over, and
+/// so is what this user may not read, as if it were not there.
 async fn gather(session: &Session, sources: &[Source]) -> Result<BTreeMap<(String, MailboxId), Found>, Stop> {
     let account = session.account()?;
     let own = session.shared.store.mailboxes(account).await?;
+    let own = own.into_iter().map(|mailbox| Found { owner: account, mailbox, rights: Rights::ALL });
+    let readable = |found: &Found| found.rights.contains(Rights::READ);
+    let all: Vec<Found> = own.chain(session.shared_mailboxes().await?.into_iter().filter(readable)).collect();
     let mut gathered = BTreeMap::new();
     for source in sources {
-        let mut take = |accept: &dyn Fn(&store::Mailbox) -> bool| {
-            for mailbox in own.iter().filter(|mailbox| accept(mailbox)) {
-                let found = Found { owner: account, mailbox: mailbox.clone() };
-                gathered.insert((mailbox.name.clone(), mailbox.id), found);
+        let mut take = |accept: &dyn Fn(&Found) -> bool| {
+            for found in all.iter().filter(|found| accept(found)) {
+                gathered.insert((found.mailbox.name.clone(), found.mailbox.id), found.clone());
             }
         };
+        // RFC 4314 §4: what a pattern names is listed, for which the right `l` is needed.
+        let listed = |found: &Found| found.rights.contains(Rights::LOOKUP);
         match source {
-            Source::Personal => take(&|_| true),
-            Source::Subscribed => take(&|mailbox| mailbox.subscribed),
+            Source::Personal => take(&|found| found.owner == account),
+            Source::Subscribed => {
+                let names = session.shared.store.subscriptions(account).await?;
+                take(&|found| names.contains(&found.mailbox.name));
+            }
             // RFC 5465 §6.3: where mail is delivered to.
-            Source::Inboxes => take(&|mailbox| {
-                matches!(mailbox.place, lnmp::Place::Inbox | lnmp::Place::Requests | lnmp::Place::Unpaid)
+            Source::Inboxes => take(&|found| {
+                found.owner == account && matches!(found.mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid)
             }),
             Source::Subtree(roots) => {
                 let roots = roots_of(session, roots);
-                take(&|mailbox| is_below(&mailbox.name, &roots, usize::MAX));
+                take(&|found| listed(found) && is_below(&found.mailbox.name, &roots, usize::MAX));
             }
             Source::SubtreeOne(roots) => {
                 let roots = roots_of(session, roots);
-                take(&|mailbox| is_below(&mailbox.name, &roots, 1));
+                take(&|found| listed(found) && is_below(&found.mailbox.name, &roots, 1));
             }
             Source::Selected => {
-                let selected = session.selected.as_ref().ok_or(Bad::new("No mailbox is selected"))?;
-                if let Some(mailbox) = own.iter().find(|mailbox| mailbox.id == selected.mailbox) {
-                    let found = Found { owner: selected.owner.account, mailbox: mailbox.clone() };
-                    gathered.insert((mailbox.name.clone(), mailbox.id), found);
-                }
+                let selected = session.selected.as_ref().ok_or(Bad::new("No mailbox is selected"))?.mailbox;
+                take(&|found| found.mailbox.id == selected);
             }
             Source::Mailboxes(names) => {
-                for name in names {
-                    let Ok(name) = session.name(name) else { continue };
-                    match session.find(&name).await {
-                        Ok(found) => {
-                            gathered.insert((found.mailbox.name.clone(), found.mailbox.id), found);
-                        }
-                        Err(Stop::Tagged(_) | Stop::Answered) => {}
-                        Err(end) => return Err(end),
-                    }
-                }
+                let names: Vec<_> = names.iter().filter_map(|name| session.name(name).ok()).collect();
+                take(&|found| names.iter().any(|name| name.as_str() == found.mailbox.name));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use converter::{Pick, SectionKind, Summary, header_fields};
-use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, ModSeq, Uid};
+use store::{FlagChange, FlagMode, Flags, FlagsSet, MessageId, ModSeq, StoreError, Uid};
 
 use crate::command::fetch::binary::{Prepared, Unreadable};
 use crate::command::fetch::item::{Item, Need, Section, SectionText};
@@ -139,7 +139,8 @@ impl Fetch {
             return Ok(Vec::new());
         }
         let selected = session.selected()?;
-        if selected.read_only {
+        // RFC 4314 §4: without the right `s` reading leaves no trace.
+        if selected.read_only || !selected.may_change(Flags::SEEN) {
             return Ok(Vec::new());
         }
         let rows = &selected.snapshot.rows;
@@ -166,6 +167,8 @@ impl Fetch {
             }
             // Reading goes on when the disk is full.
             Err(error) if error.is_temporary() => Ok(Vec::new()),
+            // The right was taken back since SELECT.
+            Err(StoreError::Denied(_)) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use store::{Mailbox, MailboxId, MailboxStatus};
+use lnmp::Place;
+use store::{Mailbox, MailboxId, MailboxStatus, Rights, SpecialUse};
 
 use crate::command::metadata::{self, Wanted};
 use crate::command::special_use;
@@ -317,7 +318,11 @@ impl Tree {
         let store = &session.shared.store;
         let mailboxes = store.mailboxes(account).await?;
         let subscriptions = store.subscriptions(account).await?;
-        Ok(Self::new(mailboxes, subscriptions))
+        // RFC 4314 §4: LIST needs the right `l`, and is silent without it. Another's Trash is no Trash of ours.
+        let shared =
+            session.shared_mailboxes().await?.into_iter().filter(|found| found.rights.contains(Rights::LOOKUP));
+        let shared = shared.map(|found| Mailbox { place: Place::Own, special_use: SpecialUse::NONE, ..found.mailbox });
+        Ok(Self::new(mailboxes.into_iter().chain(shared).collect(), subscriptions))
     }
 
     fn new(mailboxes: Vec<Mailbox>, subscriptions: Vec<String>) -> Self {

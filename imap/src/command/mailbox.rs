@@ -1,11 +1,12 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
 
-use store::{Mailbox, StoreError};
+use store::{Mailbox, Rights, StoreError};
 
+use crate::access::Found;
 use crate::command::list::write_line;
 use crate::command::special_use;
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
-use crate::name::{SEPARATOR, Spelling, ancestors, write_name};
+use crate::name::{MailboxName, SEPARATOR, Spelling, ancestors, write_name};
 use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
@@ -69,6 +70,9 @@ impl Create {
         if mailboxes.iter().any(|mailbox| mailbox.name == name.as_str()) {
             return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
         }
+        if name.is_of_other_user() {
+            return create_shared(session, &name).await;
+        }
         create_ancestors(session, name.as_str(), &mailboxes).await?;
         let made = store.create_mailbox_for(account, name.as_str(), uses, now).await?;
         let asked = String::from_utf8_lossy(&self.mailbox);
@@ -89,6 +93,29 @@ fn tell_old_name(session: &mut Session, old: &str, new: &str) {
         let extended = String::from_utf8_lossy(&extended).into_owned();
         write_line(&mut session.io.out, "LIST", &[], new, &extended, Spelling::Utf8);
     }
+}
+
+/// RFC 4314 §4: below a mailbox that is shared with the right `k`. The new one is its owner's, and shared as that is.
+async fn create_shared(session: &Session, name: &MailboxName) -> Run {
+    let shared = session.shared_mailboxes().await?;
+    if shared.iter().any(|found| found.mailbox.name == name.as_str()) {
+        return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
+    }
+    let Some(parent) = nearest_parent(&shared, name) else {
+        return Ok(Tagged::no("[NOPERM] Nothing above this name is shared with you"));
+    };
+    if !parent.rights.contains(Rights::CREATE) {
+        return Err(StoreError::Denied('k').into());
+    }
+    let (store, now) = (&session.shared.store, (session.shared.now)());
+    let own = own_name(name);
+    let taken = store.mailboxes(parent.owner).await?;
+    for level in ancestors(own).chain([own]) {
+        if level == own || !taken.iter().any(|mailbox| mailbox.name == level) {
+            store.create_mailbox(parent.owner, level, now).await?;
+        }
+    }
+    Ok(Tagged::ok("CREATE completed"))
 }
 
 /// RFC 3501 §6.3.3: superior names that are needed are created too.
@@ -120,7 +147,10 @@ impl Delete {
         }
         let (account, now) = (session.account()?, (session.shared.now)());
         let shared = session.shared.clone();
-        let mailboxes = shared.store.mailboxes(account).await?;
+        let mut mailboxes = shared.store.mailboxes(account).await?;
+        if name.is_of_other_user() {
+            mailboxes.extend(session.shared_mailboxes().await?.into_iter().map(|found| found.mailbox));
+        }
         let Some(mailbox) = mailboxes.iter().find(|mailbox| mailbox.name == name.as_str()) else {
             let below = format!("{}{SEPARATOR}", name.as_str());
             let is_parent = mailboxes.iter().any(|mailbox| mailbox.name.starts_with(&below));
@@ -155,7 +185,11 @@ impl Rename {
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let from = session.name(&self.from)?;
-        let to = session.name_to_create(&self.to)?.into_string();
+        let to = session.name_to_create(&self.to)?;
+        if from.is_of_other_user() || to.is_of_other_user() {
+            return rename_shared(session, &from, &to).await;
+        }
+        let to = to.into_string();
         let account = session.account()?;
         let store = session.shared.store.clone();
         let mailboxes = store.mailboxes(account).await?;
@@ -181,6 +215,40 @@ impl Rename {
         tell_old_name(session, &from, &to);
         Ok(Tagged::ok("RENAME completed"))
     }
+}
+
+/// RFC 4314 §4: needs `x` on the mailbox, and `k` above its new name. It stays its owner's, and shared as it was.
+async fn rename_shared(session: &Session, from: &MailboxName, to: &MailboxName) -> Run {
+    let shared = session.shared_mailboxes().await?;
+    let Some(found) = shared.iter().find(|found| found.mailbox.name == from.as_str()) else {
+        return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
+    };
+    let Some(parent) = nearest_parent(&shared, to).filter(|parent| parent.owner == found.owner) else {
+        return Ok(Tagged::no(
+            "[NOPERM] A shared mailbox stays its owner's: nothing of theirs above the new name is shared with you",
+        ));
+    };
+    for (found, right, letter) in [(found, Rights::DELETE_MAILBOX, 'x'), (parent, Rights::CREATE, 'k')] {
+        if !found.rights.contains(right) {
+            return Err(StoreError::Denied(letter).into());
+        }
+    }
+    let now = (session.shared.now)();
+    session.shared.store.rename_mailbox(found.owner, own_name(from), own_name(to), now).await?;
+    Ok(Tagged::ok("RENAME completed"))
+}
+
+/// Of what is shared, what lies closest above a name.
+fn nearest_parent<'a>(shared: &'a [Found], name: &MailboxName) -> Option<&'a Found> {
+    let above = |found: &&Found| {
+        name.as_str().strip_prefix(&found.mailbox.name).is_some_and(|rest| rest.starts_with(SEPARATOR))
+    };
+    shared.iter().filter(above).max_by_key(|found| found.mailbox.name.len())
+}
+
+/// Its owner's name for a shared mailbox: two levels less.
+fn own_name(name: &MailboxName) -> &str {
+    name.as_str().splitn(3, SEPARATOR).nth(2).unwrap_or_default()
 }
 
 /// RFC 3501 §6.3.5: the messages move to a new mailbox, INBOX stays and is empty; mailboxes below it stay too.

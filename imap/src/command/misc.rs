@@ -44,6 +44,6 @@ pub(super) fn id(session: &mut Session) -> Run {
 }
 
 pub(super) fn namespace(session: &mut Session) -> Run {
-    session.io.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    session.io.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL\r\n");
     Ok(Tagged::ok("NAMESPACE completed"))
 }

@@ -4,6 +4,7 @@
 mod resync;
 
 use lnmp::Place;
+use store::{Rights, StoreError};
 
 use crate::access::Found;
 use crate::command::select::resync::Resync;
@@ -71,30 +72,31 @@ impl Select {
         let name = session.name(&self.mailbox)?;
         let account = session.account()?;
         let shared = session.shared.clone();
-        let Found { owner, mailbox } = match session.find(&name).await {
+        let Found { owner, mailbox, rights } = match session.find(&name).await {
             Err(Stop::Tagged(_)) => return Ok(Tagged::no("[NONEXISTENT] No such mailbox")),
             found => found?,
         };
-        let owner = session.reader_of(owner)?;
+        let owner = session.reader_of(owner).await?;
         // The room listens before the state is read: nothing falls between.
         let room = shared.rooms.mailbox(account, mailbox.id);
         let signal = room.signal();
         let view = shared.store.open(account, mailbox.id, !self.read_only).await?;
-        let mut selected = Selected::enter(owner, room, view, signal, self.read_only).await;
+        let mut selected = Selected::enter((owner, rights), room, view, signal, self.read_only).await;
         selected.enabled = session.enabled;
         selected.announce(&mut session.io.out);
         // RFC 8474 §4.2
         let id = object_id::of_mailbox(&*shared.store, account, mailbox.id);
         session.io.out.extend_from_slice(format!("* OK [MAILBOXID ({id})] Its name for ever\r\n").as_bytes());
-        if selected.place == Place::Requests {
-            // Design section 3: no notice about paid mail while somebody looks.
-            shared.store.requests_seen(account, (shared.now)()).await?;
+        if selected.place == Place::Requests && rights.contains(Rights::DELETE_MESSAGES) {
+            // Design section 3: no notice about paid mail while somebody looks who decides.
+            shared.store.requests_seen(selected.owner.account, (shared.now)()).await?;
         }
+        let code = if selected.is_writable() { "[READ-WRITE]" } else { "[READ-ONLY]" };
         session.selected = Some(selected);
         if let Some(resync) = &self.resync {
             resync.tell(session).await?;
         }
-        Ok(Tagged::ok(if self.read_only { "[READ-ONLY] EXAMINE completed" } else { "[READ-WRITE] SELECT completed" }))
+        Ok(Tagged::ok(format!("{code} {} completed", if self.read_only { "EXAMINE" } else { "SELECT" })))
     }
 }
 
@@ -105,15 +107,18 @@ pub(super) async fn close(session: &mut Session) -> Run {
     let deleted = selected.snapshot.rows.iter().filter(|row| row.flags.contains(store::Flags::DELETED));
     let uids: Vec<store::Uid> = deleted.filter_map(|row| store::Uid::new(row.uid)).collect();
     // Another session's \Deleted that we were not told of waits for its own EXPUNGE.
-    if !uids.is_empty() && !selected.read_only {
+    // RFC 4314 §4: without the right `e` CLOSE just closes.
+    if !uids.is_empty() && !selected.read_only && selected.rights.contains(Rights::EXPUNGE) {
         let mailbox = selected.mailbox;
-        let store = session.shared.store.clone();
-        if uids.len() > WRITE_MESSAGES_MAX {
-            for some in uids.chunks(WRITE_MESSAGES_MAX) {
-                store.expunge(account, mailbox, Some(some), now).await?;
+        let bounded = uids.chunks(WRITE_MESSAGES_MAX).filter(|_| uids.len() > WRITE_MESSAGES_MAX).map(Some);
+        for some in bounded.chain([None]) {
+            match session.shared.store.expunge(account, mailbox, some, now).await {
+                Ok(_) => {}
+                // The right was taken back since SELECT.
+                Err(StoreError::Denied(_)) => break,
+                Err(error) => return Err(error.into()),
             }
         }
-        store.expunge(account, mailbox, None, now).await?;
     }
     session.leave().await;
     Ok(Tagged::ok("CLOSE completed"))

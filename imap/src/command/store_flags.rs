@@ -79,6 +79,8 @@ impl StoreFlags {
             };
             let FlagsSet { entries, modified, followed } = match store.set_flags(account, change, now).await {
                 Ok(set) => set,
+                // Nothing changed, nothing to tell.
+                Err(error) if done == 0 => return Err(error.into()),
                 Err(error) => {
                     // What was done before it is told.
                     broken_off = Some(error);

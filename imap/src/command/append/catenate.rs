@@ -71,7 +71,7 @@ impl Catenation {
         }
         let message = self.message(session, mailbox, named.uid).await.map_err(|stop| refused(stop, url))?;
         let message = message.ok_or_else(bad)?;
-        let reader = session.reader_of(owner).map_err(|stop| refused(stop, url))?;
+        let reader = session.reader_of(owner).await.map_err(|stop| refused(stop, url))?;
         let store = session.shared.store.clone();
         let mail = read_one(&*store, reader.account, &reader.opener, message).await?.ok_or_else(bad)?;
         let summary = reader.room.summaries.get(&*store, reader.account, &reader.opener, &[message]).await?.pop();
