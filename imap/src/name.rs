@@ -51,8 +51,8 @@ pub(crate) enum NameError {
 pub(crate) struct MailboxName(String);
 
 impl MailboxName {
-    /// Decodes what stood on the wire in modified UTF-7. A command asks `Session::name`, which knows the spelling.
-    #[allow(dead_code, reason = "tests read names without a session")]
+    /// Decodes modified UTF-7. A command asks `Session::name`, which knows the spelling.
+    #[cfg(test)]
     pub(crate) fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
         Self::read(wire, Spelling::ModifiedUtf7)
     }
