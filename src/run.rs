@@ -1,5 +1,6 @@
 //! Starts everything in an order that never answers for something that is not there yet, and stops it.
 
+use futures::future::LocalBoxFuture;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -104,72 +105,75 @@ async fn bind(config: &Config) -> anyhow::Result<Bound> {
 }
 
 /// Runs until SIGINT or SIGTERM.
-pub async fn run(dir: Dir, config: Config) -> anyhow::Result<()> {
-    let Some(_lock) = lock(&dir).await? else {
-        bail!("{}: another satchel is running on this directory", dir.root().display());
-    };
-    log_to_stderr();
-    // The process default of rustls: LDK and mail clients of ours share it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let _ = std::fs::remove_file(dir.ready());
-    let bound = bind(&config).await?;
-    let ports = bound.ports();
-    let tls = tls::load(&config, &dir)?;
-    let house = command::closed(config, dir).await?;
-    check_epoch(&house).await?;
+pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+    Box::pin(async move {
+        let Some(_lock) = lock(&dir).await? else {
+            bail!("{}: another satchel is running on this directory", dir.root().display());
+        };
+        log_to_stderr();
+        // The process default of rustls: LDK and mail clients of ours share it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = std::fs::remove_file(dir.ready());
+        let bound = bind(&config).await?;
+        let ports = bound.ports();
+        let tls = tls::load(&config, &dir)?;
+        let house = command::closed(config, dir).await?;
+        check_epoch(&house).await?;
 
-    let (stop_tx, stop) = watch::channel(false);
-    let mut doors = JoinSet::new();
-    let mut workers = JoinSet::new();
-    let (shelf, sandbox, dns) =
-        tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
-    let wallet = sandbox.wallet();
-    let public_url = match house.config.server.public_url.trim_end_matches('/') {
-        "" => format!(
-            "http://{}",
-            SocketAddr::new(house.config.listen.address, ports.web.unwrap_or(house.config.listen.web))
-        ),
-        url => url.to_owned(),
-    };
-    house.start(Running {
-        shelf,
-        wallet: Arc::clone(&wallet),
-        sandbox: Some(Arc::clone(&sandbox)),
-        authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
-        resolver: dns,
-        public_url,
-        ports,
-    });
-    open_books(&house).await?;
-    reconcile::reconcile(&house).await?;
-    keep_attachments(&house).await?;
-    first_account(&house).await?;
-    prove_invoice(&house).await?;
+        let (stop_tx, stop) = watch::channel(false);
+        let mut doors = JoinSet::new();
+        let mut workers = JoinSet::new();
+        let (shelf, sandbox, dns) =
+            tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
+        let wallet = sandbox.wallet();
+        let public_url = match house.config.server.public_url.trim_end_matches('/') {
+            "" => format!(
+                "http://{}",
+                SocketAddr::new(house.config.listen.address, ports.web.unwrap_or(house.config.listen.web))
+            ),
+            url => url.to_owned(),
+        };
+        house.start(Running {
+            shelf,
+            wallet: Arc::clone(&wallet),
+            sandbox: Some(Arc::clone(&sandbox)),
+            authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
+            resolver: dns,
+            public_url,
+            ports,
+        });
+        open_books(&house).await?;
+        reconcile::reconcile(&house).await?;
+        keep_attachments(&house).await?;
+        first_account(&house).await?;
+        prove_invoice(&house).await?;
 
-    workers.spawn(pay::run(Arc::clone(&house), wallet, stop.clone()));
-    workers.spawn(work::run(Arc::clone(&house), stop.clone()));
-    workers.spawn(send::run(Arc::clone(&house), stop.clone()));
-    workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
-    open_doors(&house, bound, tls, &stop, &mut doors)?;
-    doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
+        workers.spawn(pay::run(Arc::clone(&house), wallet, stop.clone()));
+        workers.spawn(work::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(send::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
+        open_doors(&house, bound, tls, &stop, &mut doors)?;
+        doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
 
-    write_durably(&house.dir.ready(), serde_json::to_string(&ports)?.as_bytes())?;
-    greet(&house, ports)?;
-    signal().await?;
+        write_durably(&house.dir.ready(), serde_json::to_string(&ports)?.as_bytes())?;
+        greet(&house, ports)?;
+        signal().await?;
 
-    tracing::info!("stopping");
-    let _ = std::fs::remove_file(house.dir.ready());
-    let _ = stop_tx.send(true);
-    let _ = tokio::time::timeout(STOP_DEADLINE, async { while doors.join_next().await.is_some() {} }).await;
-    let _ = tokio::time::timeout(STOP_DEADLINE, async { while workers.join_next().await.is_some() {} }).await;
-    let running = house.running()?;
-    if let Err(error) = sandbox.stop().await {
-        tracing::warn!(%error, "the Lightning nodes did not stop cleanly");
-    }
-    running.shelf.stop().await;
-    house.store.close().await;
-    let _ = std::fs::remove_file(house.dir.control());
-    Ok(())
+        tracing::info!("stopping");
+        let _ = std::fs::remove_file(house.dir.ready());
+        let _ = stop_tx.send(true);
+        let _ = tokio::time::timeout(STOP_DEADLINE, async { while doors.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(STOP_DEADLINE, async { while workers.join_next().await.is_some() {} }).await;
+        let running = house.running()?;
+        if let Err(error) = sandbox.stop().await {
+            tracing::warn!(%error, "the Lightning nodes did not stop cleanly");
+        }
+        running.shelf.stop().await;
+        house.store.close().await;
+        let _ = std::fs::remove_file(house.dir.control());
+        Ok(())
+    })
 }
 
 /// Takes DIR, or `None` when another server has it. A command on a closed DIR has it for a moment only.

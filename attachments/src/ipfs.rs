@@ -24,6 +24,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use futures::future::LocalBoxFuture;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -94,17 +95,20 @@ pub struct IpfsShelf {
 
 impl IpfsShelf {
     /// Opens the repository and starts the node. Fails with [`Error::Node`] when another process has it open.
-    pub async fn start(settings: Settings) -> Result<Self> {
-        let dir = settings.dir.clone();
-        let blocks = blocking(move || Ok(Blocks::open(&dir)?)).await?;
-        let node = Node::start(&settings.dir, settings.listen).await?;
-        Ok(Self {
-            blocks: Arc::new(blocks),
-            node,
-            fetch_deadline: settings.fetch_deadline,
-            puts: Semaphore::new(PUTS_AT_ONCE),
-            reads: Semaphore::new(READS_AT_ONCE),
-            running: Running::default(),
+    pub fn start(settings: Settings) -> LocalBoxFuture<'static, Result<Self>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            let dir = settings.dir.clone();
+            let blocks = blocking(move || Ok(Blocks::open(&dir)?)).await?;
+            let node = Node::start(&settings.dir, settings.listen).await?;
+            Ok(Self {
+                blocks: Arc::new(blocks),
+                node,
+                fetch_deadline: settings.fetch_deadline,
+                puts: Semaphore::new(PUTS_AT_ONCE),
+                reads: Semaphore::new(READS_AT_ONCE),
+                running: Running::default(),
+            })
         })
     }
 

@@ -1,5 +1,6 @@
 //! The shell: listens, bounds, wraps in TLS, and lets every session say goodbye.
 
+use futures::future::BoxFuture;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,30 +74,38 @@ impl Server {
 
     /// Serves one listener until `stopping` turns `true`; then every session gets a BYE and
     /// [`SHUTDOWN_DEADLINE`] to take it.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, security: Security, stopping: watch::Receiver<bool>) {
-        let mut sessions = JoinSet::new();
-        let mut stopped = stopping.clone();
-        loop {
-            tokio::select! {
-                biased;
-                // A sender that is gone stops us too: nobody is left who could.
-                () = async { let _ = stopped.wait_for(|stopping| *stopping).await; } => break,
-                Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.admit(&mut sessions, socket, peer, security, stopping.clone()),
-                    Err(error) => {
-                        // Out of descriptors, most likely: spinning would make it worse.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(Duration::from_millis(100)).await;
-                    }
-                },
+    pub fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        security: Security,
+        stopping: watch::Receiver<bool>,
+    ) -> BoxFuture<'static, ()> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            let mut sessions = JoinSet::new();
+            let mut stopped = stopping.clone();
+            loop {
+                tokio::select! {
+                    biased;
+                    // A sender that is gone stops us too: nobody is left who could.
+                    () = async { let _ = stopped.wait_for(|stopping| *stopping).await; } => break,
+                    Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+                    accepted = listener.accept() => match accepted {
+                        Ok((socket, peer)) => self.admit(&mut sessions, socket, peer, security, stopping.clone()),
+                        Err(error) => {
+                            // Out of descriptors, most likely: spinning would make it worse.
+                            tracing::warn!(%error, "cannot accept a connection");
+                            sleep(Duration::from_millis(100)).await;
+                        }
+                    },
+                }
             }
-        }
-        drop(listener);
-        let farewell = async { while sessions.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_DEADLINE, farewell).await.is_err() {
-            tracing::warn!(left = sessions.len(), "imap sessions did not end in time");
-        }
+            drop(listener);
+            let farewell = async { while sessions.join_next().await.is_some() {} };
+            if timeout(SHUTDOWN_DEADLINE, farewell).await.is_err() {
+                tracing::warn!(left = sessions.len(), "imap sessions did not end in time");
+            }
+        })
     }
 
     fn admit(

@@ -11,6 +11,7 @@ pub use outcome::{AuthResult, Authentication, DkimOutcome, DmarcOutcome, DmarcPo
 use crate::cache::Cache;
 use crate::limits::{AUTHENTICATION_TIMEOUT, DKIM_SIGNATURES_MAX, DNS_FAILURE_TTL, SPF_LOOKUPS_MAX};
 use crate::{Resolver, ReversePath};
+use futures::future::BoxFuture;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
@@ -69,57 +70,67 @@ impl Authenticator {
 
     /// Verifies one mail that came from `ip`, which called itself `helo`. Never fails: what cannot be found out is a
     /// result, too. Takes [`AUTHENTICATION_TIMEOUT`] twice at most.
-    pub async fn verify(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath, message: &[u8]) -> Authentication {
-        let ip = ip.to_canonical();
-        let message = signatures::without_surplus(message, DKIM_SIGNATURES_MAX);
-        let parsed = parse(&message);
-        let (spf, iprev, dkim) = tokio::join!(self.spf(ip, helo, mail_from), self.iprev(ip), self.dkim(&parsed));
+    pub fn verify<'a>(
+        &'a self,
+        ip: IpAddr,
+        helo: &'a str,
+        mail_from: &'a ReversePath,
+        message: &'a [u8],
+    ) -> BoxFuture<'a, Authentication> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            let ip = ip.to_canonical();
+            let message = signatures::without_surplus(message, DKIM_SIGNATURES_MAX);
+            let parsed = parse(&message);
+            let (spf, iprev, dkim) = tokio::join!(self.spf(ip, helo, mail_from), self.iprev(ip), self.dkim(&parsed));
 
-        // RFC 7489 §3.1.2: with a null reverse-path, the identity that SPF checked is the HELO name.
-        let spf_domain = mail_from.domain().unwrap_or(helo);
-        // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
-        let sound: Vec<DkimOutput<'_>> = dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
-        let dmarc = self.dmarc(&parsed, &sound, spf_domain, &spf).await;
+            // RFC 7489 §3.1.2: with a null reverse-path, the identity that SPF checked is the HELO name.
+            let spf_domain = mail_from.domain().unwrap_or(helo);
+            // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
+            let sound: Vec<DkimOutput<'_>> =
+                dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
+            let dmarc = self.dmarc(&parsed, &sound, spf_domain, &spf).await;
 
-        let mut outcomes = Vec::with_capacity(dkim.len());
-        for output in &dkim {
-            let testing = match output.signature() {
-                Some(signature) => self.key_is_testing(&signature.s, &signature.d).await,
-                None => false,
-            };
-            outcomes.push(DkimOutcome::new(output, testing));
-        }
-        let is_plus_all = spf.result() == SpfResult::Pass && self.lets_anybody_in(spf_domain).await;
-        let author = alignment::author_domain(&parsed.from);
-        let record = dmarc.dmarc_record();
-        let aligned_spf = spf.result() == SpfResult::Pass
-            && author
-                .as_deref()
-                .is_some_and(|author| alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result())));
-        let aligned_dkim = author.as_deref().is_some_and(|author| {
-            let strict = record.is_some_and(|record| record.adkim == mail_auth::dmarc::Alignment::Strict);
-            outcomes
-                .iter()
-                .any(|outcome| outcome.may_align() && alignment::dkim_aligned(author, &outcome.domain, strict))
-                && record.is_none_or(|_| *dmarc.dkim_result() == mail_auth::DmarcResult::Pass)
-        });
+            let mut outcomes = Vec::with_capacity(dkim.len());
+            for output in &dkim {
+                let testing = match output.signature() {
+                    Some(signature) => self.key_is_testing(&signature.s, &signature.d).await,
+                    None => false,
+                };
+                outcomes.push(DkimOutcome::new(output, testing));
+            }
+            let is_plus_all = spf.result() == SpfResult::Pass && self.lets_anybody_in(spf_domain).await;
+            let author = alignment::author_domain(&parsed.from);
+            let record = dmarc.dmarc_record();
+            let aligned_spf = spf.result() == SpfResult::Pass
+                && author.as_deref().is_some_and(|author| {
+                    alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result()))
+                });
+            let aligned_dkim = author.as_deref().is_some_and(|author| {
+                let strict = record.is_some_and(|record| record.adkim == mail_auth::dmarc::Alignment::Strict);
+                outcomes
+                    .iter()
+                    .any(|outcome| outcome.may_align() && alignment::dkim_aligned(author, &outcome.domain, strict))
+                    && record.is_none_or(|_| *dmarc.dkim_result() == mail_auth::DmarcResult::Pass)
+            });
 
-        let results = AuthenticationResults::new(&self.authserv_id)
-            .with_spf_mailfrom_result(&spf, ip, mail_from.as_str(), helo)
-            .with_dkim_results(&dkim, parsed.from())
-            .with_dmarc_result(&dmarc)
-            .with_iprev_result(&iprev, ip);
-        Authentication {
-            spf: SpfOutcome { result: spf.result().into(), domain: spf_domain.to_owned(), is_plus_all },
-            dmarc: DmarcOutcome::new(&dmarc),
-            dkim: outcomes,
-            host: confirmed_host(&iprev),
-            aligned_spf,
-            aligned_dkim,
-            header_value: results.to_string(),
-            received_count: parsed.received_headers_count,
-            from: parsed.from,
-        }
+            let results = AuthenticationResults::new(&self.authserv_id)
+                .with_spf_mailfrom_result(&spf, ip, mail_from.as_str(), helo)
+                .with_dkim_results(&dkim, parsed.from())
+                .with_dmarc_result(&dmarc)
+                .with_iprev_result(&iprev, ip);
+            Authentication {
+                spf: SpfOutcome { result: spf.result().into(), domain: spf_domain.to_owned(), is_plus_all },
+                dmarc: DmarcOutcome::new(&dmarc),
+                dkim: outcomes,
+                host: confirmed_host(&iprev),
+                aligned_spf,
+                aligned_dkim,
+                header_value: results.to_string(),
+                received_count: parsed.received_headers_count,
+                from: parsed.from,
+            }
+        })
     }
 
     async fn spf(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath) -> SpfOutput {

@@ -1,6 +1,7 @@
 //! Asks DNS: where a domain takes its mail, where a host is. RFC 5321 §5, RFC 7505.
 
 use crate::limits::{ADDRESSES_MAX, DNS_TIMEOUT, EXCHANGERS_MAX};
+use futures::future::BoxFuture;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -118,60 +119,66 @@ impl Resolver {
 
     /// The hosts that take mail for a domain, best first, at most [`EXCHANGERS_MAX`]; the domain itself when it names
     /// none (RFC 5321 §5.1). An address literal is its own host.
-    pub async fn mx(&self, domain: &str) -> Result<Vec<Exchanger>, DnsError> {
-        let itself = |host: &str| vec![Exchanger { preference: 0, host: host.to_owned() }];
-        if literal(domain).is_some() {
-            return Ok(itself(domain));
-        }
-        let name = ascii(domain)?;
-        let answers = match self.0.mx_lookup(format!("{name}.")).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                return match absent(&error) {
-                    Some(ResponseCode::NXDomain) => Err(DnsError::NoSuchName(name)),
-                    Some(_) => Ok(itself(&name)),
-                    None => Err(DnsError::Unavailable { name, source: error.into() }),
-                };
+    pub fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Vec<Exchanger>, DnsError>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            let itself = |host: &str| vec![Exchanger { preference: 0, host: host.to_owned() }];
+            if literal(domain).is_some() {
+                return Ok(itself(domain));
             }
-        };
-        let mut exchangers: Vec<Exchanger> = answers
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::MX(mx) => Some(Exchanger {
-                    preference: mx.preference,
-                    host: mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase(),
-                }),
-                _ => None,
-            })
-            .collect();
-        exchangers.sort_unstable();
-        // RFC 7505 §3: the null MX stands alone; beside others it means nothing.
-        if exchangers.iter().any(|exchanger| !exchanger.host.is_empty()) {
-            exchangers.retain(|exchanger| !exchanger.host.is_empty());
-        } else if !exchangers.is_empty() {
-            return Err(DnsError::NullMx(name));
-        }
-        exchangers.truncate(EXCHANGERS_MAX);
-        Ok(if exchangers.is_empty() { itself(&name) } else { exchangers })
+            let name = ascii(domain)?;
+            let answers = match self.0.mx_lookup(format!("{name}.")).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    return match absent(&error) {
+                        Some(ResponseCode::NXDomain) => Err(DnsError::NoSuchName(name)),
+                        Some(_) => Ok(itself(&name)),
+                        None => Err(DnsError::Unavailable { name, source: error.into() }),
+                    };
+                }
+            };
+            let mut exchangers: Vec<Exchanger> = answers
+                .answers()
+                .iter()
+                .filter_map(|record| match &record.data {
+                    RData::MX(mx) => Some(Exchanger {
+                        preference: mx.preference,
+                        host: mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase(),
+                    }),
+                    _ => None,
+                })
+                .collect();
+            exchangers.sort_unstable();
+            // RFC 7505 §3: the null MX stands alone; beside others it means nothing.
+            if exchangers.iter().any(|exchanger| !exchanger.host.is_empty()) {
+                exchangers.retain(|exchanger| !exchanger.host.is_empty());
+            } else if !exchangers.is_empty() {
+                return Err(DnsError::NullMx(name));
+            }
+            exchangers.truncate(EXCHANGERS_MAX);
+            Ok(if exchangers.is_empty() { itself(&name) } else { exchangers })
+        })
     }
 
     /// The addresses of a host, IPv4 first, at most [`ADDRESSES_MAX`].
-    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, DnsError> {
-        if let Some(address) = literal(host) {
-            return Ok(vec![address]);
-        }
-        let name = ascii(host)?;
-        match self.0.lookup_ip(format!("{name}.")).await {
-            Ok(found) => {
-                let mut addresses: Vec<IpAddr> = found.iter().collect();
-                addresses.sort_by_key(IpAddr::is_ipv6);
-                addresses.truncate(ADDRESSES_MAX);
-                if addresses.is_empty() { Err(DnsError::NoSuchName(name)) } else { Ok(addresses) }
+    pub fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, DnsError>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            if let Some(address) = literal(host) {
+                return Ok(vec![address]);
             }
-            Err(error) if absent(&error).is_some() => Err(DnsError::NoSuchName(name)),
-            Err(error) => Err(DnsError::Unavailable { name, source: error.into() }),
-        }
+            let name = ascii(host)?;
+            match self.0.lookup_ip(format!("{name}.")).await {
+                Ok(found) => {
+                    let mut addresses: Vec<IpAddr> = found.iter().collect();
+                    addresses.sort_by_key(IpAddr::is_ipv6);
+                    addresses.truncate(ADDRESSES_MAX);
+                    if addresses.is_empty() { Err(DnsError::NoSuchName(name)) } else { Ok(addresses) }
+                }
+                Err(error) if absent(&error).is_some() => Err(DnsError::NoSuchName(name)),
+                Err(error) => Err(DnsError::Unavailable { name, source: error.into() }),
+            }
+        })
     }
 }
 

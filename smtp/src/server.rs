@@ -6,6 +6,7 @@ use crate::session::{Action, Session, SessionConfig};
 use crate::spool::{SpoolArea, SpoolError, SpoolWriter};
 use crate::tls::{agreed, without_tickets};
 use crate::{BareNewlines, Host, Kind, Refusal, Spool};
+use futures::future::BoxFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -143,35 +144,38 @@ impl Server {
 
     /// Serves until `shutdown` says `true` (or its sender is gone). Then: no new connections, idle sessions get `421`,
     /// a message under way may take [`limits::SHUTDOWN_GRACE`] more.
-    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
-        let mut sessions = JoinSet::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = asked_to_stop(&mut shutdown) => break,
-                Some(_) = sessions.join_next() => {}
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, address)) => match self.connections.enter(address.ip()) {
-                        Some(place) => {
-                            let shared = Arc::clone(&self.shared);
-                            sessions.spawn(connection(shared, stream, address, place, shutdown.clone()));
+    pub fn run(self, mut shutdown: watch::Receiver<bool>) -> BoxFuture<'static, ()> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            let mut sessions = JoinSet::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = asked_to_stop(&mut shutdown) => break,
+                    Some(_) = sessions.join_next() => {}
+                    accepted = self.listener.accept() => match accepted {
+                        Ok((stream, address)) => match self.connections.enter(address.ip()) {
+                            Some(place) => {
+                                let shared = Arc::clone(&self.shared);
+                                sessions.spawn(connection(shared, stream, address, place, shutdown.clone()));
+                            }
+                            None => turn_away(&stream, &self.shared),
+                        },
+                        // EMFILE and the like: the next accept would fail at once, too, and burn a core.
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot accept SMTP connections");
+                            tokio::time::sleep(Duration::from_millis(100)).await;
                         }
-                        None => turn_away(&stream, &self.shared),
                     },
-                    // EMFILE and the like: the next accept would fail at once, too, and burn a core.
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept SMTP connections");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
+                }
             }
-        }
-        drop(self.listener);
-        let all_done = async { while sessions.join_next().await.is_some() {} };
-        if timeout(limits::SHUTDOWN_GRACE, all_done).await.is_err() {
-            tracing::warn!("SMTP sessions are cut off");
-        }
-        sessions.shutdown().await;
+            drop(self.listener);
+            let all_done = async { while sessions.join_next().await.is_some() {} };
+            if timeout(limits::SHUTDOWN_GRACE, all_done).await.is_err() {
+                tracing::warn!("SMTP sessions are cut off");
+            }
+            sessions.shutdown().await;
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sockets: accepts, bounds, and ends connections. The only file here that owns a clock.
 
+use futures::future::BoxFuture;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,37 +21,44 @@ use crate::{Host, limits, routes};
 ///
 /// # Errors
 /// None today; the signature leaves room for a listener that breaks for good.
-pub async fn serve(listener: TcpListener, host: Arc<dyn Host>, mut shutdown: watch::Receiver<bool>) -> io::Result<()> {
-    let app = routes::app(host);
-    let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let slot = tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
-            () = stopped(&mut shutdown) => break,
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stopped(&mut shutdown) => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, app.clone(), shutdown.clone(), slot));
+pub fn serve(
+    listener: TcpListener,
+    host: Arc<dyn Host>,
+    mut shutdown: watch::Receiver<bool>,
+) -> BoxFuture<'static, io::Result<()>> {
+    // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+    Box::pin(async move {
+        let app = routes::app(host);
+        let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let slot = tokio::select! {
+                slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
+                () = stopped(&mut shutdown) => break,
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut shutdown) => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, app.clone(), shutdown.clone(), slot));
+                }
+                Err(error) => {
+                    // A connection that went away is nothing; no descriptors left would make this loop spin.
+                    tracing::debug!(kind = ?error.kind(), "a web connection could not be accepted");
+                    sleep(limits::ACCEPT_PAUSE).await;
+                }
             }
-            Err(error) => {
-                // A connection that went away is nothing; no descriptors left would make this loop spin.
-                tracing::debug!(kind = ?error.kind(), "a web connection could not be accepted");
-                sleep(limits::ACCEPT_PAUSE).await;
-            }
+            while connections.try_join_next().is_some() {}
         }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let drained = timeout(limits::CONNECTION_GRACE, async { while connections.join_next().await.is_some() {} });
-    if drained.await.is_err() {
-        tracing::debug!("web connections were cut at shutdown");
-    }
-    Ok(())
+        drop(listener);
+        let drained = timeout(limits::CONNECTION_GRACE, async { while connections.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::debug!("web connections were cut at shutdown");
+        }
+        Ok(())
+    })
 }
 
 async fn connection(stream: TcpStream, app: Router, mut shutdown: watch::Receiver<bool>, slot: OwnedSemaphorePermit) {

@@ -19,6 +19,7 @@ mod ports;
 mod rpc;
 mod seeds;
 
+use futures::future::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,40 +100,45 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::WrongKey`], [`ChainError::OtherGenesis`] for a directory of another network,
     /// [`SandboxError::NotReady`] after a minute.
-    pub async fn start(dir: &Path, at_rest_key: &[u8; 32]) -> Result<Self, SandboxError> {
-        private_dir(dir)?;
-        let bridge_seed = seeds::load_or_make(dir, "bridge.seed", at_rest_key)?;
-        let customer_seed = seeds::load_or_make(dir, "customer.seed", at_rest_key)?;
-        let miner = funding::Miner::new(&*seeds::load_or_make(dir, "miner.seed", at_rest_key)?)?;
-        let chain = Arc::new(Chain::open(&dir.join("chain.log"), miner.script())?);
-        bootstrap::premine(&chain)?;
-        bootstrap::clear(&chain, dir)?;
-        let server = Server::start(Arc::clone(&chain))?;
-        let ports = ports::load_or_pick(dir)?;
+    pub fn start<'a>(dir: &'a Path, at_rest_key: &'a [u8; 32]) -> BoxFuture<'a, Result<Self, SandboxError>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            private_dir(dir)?;
+            let bridge_seed = seeds::load_or_make(dir, "bridge.seed", at_rest_key)?;
+            let customer_seed = seeds::load_or_make(dir, "customer.seed", at_rest_key)?;
+            let miner = funding::Miner::new(&*seeds::load_or_make(dir, "miner.seed", at_rest_key)?)?;
+            let chain = Arc::new(Chain::open(&dir.join("chain.log"), miner.script())?);
+            bootstrap::premine(&chain)?;
+            bootstrap::clear(&chain, dir)?;
+            let server = Server::start(Arc::clone(&chain))?;
+            let ports = ports::load_or_pick(dir)?;
 
-        let counting = Arc::clone(&chain);
-        let source_height: SourceHeight = Arc::new(move || counting.height());
-        let config = |name: &str, seed, listen| NodeConfig {
-            dir: dir.join(name),
-            seed,
-            network: Network::Regtest,
-            chain: server.source(),
-            source_height: Arc::clone(&source_height),
-            listen: Some(listen),
-        };
-        let runtime = NodeRuntime::start()?;
-        let customer = Customer::new(config("customer", customer_seed, ports.customer), Arc::clone(&runtime));
-        let (bridge, customer_node) =
-            tokio::join!(LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime), customer.build_node());
-        let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
-        bootstrap::fund(&chain, &miner, &bridge, &customer_node).await?;
-        let (started, customer_started) = tokio::join!(bridge.start(), customer_node.start());
-        started.map_err(SandboxError::bridge)?;
-        customer_started.map_err(SandboxError::customer)?;
-        bootstrap::channel(&chain, &bridge, &customer_node, ports.bridge).await?;
-        customer.adopt(customer_node, bridge.node_id(), ports.bridge);
-        server.begin_mining();
-        Ok(Self { bridge, customer, chain, server })
+            let counting = Arc::clone(&chain);
+            let source_height: SourceHeight = Arc::new(move || counting.height());
+            let config = |name: &str, seed, listen| NodeConfig {
+                dir: dir.join(name),
+                seed,
+                network: Network::Regtest,
+                chain: server.source(),
+                source_height: Arc::clone(&source_height),
+                listen: Some(listen),
+            };
+            let runtime = NodeRuntime::start()?;
+            let customer = Customer::new(config("customer", customer_seed, ports.customer), Arc::clone(&runtime));
+            let (bridge, customer_node) = tokio::join!(
+                LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime),
+                customer.build_node()
+            );
+            let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
+            bootstrap::fund(&chain, &miner, &bridge, &customer_node).await?;
+            let (started, customer_started) = tokio::join!(bridge.start(), customer_node.start());
+            started.map_err(SandboxError::bridge)?;
+            customer_started.map_err(SandboxError::customer)?;
+            bootstrap::channel(&chain, &bridge, &customer_node, ports.bridge).await?;
+            customer.adopt(customer_node, bridge.node_id(), ports.bridge);
+            server.begin_mining();
+            Ok(Self { bridge, customer, chain, server })
+        })
     }
 
     /// The bridge's wallet: what the house uses.
