@@ -386,6 +386,12 @@ pub async fn needs_secret(house: &House, account: &Account) -> anyhow::Result<bo
     Ok(!house.store.credentials(account.id).await?.iter().any(|c| c.kind == CredentialKind::Server))
 }
 
+/// What opens an account's mail, for a command that gives somebody its key; `secret` as in [`app_password`].
+pub async fn opener(house: &House, account: &Account, secret: &str) -> anyhow::Result<Opener> {
+    let key = unlock(house, account, secret).await?;
+    Ok(Opener::new(&key.open_identity(&account.address(), &account.sealed_seed)?))
+}
+
 /// Unlocks the mailbox key for a command: by the server's wrap, the recovery phrase or the password.
 async fn unlock(house: &House, account: &Account, secret: &str) -> anyhow::Result<MailboxKey> {
     let address = account.address();

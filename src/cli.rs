@@ -186,6 +186,24 @@ pub enum AccountVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Share a mailbox with another account; without --with, list who has which rights
+    Share {
+        /// Whose mailbox: local@domain
+        owner: String,
+        /// Its name, like Requests
+        mailbox: Option<String>,
+        /// The account to share it with. Reads the owner's password (or the recovery phrase) when a key has to be given
+        #[arg(long, value_name = "ADDRESS", requires = "mailbox")]
+        with: Option<String>,
+        /// What that account may do from now on, in letters of RFC 4314 [default: lrswite]
+        #[arg(long, value_name = "LETTERS", requires = "with", value_parser = rights)]
+        rights: Option<String>,
+        /// Take all rights back
+        #[arg(long, requires = "with", conflicts_with = "rights")]
+        remove: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Remove an account and everything of it
     Remove {
         /// local@domain
@@ -203,6 +221,14 @@ fn quota(text: &str) -> Result<String, String> {
     } else {
         Err("a quota is a number of octets, or none".to_owned())
     }
+}
+
+/// Rights as they are written.
+fn rights(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("to take all rights back, use --remove".to_owned());
+    }
+    store::Rights::parse(text).map(|_| text.to_owned()).map_err(crate::sharing::no_right)
 }
 
 /// `satchel alias`.
@@ -428,6 +454,9 @@ pub enum Request {
     AccountRevoke { address: String, label: Option<String>, id: Option<i64> },
     AccountQuota { address: String, limit: Option<String> },
     AccountRemove { address: String },
+    AccountShare { change: ShareChange, secret: String },
+    AccountShareNeedsSecret { change: ShareChange },
+    AccountShares { owner: String, mailbox: Option<String> },
     AccountCapability(CapabilityChange),
     AccountNeedsSecret { address: String },
     AliasAdd { address: String, account: String, expires_ms: Option<u64>, max_uses: Option<u32> },
@@ -463,6 +492,15 @@ pub struct CapabilityChange {
     pub address: String,
     pub off: Vec<String>,
     pub on: Vec<String>,
+}
+
+/// What `satchel account share` changes: the rights are those afterwards, none of them takes all back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShareChange {
+    pub owner: String,
+    pub mailbox: String,
+    pub with: String,
+    pub rights: String,
 }
 
 /// What `satchel price` changes; `None` leaves a value.

@@ -16,7 +16,7 @@ use crate::dir::Dir;
 use crate::flow::{ask, expire, payout};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
-use crate::{dns, run};
+use crate::{dns, run, sharing};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -124,6 +124,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             let quota = store.quota(account.id).await?;
             Ok(json!({ "address": account.address(), "used_octets": quota.used, "limit_octets": quota.limit }))
         }
+        Request::AccountShare { change, secret } => sharing::change(house, &change, &secret).await,
+        Request::AccountShareNeedsSecret { change } => Ok(Value::Bool(sharing::needs_secret(house, &change).await?)),
+        Request::AccountShares { owner, mailbox } => sharing::list(house, &owner, mailbox.as_deref()).await,
         Request::AliasAdd { address, account: owner, expires_ms, max_uses } => {
             let owner = account(house, &owner).await?;
             let (local, domain) = local_address(house, &address)?;
@@ -211,7 +214,8 @@ pub fn rfc3339(at: UnixMs) -> String {
     DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-async fn account(house: &House, address: &str) -> anyhow::Result<Account> {
+/// The account of an address.
+pub(crate) async fn account(house: &House, address: &str) -> anyhow::Result<Account> {
     accounts::find(house, address).await?.ok_or_else(|| anyhow!("there is no account {address}"))
 }
 

@@ -22,4 +22,5 @@ pub mod keys;
 pub mod letters;
 pub mod print;
 pub mod run;
+pub mod sharing;
 pub mod tls;

@@ -8,11 +8,12 @@ use anyhow::Context;
 use clap::Parser;
 use satchel::cli::{
     AccountVerb, AliasVerb, CapabilityChange, Cli, Common, ContactVerb, GateVerb, PriceChange, QueueVerb, Request,
-    SandboxVerb, Verb, WalletVerb,
+    SandboxVerb, ShareChange, Verb, WalletVerb,
 };
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
 use satchel::dir::Dir;
+use satchel::sharing::AGENT_RIGHTS;
 use satchel::{check, command, print, run};
 
 /// Bad usage or configuration.
@@ -149,6 +150,15 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
         }
         AccountVerb::Revoke { address, label, id, common } => (common, Request::AccountRevoke { address, label, id }),
         AccountVerb::Quota { address, limit, common } => (common, Request::AccountQuota { address, limit }),
+        AccountVerb::Share { owner, mailbox: Some(mailbox), with: Some(with), rights, remove, common } => {
+            let rights = if remove { String::new() } else { rights.unwrap_or_else(|| AGENT_RIGHTS.to_owned()) };
+            let change = ShareChange { owner, mailbox, with, rights };
+            let asks = Request::AccountShareNeedsSecret { change: change.clone() };
+            let needs = perform(&common.dir, &asks).await?.as_bool().unwrap_or(true);
+            let secret = if needs { prompt("Owner's password or recovery phrase")? } else { String::new() };
+            (common, Request::AccountShare { change, secret })
+        }
+        AccountVerb::Share { owner, mailbox, common, .. } => (common, Request::AccountShares { owner, mailbox }),
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })
 }

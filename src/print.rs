@@ -32,6 +32,7 @@ pub fn text(request: &Request, value: &Value) -> String {
         ),
         Request::AccountList => table(value, &["address", "identity", "created_at"]),
         Request::AccountCapability(_) => table(value, &["capability", "source", "offered"]),
+        Request::AccountShares { .. } => table(value, &["mailbox", "with", "rights"]),
         Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
         Request::ContactList { .. } => table(value, &["author", "relation", "since"]),
         Request::GateList => table(value, &["id", "state", "price_msat", "author", "recipient", "hold_until"]),

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "journeys/decisions.rs"]
 mod decisions;
+#[path = "journeys/desk.rs"]
+mod desk;
 #[path = "journeys/local.rs"]
 mod local;
 #[path = "journeys/main_road.rs"]

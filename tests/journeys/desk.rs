@@ -1,0 +1,86 @@
+//! A support desk: a mailbox that agents share, set up by the postmaster.
+
+use std::process::Output;
+
+use crate::support::imap::Imap;
+use crate::support::satchel::Satchel;
+use crate::support::stranger::ALICE;
+
+const ERIN: &str = "erin@satchel.test";
+const PASSPHRASE: &str = "a long enough passphrase\n";
+
+/// Adds an account without server custody; its app password.
+fn agent(satchel: &Satchel, address: &str) -> String {
+    satchel.ask_with_input(&["account", "add", address, "--password-stdin"], PASSPHRASE);
+    let made = satchel.ask_with_input(&["account", "app-password", address], PASSPHRASE);
+    made["app_password"].as_str().unwrap().to_owned()
+}
+
+fn share(satchel: &Satchel, arguments: &[&str]) -> Output {
+    satchel.command(&[&["account", "share"], arguments].concat()).output().unwrap()
+}
+
+/// The exit code, and what went to standard error.
+fn refused(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_mailbox_is_shared_and_taken_back_by_command() {
+    let satchel = Satchel::start("");
+    let password = agent(&satchel, ERIN);
+    let mut erin = Imap::login(satchel.ports.imap, ERIN, &password);
+    satchel.stranger_pays("bob@shop.test", "Help please");
+
+    // Alice's key is in the server's custody: nothing is asked.
+    let shared = satchel.ask(&["account", "share", ALICE, "Requests", "--with", ERIN]);
+    assert_eq!((&shared["mailbox"], &shared["rights"]), (&"Requests".into(), &"lrswite".into()), "{shared}");
+    let listed = satchel.ask(&["account", "share", ALICE]);
+    assert_eq!(listed, serde_json::json!([{ "mailbox": "Requests", "with": ERIN, "rights": "lrswite" }]));
+    assert_eq!(satchel.ask(&["account", "share", ALICE, "inbox"]), serde_json::json!([]));
+    let requests = format!("\"Other Users/{ALICE}/Requests\"");
+    let uid = erin.find(&requests, "Help please")[0];
+    let body = erin.ok(&format!("UID FETCH {uid} BODY.PEEK[TEXT]"));
+    assert!(body[0].literals[0].starts_with(b"Good day"), "{body:?}");
+    // Read only, with the key that is there; then nothing at all.
+    satchel.ask(&["account", "share", ALICE, "Requests", "--with", ERIN, "--rights", "lr"]);
+    assert!(erin.command(&format!("UID STORE {uid} +FLAGS ($Declined)")).1.starts_with("NO"));
+    let taken = satchel.ask(&["account", "share", ALICE, "Requests", "--with", ERIN, "--remove"]);
+    assert_eq!(taken["rights"], "");
+    let mut erin = Imap::login(satchel.ports.imap, ERIN, &password);
+    assert!(erin.command(&format!("SELECT {requests}")).1.starts_with("NO"));
+    assert_eq!(satchel.ask(&["account", "share", ALICE]), serde_json::json!([]));
+
+    // Of an account without custody the owner's password is read, and the recovery phrase does as well.
+    let to_alice = ["account", "share", ERIN, "INBOX", "--with", ALICE, "--rights", "lrs"];
+    let (code, said) = refused(&satchel.command(&to_alice).output().unwrap());
+    assert!(code == 1 && said.contains("no password on standard input"), "{said}");
+    let shared = satchel.ask_with_input(&to_alice, PASSPHRASE);
+    assert_eq!(shared["rights"], "lrs");
+    satchel.imap().ok(&format!("SELECT \"Other Users/{ERIN}/INBOX\""));
+    // Alice has the key now: other rights need no password.
+    satchel.ask(&["account", "share", ERIN, "INBOX", "--with", ALICE, "--rights", "lrsw"]);
+
+    for (arguments, code, word) in [
+        (&[ALICE, "Requests", "--with", ALICE][..], 1, "an owner has all rights"),
+        (&[ALICE, "Requests", "--with", "nobody@satchel.test"], 1, "there is no account nobody@satchel.test"),
+        (&[ALICE, "Nowhere", "--with", ERIN], 1, "has no mailbox Nowhere"),
+        (&["nobody@satchel.test", "INBOX", "--with", ERIN], 1, "there is no account nobody@satchel.test"),
+        (&[ALICE, "Requests", "--with", ERIN, "--rights", "lrq"], 2, "q is no right"),
+        (&[ALICE, "Requests", "--with", ERIN, "--rights", ""], 2, "use --remove"),
+        (&[ALICE, "Requests", "--rights", "lr"], 2, "--with"),
+    ] {
+        let (status, said) = refused(&share(&satchel, arguments));
+        assert!(status == code && said.contains(word), "{arguments:?}: {status} {said}");
+    }
+}
+
+#[test]
+fn a_mailbox_is_shared_while_no_server_runs() {
+    let mut satchel = Satchel::start("");
+    agent(&satchel, ERIN);
+    satchel.stop();
+    satchel.ask(&["account", "share", ALICE, "INBOX", "--with", ERIN, "--rights", "lr"]);
+    satchel.resume();
+    assert_eq!(satchel.ask(&["account", "share", ALICE])[0]["rights"], "lr");
+}
