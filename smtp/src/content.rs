@@ -40,6 +40,8 @@ pub(crate) enum Framing {
     Dots,
     /// A count, kept by the caller.
     Chunks,
+    /// The same of any octets: they are what they are. RFC 3030 §3.
+    Binary,
 }
 
 /// Where the last octet left us.
@@ -76,6 +78,10 @@ impl Decoder {
 
     /// Appends the text in `input` to `text`. Returns how much of it belonged to the message, and whether it ended.
     pub(crate) fn decode(&mut self, input: &[u8], text: &mut Vec<u8>) -> (usize, bool) {
+        if self.framing == Framing::Binary {
+            text.extend_from_slice(input);
+            return (input.len(), false);
+        }
         let mut pos = 0;
         while pos < input.len() {
             let octet = input[pos];
@@ -216,6 +222,12 @@ mod tests {
     fn chunks_keep_their_dots() {
         let wire = ".a\r\n..b\r\n.\r\nc";
         assert_eq!(decoded(Framing::Chunks, BareNewlines::Refuse, wire), (wire.into(), None, None));
+    }
+
+    #[test]
+    fn binary_content_is_what_was_sent() {
+        let wire = "\n.\n\r.\r\n.\r\n\0\r";
+        assert_eq!(decoded(Framing::Binary, BareNewlines::Refuse, wire), (wire.into(), None, None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What this door asks of the house: who may send, who lives here, and whether the message is committed.
 
-use crate::{Enhanced, ReversePath, Spool};
+use crate::{Enhanced, MailParameters, RcptParameters, ReversePath, Spool};
 use async_trait::async_trait;
 use std::any::Any;
 use std::fmt;
@@ -19,10 +19,15 @@ pub trait Host: Send + Sync + 'static {
         Err(AuthRefusal::Invalid)
     }
 
-    /// Whether a mail from this reverse-path may begin: a shortage of disk is told here, and whom a submitter may
-    /// write as.
-    async fn mail(&self, peer: &PeerInfo, reverse_path: &ReversePath) -> Result<(), Refusal> {
-        let (_, _) = (peer, reverse_path);
+    /// Whether a mail from this reverse-path may begin: a shortage of disk is told here, whom a submitter may write as,
+    /// and a time to hold the mail that is too far away.
+    async fn mail(
+        &self,
+        peer: &PeerInfo,
+        reverse_path: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<(), Refusal> {
+        let (_, _, _) = (peer, reverse_path, parameters);
         Ok(())
     }
 
@@ -110,6 +115,8 @@ impl fmt::Debug for Submitter {
 pub struct Recipient {
     /// The mailbox as it was sent.
     pub mailbox: String,
+    /// What RCPT asked for beside: the session fills it in behind the host's answer.
+    pub parameters: RcptParameters,
     /// The account, when it lives here.
     pub account: Option<i64>,
     /// Whatever the host wants back with the message.
@@ -119,12 +126,12 @@ pub struct Recipient {
 impl Recipient {
     /// A recipient of an account.
     pub fn local(mailbox: impl Into<String>, account: i64) -> Self {
-        Self { mailbox: mailbox.into(), account: Some(account), context: None }
+        Self { mailbox: mailbox.into(), parameters: RcptParameters::default(), account: Some(account), context: None }
     }
 
     /// A recipient elsewhere.
     pub fn remote(mailbox: impl Into<String>) -> Self {
-        Self { mailbox: mailbox.into(), account: None, context: None }
+        Self { mailbox: mailbox.into(), parameters: RcptParameters::default(), account: None, context: None }
     }
 
     /// The same with something for the host to find again.
@@ -149,12 +156,8 @@ pub struct Envelope {
     pub reverse_path: ReversePath,
     /// Who it is for: never empty, at most `recipients_max`.
     pub recipients: Vec<Recipient>,
-    /// Whether BODY=8BITMIME was said, or SMTPUTF8 that implies it.
-    pub eight_bit: bool,
-    /// Whether SMTPUTF8 was said. RFC 6531.
-    pub smtputf8: bool,
-    /// What ENVID said, for a later DSN.
-    pub envelope_id: Option<String>,
+    /// What MAIL asked for beside.
+    pub parameters: MailParameters,
 }
 
 /// The host committed the message.

@@ -37,6 +37,7 @@ mod content;
 mod dns;
 mod intake;
 pub mod limits;
+mod parameters;
 mod path;
 mod reply;
 mod server;
@@ -52,6 +53,7 @@ pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
 pub use intake::{
     Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
 };
+pub use parameters::{Body, ByMode, DeliverBy, Hold, MailParameters, Notify, RcptParameters, Ret, decode_xtext};
 pub use path::{ReversePath, is_mailbox};
 pub use reply::Enhanced;
 pub use server::{Server, ServerConfig, TlsStart};

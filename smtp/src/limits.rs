@@ -8,6 +8,10 @@ pub const MESSAGE_BYTES_MAX: u64 = 50 * 1024 * 1024;
 /// Recipients of one message. RFC 5321 §4.5.3.1.8 asks for 100 or more; Postfix and mox take 1000.
 pub const RECIPIENTS_MAX: usize = 1000;
 
+/// MAIL commands of one session, told by LIMITS (RFC 9422): an endless session would never meet new settings or a new
+/// certificate. Far more than any sender's run.
+pub const MAILS_PER_SESSION_MAX: u32 = 10_000;
+
 /// Octets in one command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512, extensions add some hundred,
 /// and a PLAIN response is the longest that real clients send.
 pub const COMMAND_LINE_BYTES_MAX: usize = 4096;

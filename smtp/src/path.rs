@@ -43,19 +43,20 @@ impl fmt::Display for ReversePath {
     }
 }
 
-/// Cuts `MAIL FROM:<path> ...` or `RCPT TO:<path> ...` at the brackets. A source route is taken away (RFC 5321
-/// appendix C says to ignore it). `None` when it is not a path.
+/// Cuts what follows `MAIL FROM:` or `RCPT TO:` at the brackets, into path and parameters. A source route is taken away
+/// (RFC 5321 appendix C says to ignore it). `None` when it is not a path.
 ///
 /// Quirk, Outlook: a space after the colon.
-pub(crate) fn path_of(line: &str) -> Option<&str> {
-    let after = line.split_once(':')?.1.trim_start_matches(' ').strip_prefix('<')?;
-    let path = &after[..closing_bracket(after)?];
-    if path.len() > PATH_BYTES_MAX {
+pub(crate) fn cut_path(text: &str) -> Option<(&str, &str)> {
+    let after = text.trim_start_matches(' ').strip_prefix('<')?;
+    let (path, parameters) = after.split_at(closing_bracket(after)?);
+    let parameters = &parameters[1..];
+    if path.len() > PATH_BYTES_MAX || !(parameters.is_empty() || parameters.starts_with([' ', '\t'])) {
         return None;
     }
     match path.strip_prefix('@') {
-        Some(route) => Some(route.split_once(':')?.1),
-        None => Some(path),
+        Some(route) => Some((route.split_once(':')?.1, parameters)),
+        None => Some((path, parameters)),
     }
 }
 
@@ -128,27 +129,28 @@ mod tests {
 
     #[test]
     fn the_path_is_what_stands_between_the_brackets() {
-        for (line, path) in [
-            ("MAIL FROM:<>", Some("")),
-            ("MAIL FROM:<bob@shop.test>", Some("bob@shop.test")),
-            ("MAIL FROM: <bob@shop.test> SIZE=4", Some("bob@shop.test")),
-            ("RCPT TO:<alice#a3f2b9@satchel.test>", Some("alice#a3f2b9@satchel.test")),
-            ("RCPT TO:<@a.test,@b.test:bob@shop.test>", Some("bob@shop.test")),
-            ("RCPT TO:<\"a>b\"@shop.test> NOTIFY=NEVER", Some("\"a>b\"@shop.test")),
-            ("RCPT TO:bob@shop.test", None),
-            ("RCPT TO:<bob@shop.test", None),
-            ("RCPT TO:<@a.test>", None),
-            ("RCPT", None),
+        for (text, path) in [
+            ("<>", Some(("", ""))),
+            ("<bob@shop.test>", Some(("bob@shop.test", ""))),
+            (" <bob@shop.test> SIZE=4", Some(("bob@shop.test", " SIZE=4"))),
+            ("<alice#a3f2b9@satchel.test>", Some(("alice#a3f2b9@satchel.test", ""))),
+            ("<@a.test,@b.test:bob@shop.test>", Some(("bob@shop.test", ""))),
+            ("<\"a>b\"@shop.test> NOTIFY=NEVER", Some(("\"a>b\"@shop.test", " NOTIFY=NEVER"))),
+            ("bob@shop.test", None),
+            ("<bob@shop.test", None),
+            ("<bob@shop.test>SIZE=4", None),
+            ("<@a.test>", None),
+            ("", None),
         ] {
-            assert_eq!(path_of(line), path, "{line}");
+            assert_eq!(cut_path(text), path, "{text}");
         }
     }
 
     #[test]
     fn a_path_of_256_octets_is_the_longest() {
         let path = |len: usize| format!("{}@x.test", "a".repeat(len - 7));
-        assert!(path_of(&format!("RCPT TO:<{}>", path(256))).is_some());
-        assert!(path_of(&format!("RCPT TO:<{}>", path(257))).is_none());
+        assert!(cut_path(&format!("<{}>", path(256))).is_some());
+        assert!(cut_path(&format!("<{}>", path(257))).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::limits;
 use crate::session::{Action, Session, SessionConfig};
 use crate::spool::{SpoolArea, SpoolError, SpoolWriter};
 use crate::tls::{agreed, without_tickets};
-use crate::{BareNewlines, Host, Kind, Refusal, Spool};
+use crate::{BareNewlines, Host, Kind, MailParameters, Refusal, Spool};
 use futures::future::BoxFuture;
 use std::io;
 use std::net::SocketAddr;
@@ -276,7 +276,10 @@ async fn serve(
                     next = session.answer_login(Instant::now(), answer, &mut replies);
                 }
                 Action::Mail => {
-                    let answer = shared.host.mail(session.peer(), session.reverse_path()).await;
+                    let answer = {
+                        let (path, parameters) = (session.reverse_path(), session.parameters());
+                        shared.host.mail(session.peer(), path, parameters.unwrap_or(&MailParameters::default())).await
+                    };
                     next = session.answer_mail(Instant::now(), answer, &mut replies);
                 }
                 Action::Recipient { mailbox } => {

@@ -17,7 +17,10 @@ mod login;
 use crate::content::{BareNewlines, Decoder, LineFault};
 use crate::limits;
 use crate::reply::{plain_reply, reply};
-use crate::{Accepted, Enhanced, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Secret, TlsInfo};
+use crate::{
+    Accepted, Enhanced, Envelope, Kind, MailParameters, PeerInfo, RcptParameters, Recipient, Refusal, ReversePath,
+    Secret, TlsInfo,
+};
 use login::Login;
 use memchr::memchr;
 use std::net::SocketAddr;
@@ -37,6 +40,8 @@ pub struct SessionConfig {
     pub message_bytes_max: u64,
     /// Recipients of a message; one more gets `452 4.5.3`.
     pub recipients_max: usize,
+    /// MAIL commands of a session; one more gets `421 4.5.1`.
+    pub mails_max: u32,
     /// Errors before `421`.
     pub errors_max: u32,
     /// What to do with CR or LF alone.
@@ -58,6 +63,7 @@ impl SessionConfig {
             starttls: false,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             recipients_max: limits::RECIPIENTS_MAX,
+            mails_max: limits::MAILS_PER_SESSION_MAX,
             errors_max: limits::ERRORS_MAX,
             bare_newlines: BareNewlines::default(),
             command_timeout: limits::COMMAND_TIMEOUT,
@@ -79,7 +85,7 @@ pub enum Action {
         /// And how they prove it.
         password: Secret,
     },
-    /// Ask the host about [`Session::reverse_path`], then [`Session::answer_mail`].
+    /// Ask the host about [`Session::reverse_path`] and [`Session::parameters`], then [`Session::answer_mail`].
     Mail,
     /// Ask the host about this recipient, then [`Session::answer_recipient`].
     Recipient {
@@ -110,6 +116,7 @@ pub struct Session {
     peer: PeerInfo,
     phase: Phase,
     mail: Option<Mail>,
+    mails: u32,
     errors: u32,
     recipients_refused: u32,
     idle_commands: u32,
@@ -140,10 +147,10 @@ enum Phase {
 #[derive(Debug)]
 struct Mail {
     reverse_path: ReversePath,
+    parameters: MailParameters,
     recipients: Vec<Recipient>,
-    eight_bit: bool,
-    smtputf8: bool,
-    envelope_id: Option<String>,
+    /// Of the RCPT that the host is being asked about.
+    asked: RcptParameters,
     /// Set by DATA or the first BDAT.
     content: Option<Content>,
 }
@@ -173,6 +180,7 @@ impl Session {
             peer,
             phase: Phase::Command,
             mail: None,
+            mails: 0,
             errors: 0,
             recipients_refused: 0,
             idle_commands: 0,
@@ -189,6 +197,11 @@ impl Session {
     /// Of the transaction under way; the null path when there is none.
     pub fn reverse_path(&self) -> &ReversePath {
         self.mail.as_ref().map_or(&ReversePath::Null, |mail| &mail.reverse_path)
+    }
+
+    /// Of the transaction under way.
+    pub fn parameters(&self) -> Option<&MailParameters> {
+        self.mail.as_ref().map(|mail| &mail.parameters)
     }
 
     /// Of the transaction under way.
@@ -373,9 +386,7 @@ impl Session {
             peer: self.peer.clone(),
             reverse_path: mail.reverse_path,
             recipients: mail.recipients,
-            eight_bit: mail.eight_bit,
-            smtputf8: mail.smtputf8,
-            envelope_id: mail.envelope_id,
+            parameters: mail.parameters,
         })
     }
 
@@ -424,6 +435,11 @@ impl Session {
             self.phase = Phase::Closed;
             Action::Close
         })
+    }
+
+    /// The same for what was found wrong with a command.
+    fn fault(&mut self, out: &mut Vec<u8>, fault: &Refusal) -> Option<Action> {
+        self.error(out, fault.code, fault.enhanced, &fault.text)
     }
 
     /// Writes an error of the peer's making, and counts it.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp::{BareNewlines, Kind, limits};
+use smtp::{BareNewlines, Body, Kind, limits};
 use std::time::{Duration, Instant};
 use support::dialogue::{Dialogue, conversation, submission};
 
@@ -20,6 +20,8 @@ fn a_mail_goes_through() {
         S: 250-SMTPUTF8
         S: 250-ENHANCEDSTATUSCODES
         S: 250-CHUNKING
+        S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
+        S: 250-BINARYMIME
         S: 250 STARTTLS
         C: MAIL FROM:<bob@shop.test> SIZE=100 BODY=8BITMIME
         S: 250 2.1.0 sender ok
@@ -41,7 +43,7 @@ fn a_mail_goes_through() {
     assert_eq!(envelope.reverse_path.as_str(), "bob@shop.test");
     assert_eq!(envelope.reverse_path.domain(), Some("shop.test"));
     assert_eq!(envelope.recipients[0].mailbox, "alice@satchel.test");
-    assert!(envelope.eight_bit && !envelope.smtputf8);
+    assert_eq!((envelope.parameters.body, envelope.parameters.smtputf8), (Body::EightBitMime, false));
     assert_eq!((envelope.peer.helo.as_str(), envelope.peer.protocol()), ("client.test", "ESMTP"));
     assert!(talk.closed);
 }
@@ -129,8 +131,10 @@ fn paths_are_parsed_tolerantly_but_not_wrongly() {
         S: 501 5.1.7 that is not a reverse-path
         C: MAIL FROM:<bob@shop.test> FOO=BAR
         S: 555 5.5.4 a parameter is not known here
-        C: MAIL FROM:<bob@shop.test> BODY=BINARYMIME
-        S: 555 5.5.4 BINARYMIME and REQUIRETLS are not offered here
+        C: MAIL FROM:<bob@shop.test> REQUIRETLS
+        S: 530 5.7.10 REQUIRETLS needs TLS; say STARTTLS first
+        C: MAIL FROM:<bob@shop.test> SIZE=x
+        S: 501 5.5.4 the value of SIZE makes no sense; allowed is a number of octets
         C: MAIL FROM:<bob@shop.test> SIZE=52428801
         S: 552 5.3.4 a message may have 52428800 octets at most
         C: MAIL FROM:<jörg@shop.test>
@@ -174,7 +178,8 @@ fn smtputf8_works_without_8bitmime_said() {
         S: 250 2.0.0 message accepted as q1
         ",
     );
-    assert!(talk.delivered[0].0.smtputf8 && talk.delivered[0].0.eight_bit);
+    let parameters = &talk.delivered[0].0.parameters;
+    assert_eq!((parameters.body, parameters.smtputf8), (Body::EightBitMime, true));
 }
 
 #[test]
@@ -419,6 +424,7 @@ fn submission_needs_a_login() {
         S: 250-SMTPUTF8
         S: 250-ENHANCEDSTATUSCODES
         S: 250-CHUNKING
+        S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
         S: 250 AUTH PLAIN LOGIN
         C: MAIL FROM:<alice@satchel.test>
@@ -452,6 +458,7 @@ fn every_form_of_auth_is_understood() {
         S: 250-SMTPUTF8
         S: 250-ENHANCEDSTATUSCODES
         S: 250-CHUNKING
+        S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
         S: 250 AUTH PLAIN LOGIN
         C: AUTH CRAM-MD5

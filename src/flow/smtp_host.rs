@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use smtp::{
-    Accepted, AuthRefusal, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Secret, Spool, Submitter,
+    Accepted, AuthRefusal, Envelope, Kind, MailParameters, PeerInfo, Recipient, Refusal, ReversePath, Secret, Spool,
+    Submitter,
 };
 
 use crate::accounts::{self, LoginError};
@@ -29,7 +30,12 @@ impl smtp::Host for SmtpHost {
         }
     }
 
-    async fn mail(&self, _peer: &PeerInfo, _reverse_path: &ReversePath) -> Result<(), Refusal> {
+    async fn mail(
+        &self,
+        _peer: &PeerInfo,
+        _reverse_path: &ReversePath,
+        _parameters: &MailParameters,
+    ) -> Result<(), Refusal> {
         if self.0.is_short_of_disk() { Err(Refusal::storage_full()) } else { Ok(()) }
     }
 

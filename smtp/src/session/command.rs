@@ -2,13 +2,11 @@
 
 use super::{Action, Content, Mail, Phase, Session};
 use crate::content::{Decoder, Framing};
-use crate::path::{is_helo_name, is_mailbox, path_of};
+use crate::parameters::Offered;
+use crate::path::{cut_path, is_helo_name, is_mailbox};
 use crate::reply::{plain_reply, reply};
-use crate::{Kind, Recipient, Refusal, ReversePath, limits};
-use smtp_proto::{
-    Error, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_REQUIRETLS, MAIL_SMTPUTF8, MailFrom, RcptTo, Request,
-};
-use std::borrow::Cow;
+use crate::{Body, Kind, MailParameters, RcptParameters, Recipient, Refusal, ReversePath, limits};
+use smtp_proto::{Error, Request};
 use std::time::Instant;
 
 impl Session {
@@ -22,11 +20,16 @@ impl Session {
         let Some(text) = std::str::from_utf8(text).ok().filter(|text| !text.contains(['\r', '\0'])) else {
             return self.error(out, 500, (5, 5, 2), "a command is UTF-8 text without control octets");
         };
+        // `smtp-proto` reads the rest; these two it would read too loosely, and change what was written.
+        if let Some(path) = behind(text, "MAIL", "FROM:") {
+            return self.mail(path, out);
+        }
+        if let Some(path) = behind(text, "RCPT", "TO:") {
+            return self.rcpt(path, out);
+        }
         match Request::parse(&mut line.iter()) {
             Ok(Request::Ehlo { host }) => self.ehlo(&host, true, out),
             Ok(Request::Helo { host }) => self.ehlo(&host, false, out),
-            Ok(Request::Mail { from }) => self.mail(text, &from, out),
-            Ok(Request::Rcpt { to }) => self.rcpt(text, &to, out),
             Ok(Request::Data) => self.data(now, out),
             Ok(Request::Bdat { chunk_size, is_last }) => self.bdat(now, chunk_size as u64, is_last, out),
             Ok(Request::Rset) => self.rset(out),
@@ -47,11 +50,12 @@ impl Session {
             Ok(Request::Auth { mechanism, initial_response }) => self.auth(mechanism, &initial_response, out),
             Ok(Request::Lhlo { .. } | Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. })
             | Err(Error::UnknownCommand) => self.error(out, 500, (5, 5, 1), "no such command here"),
-            Err(Error::InvalidSenderAddress) => self.error(out, 501, (5, 1, 7), "that is not a reverse-path"),
-            Err(Error::InvalidRecipientAddress) => self.error(out, 501, (5, 1, 3), "that is not a forward-path"),
-            Err(Error::UnsupportedParameter { .. }) => self.error(out, 555, (5, 5, 4), "a parameter is not known here"),
-            Err(Error::InvalidParameter { param }) => {
-                self.error(out, 501, (5, 5, 4), &format!("the value of {param} makes no sense"))
+            Ok(Request::Mail { .. }) | Err(Error::InvalidSenderAddress) => self.error(out, 501, (5, 5, 2), MAIL_SYNTAX),
+            Ok(Request::Rcpt { .. }) | Err(Error::InvalidRecipientAddress) => {
+                self.error(out, 501, (5, 5, 2), RCPT_SYNTAX)
+            }
+            Err(Error::UnsupportedParameter { .. } | Error::InvalidParameter { .. }) => {
+                self.error(out, 501, (5, 5, 4), "that parameter cannot be read")
             }
             Err(Error::SyntaxError { syntax }) => self.error(out, 501, (5, 5, 2), &format!("the syntax is: {syntax}")),
             Err(Error::NeedsMoreData { .. } | Error::ResponseTooLong | Error::InvalidResponse { .. }) => {
@@ -77,8 +81,12 @@ impl Session {
             return None;
         }
         let size = format!("SIZE {}", self.config.message_bytes_max);
+        let limits = format!("LIMITS MAILMAX={} RCPTMAX={}", self.config.mails_max, self.config.recipients_max);
         let mut lines: Vec<&str> =
-            vec![&greeting, "PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING"];
+            vec![&greeting, "PIPELINING", &size, "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", &limits];
+        if self.takes_binary() {
+            lines.push("BINARYMIME");
+        }
         if self.config.starttls && self.peer.tls.is_none() {
             lines.push("STARTTLS");
         }
@@ -89,8 +97,13 @@ impl Session {
         None
     }
 
+    /// RFC 3030 §3: where mail is delivered. What is submitted may have to go on to a server that takes lines only.
+    fn takes_binary(&self) -> bool {
+        self.config.kind == Kind::Mx
+    }
+
     /// MAIL. RFC 5321 §4.1.1.2.
-    fn mail(&mut self, text: &str, from: &MailFrom<Cow<'_, str>>, out: &mut Vec<u8>) -> Option<Action> {
+    fn mail(&mut self, text: &str, out: &mut Vec<u8>) -> Option<Action> {
         if self.peer.helo.is_empty() {
             return self.error(out, 503, (5, 5, 1), "say EHLO first");
         }
@@ -101,29 +114,45 @@ impl Session {
             let text = if self.may_log_in() { "log in first" } else { "say STARTTLS and log in first" };
             return self.error(out, 530, (5, 7, 0), text);
         }
-        let reverse_path = match path_of(text) {
-            Some("") => ReversePath::Null,
-            Some(mailbox) if is_mailbox(mailbox) => ReversePath::Mailbox(mailbox.to_owned()),
+        // RFC 9422 §4.1: what LIMITS said holds.
+        if self.mails >= self.config.mails_max {
+            return Some(self.hang_up(out, (4, 5, 1), "that was the last mail of this session, please come again"));
+        }
+        if !text.trim_start_matches(' ').starts_with('<') {
+            return self.error(out, 501, (5, 5, 2), MAIL_SYNTAX);
+        }
+        let (reverse_path, text) = match cut_path(text) {
+            Some(("", text)) => (ReversePath::Null, text),
+            Some((mailbox, text)) if is_mailbox(mailbox) => (ReversePath::Mailbox(mailbox.to_owned()), text),
             _ => return self.error(out, 501, (5, 1, 7), "that is not a reverse-path"),
         };
-        let smtputf8 = from.flags & MAIL_SMTPUTF8 != 0;
-        if !smtputf8 && !reverse_path.as_str().is_ascii() {
+        let offered = match self.config.kind {
+            Kind::Mx => Offered::Transfer,
+            Kind::Submission => Offered::Submission,
+        };
+        let parameters = match MailParameters::parse(text, offered) {
+            Ok(parameters) => parameters,
+            Err(fault) => return self.fault(out, &fault),
+        };
+        if !parameters.smtputf8 && !reverse_path.as_str().is_ascii() {
             return self.error(out, 550, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8");
         }
-        // Accepting these two would promise what is not done: RFC 3030 BINARYMIME, RFC 8689.
-        if from.flags & (MAIL_BODY_BINARYMIME | MAIL_REQUIRETLS) != 0 {
-            return self.error(out, 555, (5, 5, 4), "BINARYMIME and REQUIRETLS are not offered here");
+        if parameters.body == Body::BinaryMime && !self.takes_binary() {
+            return self.error(out, 555, (5, 5, 4), "BODY=BINARYMIME is not offered here");
         }
-        if from.size as u64 > self.config.message_bytes_max {
+        // RFC 8689 §4.1: a mail that must not travel in the clear has just done so.
+        if parameters.require_tls && self.peer.tls.is_none() {
+            return self.error(out, 530, (5, 7, 10), "REQUIRETLS needs TLS; say STARTTLS first");
+        }
+        if parameters.size > self.config.message_bytes_max {
             return self.refuse(out, &too_large(self.config.message_bytes_max));
         }
+        self.mails += 1;
         self.mail = Some(Mail {
             reverse_path,
+            parameters,
             recipients: Vec::new(),
-            // Quirk, iOS: SMTPUTF8 without the BODY=8BITMIME that RFC 6531 §3.1 asks for.
-            eight_bit: smtputf8 || from.flags & MAIL_BODY_8BITMIME != 0,
-            smtputf8,
-            envelope_id: from.env_id.as_deref().map(str::to_owned),
+            asked: RcptParameters::default(),
             content: None,
         });
         self.phase = Phase::Waiting;
@@ -146,7 +175,7 @@ impl Session {
     }
 
     /// RCPT. RFC 5321 §4.1.1.3.
-    fn rcpt(&mut self, text: &str, _to: &RcptTo<Cow<'_, str>>, out: &mut Vec<u8>) -> Option<Action> {
+    fn rcpt(&mut self, text: &str, out: &mut Vec<u8>) -> Option<Action> {
         let Some(mail) = self.mail.as_ref().filter(|mail| mail.content.is_none()) else {
             return self.error(out, 503, (5, 5, 1), "say MAIL first");
         };
@@ -156,13 +185,21 @@ impl Session {
             reply(out, 452, (4, 5, 3), &text);
             return None;
         }
-        let mailbox = match path_of(text) {
-            Some(mailbox) if is_mailbox(mailbox) => mailbox,
-            Some(word) if word.eq_ignore_ascii_case("postmaster") => "postmaster",
+        if !text.trim_start_matches(' ').starts_with('<') {
+            return self.error(out, 501, (5, 5, 2), RCPT_SYNTAX);
+        }
+        let (mailbox, text) = match cut_path(text) {
+            Some((mailbox, text)) if is_mailbox(mailbox) => (mailbox, text),
+            Some((word, text)) if word.eq_ignore_ascii_case("postmaster") => ("postmaster", text),
             _ => return self.error(out, 501, (5, 1, 3), "that is not a forward-path"),
         };
-        if !mail.smtputf8 && !mailbox.is_ascii() {
+        if !mail.parameters.smtputf8 && !(mailbox.is_ascii() && text.is_ascii()) {
             return self.error(out, 550, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8");
+        }
+        match (RcptParameters::parse(text), &mut self.mail) {
+            (Ok(parameters), Some(mail)) => mail.asked = parameters,
+            (Err(fault), _) => return self.fault(out, &fault),
+            (Ok(_), None) => {}
         }
         self.phase = Phase::Waiting;
         Some(Action::Recipient { mailbox: mailbox.to_owned() })
@@ -178,7 +215,9 @@ impl Session {
         self.resume(now);
         match answer {
             Ok(recipient) => {
-                self.mail.as_mut()?.recipients.push(recipient);
+                let mail = self.mail.as_mut()?;
+                let parameters = std::mem::take(&mut mail.asked);
+                mail.recipients.push(Recipient { parameters, ..recipient });
                 reply(out, 250, (2, 1, 5), "recipient ok");
                 None
             }
@@ -202,6 +241,10 @@ impl Session {
                 return self.error(out, 503, (5, 5, 1), "what began with BDAT ends with BDAT");
             }
             // RFC 5321 §3.3 says 503 or 554; the latter tells a pipelining sender that every RCPT failed.
+            // RFC 3030 §3: any octets have no lines that a dot could end.
+            Some(mail) if mail.parameters.body == Body::BinaryMime => {
+                return self.error(out, 503, (5, 5, 1), "a BINARYMIME message comes by BDAT");
+            }
             Some(mail) if mail.recipients.is_empty() => return self.error(out, 554, (5, 5, 1), "no valid recipients"),
             Some(_) => {}
         }
@@ -231,8 +274,12 @@ impl Session {
             }
             return self.error(out, code, (5, 5, 1), text);
         }
+        let framing = match &self.mail {
+            Some(mail) if mail.parameters.body == Body::BinaryMime => Framing::Binary,
+            _ => Framing::Chunks,
+        };
         if self.mail.as_ref().is_some_and(|mail| mail.content.is_none()) {
-            self.begin_content(now, Framing::Chunks);
+            self.begin_content(now, framing);
         }
         let message_bytes_max = self.config.message_bytes_max;
         if let Some(content) = self.mail.as_mut().and_then(|mail| mail.content.as_mut())
@@ -289,6 +336,16 @@ impl Session {
         (self.idle_commands > limits::IDLE_COMMANDS_MAX)
             .then(|| self.hang_up(out, (4, 7, 0), "too many commands and no mail"))
     }
+}
+
+const MAIL_SYNTAX: &str = "the syntax is: MAIL FROM:<reverse-path> [parameters]";
+const RCPT_SYNTAX: &str = "the syntax is: RCPT TO:<forward-path> [parameters]";
+
+/// What stands behind two words of a command, in any case and with spaces between them.
+fn behind<'a>(text: &'a str, verb: &str, word: &str) -> Option<&'a str> {
+    let rest = text.get(..verb.len()).filter(|start| start.eq_ignore_ascii_case(verb)).map(|_| &text[verb.len()..])?;
+    let rest = rest.strip_prefix([' ', '\t'])?.trim_start_matches([' ', '\t']);
+    rest.get(..word.len()).filter(|start| start.eq_ignore_ascii_case(word)).map(|_| &rest[word.len()..])
 }
 
 pub(super) fn too_large(message_bytes_max: u64) -> Refusal {
