@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use attachments::Shelf;
 use lightning::{CustomerPayment, Sandbox};
 use lnmp::Msat;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +33,9 @@ const FIRST_ACCOUNT: &str = "alice";
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// A command on a closed DIR is done by then.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+/// Connections that wait to be accepted, at each port: a burst of 200 overflows the usual 128, and whoever is dropped
+/// comes again only after one second, three, seven. The system's own limit (`net.core.somaxconn`) is 4096.
+const LISTEN_BACKLOG: u32 = 4096;
 /// How often DIR is tried meanwhile.
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// The name of the start epoch in the database.
@@ -90,11 +93,19 @@ impl Bound {
     }
 }
 
-async fn bind(config: &Config) -> anyhow::Result<Bound> {
+/// Binds as `TcpListener::bind` does, but with room for a burst.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
+fn bind(config: &Config) -> anyhow::Result<Bound> {
     let mut bound = HashMap::new();
     for (key, port) in named_ports(config) {
         let address = SocketAddr::new(config.listen.address, port);
-        let listener = TcpListener::bind(address).await.map_err(|error| {
+        let listener = listen(address).map_err(|error| {
             ConfigError(format!(
                 "{address} cannot be bound: {error}; change `{key}` under [listen] in the config (0 picks a free port), or stop what uses it"
             ))
@@ -115,7 +126,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         // The process default of rustls: LDK and mail clients of ours share it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let _ = std::fs::remove_file(dir.ready());
-        let bound = bind(&config).await?;
+        let bound = bind(&config)?;
         let ports = bound.ports();
         let tls = tls::load(&config, &dir)?;
         let house = command::closed(config, dir).await?;

@@ -4,12 +4,13 @@
 //! concerns, so that a thousand sessions elsewhere sleep on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use store::{AccountId, Change, MailboxId, ModSeq, Store};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
 
 use crate::filters::FilterCache;
 use crate::snapshot::Snapshot;
@@ -43,7 +44,9 @@ pub(crate) struct AccountRoom {
 pub(crate) struct MailboxRoom {
     key: MailboxKey,
     rooms: Weak<Rooms>,
-    signal: watch::Sender<Signal>,
+    signal: Mutex<Signal>,
+    /// Wakes who listens in the order in which they began to: `watch` would choose by chance.
+    news: Notify,
     /// The newest snapshot somebody holds. Held over the store's answer, so that one session asks for all.
     latest: tokio::sync::Mutex<Weak<Snapshot>>,
     /// UIDs up to here were `\Recent` to some session already; the store hears of it when that session leaves.
@@ -95,7 +98,8 @@ impl Rooms {
     fn missed(&self) {
         let rooms: Vec<_> = lock(&self.mailboxes).values().filter_map(Weak::upgrade).collect();
         for room in rooms {
-            room.signal.send_modify(|signal| signal.missed += 1);
+            lock(&room.signal).missed += 1;
+            room.news.notify_waiters();
         }
     }
 
@@ -124,7 +128,8 @@ impl Rooms {
         let room = Arc::new(MailboxRoom {
             key,
             rooms: Arc::downgrade(self),
-            signal: watch::Sender::new(Signal::default()),
+            signal: Mutex::default(),
+            news: Notify::new(),
             latest: tokio::sync::Mutex::default(),
             claimed: AtomicU32::new(0),
         });
@@ -182,19 +187,31 @@ impl Drop for MailboxRoom {
 impl MailboxRoom {
     /// Says that the mailbox has come at least to `modseq`.
     pub(crate) fn advance(&self, modseq: ModSeq) {
-        self.signal.send_if_modified(|signal| {
-            let news = modseq.0 > signal.modseq;
-            signal.modseq = signal.modseq.max(modseq.0);
-            news
-        });
-    }
-
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Signal> {
-        self.signal.subscribe()
+        let mut signal = lock(&self.signal);
+        if modseq.0 > signal.modseq {
+            signal.modseq = modseq.0;
+            drop(signal);
+            self.news.notify_waiters();
+        }
     }
 
     pub(crate) fn signal(&self) -> Signal {
-        *self.signal.borrow()
+        *lock(&self.signal)
+    }
+
+    /// Returns once the signal is another than `seen`, which then holds it.
+    pub(crate) async fn changed(&self, seen: &mut Signal) {
+        loop {
+            // Listens first, looks then: nothing that happens between is missed.
+            let mut news = pin!(self.news.notified());
+            news.as_mut().enable();
+            let signal = self.signal();
+            if signal != *seen {
+                *seen = signal;
+                return;
+            }
+            news.await;
+        }
     }
 
     pub(crate) fn claimed(&self) -> u32 {
@@ -255,6 +272,8 @@ impl MailboxRoom {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::snapshot::tests::snapshot;
 
@@ -264,10 +283,11 @@ mod tests {
         let (account, mailbox) = (AccountId(1), MailboxId(2));
         let room = rooms.mailbox(account, mailbox);
         assert!(Arc::ptr_eq(&room, &rooms.mailbox(account, mailbox)));
-        let mut signal = room.subscribe();
+        let mut seen = room.signal();
         rooms.changed(Change { account, mailbox: Some(mailbox), modseq: ModSeq(7) });
-        assert!(signal.has_changed().unwrap());
-        assert_eq!(signal.borrow_and_update().modseq, 7);
+        room.changed(&mut seen).await;
+        assert_eq!(seen.modseq, 7);
+        assert!(room.changed(&mut seen).now_or_never().is_none());
         assert_eq!((room.claim(5), room.claim(3), rooms.claimed(account, mailbox)), (0, 5, 5));
         drop(room);
         assert!(lock(&rooms.mailboxes).is_empty());

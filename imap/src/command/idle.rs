@@ -1,5 +1,7 @@
 //! IDLE (RFC 2177).
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::Step;
@@ -21,7 +23,8 @@ pub(super) async fn run(session: &mut Session) -> Run {
     session.io.out.extend_from_slice(b"+ idling\r\n");
     let began = Instant::now();
     let mut keepalive = began + IDLE_KEEPALIVE;
-    let mut signal = session.selected.as_ref().map(|selected| selected.room.subscribe());
+    let room = session.selected.as_ref().map(|selected| Arc::clone(&selected.room));
+    let mut seen = room.as_ref().map(|room| room.signal()).unwrap_or_default();
     // What changed before we listened is told first.
     let mut step = Step::Asked;
     loop {
@@ -46,12 +49,10 @@ pub(super) async fn run(session: &mut Session) -> Run {
         session.io.rest();
         let (io, stopping, revoked) = session.waits();
         let news = async {
-            if let Some(signal) = &mut signal
-                && signal.changed().await.is_ok()
-            {
-                return;
+            match &room {
+                Some(room) => room.changed(&mut seen).await,
+                None => std::future::pending().await,
             }
-            std::future::pending().await
         };
         let woken = async {
             tokio::select! {
