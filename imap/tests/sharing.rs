@@ -31,6 +31,9 @@ async fn rights_are_given_shown_and_taken() {
         C1: f LISTRIGHTS INBOX alice
         S1: * LISTRIGHTS INBOX alice lrswipkxteacd
         S1: f OK LISTRIGHTS completed
+        C1: f2 LISTRIGHTS INBOX anyone
+        S1: * LISTRIGHTS INBOX anyone \"\"
+        S1: f2 OK LISTRIGHTS completed
         C1: g MYRIGHTS INBOX
         S1: * MYRIGHTS INBOX lrswipkxteacd
         S1: g OK MYRIGHTS completed

@@ -97,14 +97,25 @@ impl Acl {
     }
 }
 
+/// Why an identifier that RFC 4314 §2 knows can be given nothing here, if it is one.
+fn never_granted(identifier: &str) -> Option<&'static str> {
+    match identifier {
+        "anyone" | "anonymous" => Some("[CANNOT] Sealed mail is shared with accounts by name, not with anyone"),
+        _ if identifier.starts_with(['-', '$']) => Some("[CANNOT] There are no negative rights and no groups here"),
+        _ => None,
+    }
+}
+
+fn text_of(identifier: &[u8]) -> Result<String, Stop> {
+    let text = std::str::from_utf8(identifier).map_err(|_| Bad::new("Identifier is not UTF-8"))?;
+    Ok(text.to_lowercase())
+}
+
 /// Whose identifier this is.
 async fn user(session: &Session, identifier: &[u8]) -> Result<Account, Stop> {
-    let text = String::from_utf8(identifier.to_vec()).map_err(|_| Bad::new("Identifier is not UTF-8"))?.to_lowercase();
-    if text == "anyone" || text == "anonymous" {
-        return Err(Tagged::no("[CANNOT] Sealed mail is shared with accounts by name, not with anyone").into());
-    }
-    if text.starts_with(['-', '$']) {
-        return Err(Tagged::no("[CANNOT] There are no negative rights and no groups here").into());
+    let text = text_of(identifier)?;
+    if let Some(why) = never_granted(&text) {
+        return Err(Tagged::no(why).into());
     }
     let own = session.shared.store.account(session.account()?).await?;
     let own_domain = own.map(|account| account.domain).unwrap_or_default();
@@ -166,16 +177,21 @@ async fn list(session: &mut Session, found: &Found, identifier: &[u8]) -> Run {
     if !found.rights.contains(Rights::ADMINISTER) {
         return Err(store::StoreError::Denied('a').into());
     }
-    let user = user(session, identifier).await?;
+    let user = match never_granted(&text_of(identifier)?) {
+        Some(_) => None,
+        None => Some(user(session, identifier).await?),
+    };
     begin(session, "LISTRIGHTS", found);
     // RFC 4314 §3.4: the identifier in the client's own spelling.
     session.io.out.push(b' ');
     write::astring(&mut session.io.out, identifier);
-    if user.id == found.owner {
+    if user.as_ref().is_some_and(|user| user.id == found.owner) {
         // The owner always has all of them.
         put(session, &Rights::ALL.to_string());
     } else {
         put(session, "");
+    }
+    if user.is_some_and(|user| user.id != found.owner) {
         // None is tied to another; `c` and `d` stand by themselves (RFC 4314 §2.1.1).
         for (letter, _) in Rights::LETTERS {
             put(session, &letter.to_string());
