@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lnmp::Agreement;
 use store::{AccountId, MessageId, Store, StoreError};
 
+use crate::access::Reader;
+use crate::agreements::computed_for;
 use crate::limits::{FILTER_BATCH, FILTER_CACHE_BYTES, OPENING_THREADS};
 use crate::reply::{Stop, Tagged};
 use crate::trigrams::Trigrams;
@@ -31,8 +34,7 @@ impl FilterCache {
     pub(crate) async fn get(
         &self,
         store: &Arc<dyn Store>,
-        account: AccountId,
-        opener: &Arc<lnmp::Opener>,
+        reader: &Reader,
         ids: &[MessageId],
     ) -> Result<Vec<Option<Trigrams>>, Stop> {
         let mut missing: Vec<MessageId> = {
@@ -41,7 +43,7 @@ impl FilterCache {
         };
         missing.sort_unstable();
         missing.dedup();
-        let opened = open_all(store, account, opener, &missing).await?;
+        let opened = open_all(store, reader, &missing).await?;
         let mut kept = self.lock();
         let found = ids.iter().map(|id| opened.get(id).or_else(|| kept.filters.get(id)).cloned().flatten()).collect();
         for id in missing {
@@ -61,22 +63,21 @@ impl FilterCache {
 type Opened = HashMap<MessageId, Option<Trigrams>>;
 
 /// Reads and opens on as many threads as one session may take.
-async fn open_all(
-    store: &Arc<dyn Store>,
-    account: AccountId,
-    opener: &Arc<lnmp::Opener>,
-    ids: &[MessageId],
-) -> Result<Opened, Stop> {
+async fn open_all(store: &Arc<dyn Store>, reader: &Reader, ids: &[MessageId]) -> Result<Opened, Stop> {
     let mut opened = Opened::with_capacity(ids.len());
     if ids.is_empty() {
         return Ok(opened);
     }
+    let agreements = &reader.room.agreements;
+    agreements.load(store, reader).await;
     let tasks: Vec<_> = ids
         .chunks(ids.len().div_ceil(OPENING_THREADS))
-        .map(|some| tokio::spawn(open_some(store.clone(), account, opener.clone(), some.to_vec())))
+        .map(|some| tokio::spawn(open_some(store.clone(), reader.account, reader.opener.clone(), some.to_vec())))
         .collect();
     for task in tasks {
-        opened.extend(task.await.map_err(|_| Tagged::no("[SERVERBUG] Search failed"))??);
+        let (filters, computed) = task.await.map_err(|_| Tagged::no("[SERVERBUG] Search failed"))??;
+        agreements.keep(store, reader, computed);
+        opened.extend(filters);
     }
     Ok(opened)
 }
@@ -86,16 +87,19 @@ async fn open_some(
     account: AccountId,
     opener: Arc<lnmp::Opener>,
     ids: Vec<MessageId>,
-) -> Result<Vec<(MessageId, Option<Trigrams>)>, StoreError> {
-    let mut out = Vec::with_capacity(ids.len());
+) -> Result<(Vec<(MessageId, Option<Trigrams>)>, Vec<Agreement>), StoreError> {
+    let (mut filters, mut computed) = (Vec::with_capacity(ids.len()), Vec::new());
     for batch in ids.chunks(FILTER_BATCH) {
         let sealed = store.trigrams(account, batch).await?;
         let opener = opener.clone();
         let open = move || {
             let open = |blob: &[u8]| Trigrams::read(opener.open_trigrams(blob).ok()?.into());
-            sealed.into_iter().map(|(id, blob)| (id, open(&blob))).collect::<Vec<_>>()
+            let filters = sealed.iter().map(|(id, blob)| (*id, open(blob))).collect::<Vec<_>>();
+            (filters, computed_for(&opener, &sealed))
         };
-        out.extend(tokio::task::spawn_blocking(open).await.map_err(|_| StoreError::Busy)?);
+        let (some, agreed) = tokio::task::spawn_blocking(open).await.map_err(|_| StoreError::Busy)?;
+        filters.extend(some);
+        computed.extend(agreed);
     }
-    Ok(out)
+    Ok((filters, computed))
 }

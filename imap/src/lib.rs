@@ -29,6 +29,7 @@
 //! ```
 
 mod access;
+mod agreements;
 pub mod capability;
 mod casemap;
 mod command;

@@ -12,6 +12,7 @@ use store::{AccountId, MessageId, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::access::Reader;
 use crate::io::Connection;
 use crate::limits::{ATTACHMENT_PIECE_BYTES, CONTENT_BATCH, CONTENT_BATCH_BYTES, OPENING_THREADS};
 
@@ -137,19 +138,15 @@ impl Drop for Feed {
 
 impl Feed {
     /// Starts reading `messages`, given with their sizes.
-    pub(crate) fn start(
-        store: Arc<dyn Store>,
-        account: AccountId,
-        opener: Arc<lnmp::Opener>,
-        messages: &[(MessageId, u64)],
-    ) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, owner: Reader, messages: &[(MessageId, u64)]) -> Self {
         let plan = batches(messages);
         let asked: Vec<Vec<MessageId>> =
             plan.iter().map(|range| messages[range.clone()].iter().map(|(id, _)| *id).collect()).collect();
         let (sender, receiver) = mpsc::channel(1);
         let reader = tokio::spawn(async move {
+            owner.room.agreements.load(&store, &owner).await;
             for ids in asked {
-                let batch = read_batch(&*store, account, &opener, &ids).await;
+                let batch = read_batch(&*store, owner.account, &owner.opener, &ids).await;
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {
                     return;

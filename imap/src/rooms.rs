@@ -12,6 +12,7 @@ use store::{AccountId, Change, MailboxId, ModSeq, Store};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::agreements::Agreements;
 use crate::filters::FilterCache;
 use crate::snapshot::Snapshot;
 use crate::summaries::SummaryCache;
@@ -33,6 +34,8 @@ pub(crate) struct AccountRoom {
     rooms: Weak<Rooms>,
     /// The key of users who may read it without being it, and its owner's: one copy while any of them is here.
     opener: Mutex<Weak<lnmp::Opener>>,
+    /// What was agreed with the ephemeral keys of its messages.
+    pub(crate) agreements: Arc<Agreements>,
     /// Opened summaries; gone with the last session, as the key is.
     pub(crate) summaries: SummaryCache,
     /// Opened filters, likewise.
@@ -112,6 +115,7 @@ impl Rooms {
             account,
             rooms: Arc::downgrade(self),
             opener: Mutex::default(),
+            agreements: Arc::default(),
             summaries: SummaryCache::default(),
             filters: FilterCache::default(),
         });

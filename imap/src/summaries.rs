@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use converter::Summary;
-use store::{AccountId, MessageId, Store};
+use store::{MessageId, Store};
 
+use crate::access::Reader;
+use crate::agreements::computed_for;
 use crate::limits::{SUMMARY_BATCH, SUMMARY_CACHE_BYTES};
 use crate::reply::{Stop, Tagged};
 
@@ -63,15 +65,16 @@ impl SummaryCache {
     /// The summaries of `ids` in their order, `None` where the message is gone. Reads and opens what is missing.
     pub(crate) async fn get(
         &self,
-        store: &dyn Store,
-        account: AccountId,
-        opener: &Arc<lnmp::Opener>,
+        store: &Arc<dyn Store>,
+        reader: &Reader,
         ids: &[MessageId],
     ) -> Result<Vec<Option<Arc<Summary>>>, Stop> {
         let (mut found, missing) = self.cached(ids);
         if missing.is_empty() {
             return Ok(found);
         }
+        let Reader { account, ref opener, ref room } = *reader;
+        room.agreements.load(store, reader).await;
         let mut opened: HashMap<MessageId, Arc<Summary>> = HashMap::with_capacity(missing.len());
         let mut batches = missing.chunks(SUMMARY_BATCH);
         let mut next = match batches.next() {
@@ -82,8 +85,11 @@ impl SummaryCache {
         while !next.is_empty() || batches.len() > 0 {
             let sealed = std::mem::take(&mut next);
             let opener = opener.clone();
-            let open_all = move || sealed.iter().map(|(id, blob)| (*id, open(&opener, blob))).collect::<Vec<_>>();
-            let summaries = if missing.len() <= INLINE_MAX {
+            let open_all = move || {
+                let summaries = sealed.iter().map(|(id, blob)| (*id, open(&opener, blob))).collect::<Vec<_>>();
+                (summaries, computed_for(&opener, &sealed))
+            };
+            let (summaries, computed) = if missing.len() <= INLINE_MAX {
                 open_all()
             } else {
                 let opening = tokio::task::spawn_blocking(open_all);
@@ -92,6 +98,7 @@ impl SummaryCache {
                 }
                 opening.await.map_err(|_| Tagged::no("[SERVERBUG] Summaries could not be opened"))?
             };
+            room.agreements.keep(store, reader, computed);
             for (id, summary) in summaries {
                 match summary {
                     Some(summary) => drop(opened.insert(id, Arc::new(summary))),

@@ -88,6 +88,27 @@ async fn a_conditional_store_tells_what_failed_and_why() {
 }
 
 #[tokio::test]
+async fn a_store_of_what_is_there_already_is_no_change_and_passes_over_none() {
+    let world = World::start().await;
+    let mut one = inbox_of(&world, 3, "").await;
+    one.ok("SELECT INBOX").await;
+    one.ok("STORE 1:3 +FLAGS (\\Seen)").await;
+    let mut two = world.login("alice").await;
+    two.ok("SELECT INBOX").await;
+    let before = one.ok("STATUS INBOX (HIGHESTMODSEQ UNSEEN)").await.pop();
+    let told = ["* 1 FETCH (FLAGS (\\Seen))", "* 2 FETCH (FLAGS (\\Seen))"];
+    assert_eq!(two.ok("STORE 1:2 +FLAGS (\\Seen)").await, told);
+    assert_eq!(two.ok("STORE 1:2 -FLAGS (\\Draft)").await, told);
+    assert_eq!(two.ok("STORE 1:2 FLAGS (\\Seen)").await, told);
+    assert!(two.ok("STORE 1:3 +FLAGS.SILENT (\\Seen)").await.is_empty());
+    assert_eq!(one.ok("STATUS INBOX (HIGHESTMODSEQ UNSEEN)").await.pop(), before);
+    // What `two` sees is no longer so: its STORE is one.
+    one.ok("STORE 2 -FLAGS.SILENT (\\Seen)").await;
+    two.ok("STORE 1:3 +FLAGS.SILENT (\\Seen)").await;
+    assert_eq!(number(&one.ok("STATUS INBOX (UNSEEN)").await, "UNSEEN "), 0);
+}
+
+#[tokio::test]
 async fn a_client_that_was_away_is_told_what_vanished_and_what_changed() {
     let world = World::start().await;
     let mut one = inbox_of(&world, 9, "QRESYNC").await;

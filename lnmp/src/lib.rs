@@ -36,6 +36,7 @@
 pub mod act;
 pub mod address;
 mod aead;
+pub mod agreements;
 pub mod amount;
 pub mod attachment;
 pub mod bridge_key;
@@ -59,6 +60,7 @@ pub mod wrap;
 pub use act::{Act, GateFacts, Verdict};
 pub use address::{Address, AddressError, Checksum, Verified};
 pub use aead::Algorithm;
+pub use agreements::Agreement;
 pub use amount::Msat;
 pub use attachment::AttachmentRef;
 pub use bridge_key::{BridgeKey, open_secret, seal_secret};

@@ -34,9 +34,9 @@ pub const EPOCH_MS_MAX: u64 = 60_000;
 pub const EPOCH_MAILS_MAX: u32 = 1000;
 /// Recipients with a live epoch. About 200 octets each; beyond, all start anew for one ECDH each.
 pub const SEALER_EPOCHS_MAX: usize = 10_000;
-/// Shared secrets one opener remembers, about 100 octets each: 6.5 MB for an account of so many mails, each of which
+/// Shared secrets one opener remembers, about 100 octets each: 13 MB for an account of so many mails, each of which
 /// came minutes after the last. Agreeing anew costs ten times what opening a small mail does.
-pub const OPENER_EPOCHS_MAX: usize = 65_536;
+pub const OPENER_EPOCHS_MAX: usize = 131_072;
 
 /// Argon2id memory (RFC 9106 §4; OWASP's 19 MiB profile): what one guess costs an attacker, and what one
 /// login costs us, times the cap on concurrent ones.

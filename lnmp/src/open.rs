@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::aead::{Algorithm, TAG_BYTES};
+use crate::agreements::Agreement;
 use crate::identity::sha256;
 use crate::jcs;
 use crate::limits::{HEADER_BYTES_MAX, OPENER_EPOCHS_MAX, PLAINTEXT_BYTES_MAX, WIRE_MESSAGE_BYTES_MAX};
@@ -66,16 +68,35 @@ impl std::fmt::Debug for Opened {
 /// Opens what was sealed to one identity. Shared between the sessions of one account.
 ///
 /// Remembers up to [`OPENER_EPOCHS_MAX`] agreed secrets, so that thousands of summaries sealed in one epoch
-/// cost one key agreement. Wiped when dropped.
+/// cost one key agreement; those it computed can be kept for the next session ([`Opener::take_computed`],
+/// [`Opener::learn`]). Wiped when dropped.
 pub struct Opener {
     identity: Identity,
-    agreed: Mutex<HashMap<[u8; 32], Zeroizing<[u8; 32]>>>,
+    agreed: Mutex<HashMap<[u8; 32], Agreed>>,
+    /// How many of `agreed` were computed here and not taken yet.
+    computed: AtomicUsize,
+}
+
+/// An agreed secret, and where it is from.
+struct Agreed {
+    secret: Zeroizing<[u8; 32]>,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Computed here: nobody else has it.
+    Computed,
+    /// Computed here, and handed out to be kept.
+    Taken,
+    /// Kept by an earlier session.
+    Learnt,
 }
 
 impl Opener {
     /// Opens as `identity`.
     pub fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), agreed: Mutex::default() }
+        Self { identity: identity.clone(), agreed: Mutex::default(), computed: AtomicUsize::new(0) }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -153,7 +174,11 @@ impl Opener {
         }
         let prk = self.agreed(&binding.ephemeral)?;
         let key = derive(&prk, binding, Purpose::Content);
-        let padded = binding.algorithm.open_from(&key, nonce, ad, blob, from).ok_or(OpenError::Tampered)?;
+        let Some(padded) = binding.algorithm.open_from(&key, nonce, ad, blob, from) else {
+            // The blob is spent. Whoever asks again has the agreement computed anew.
+            self.forget_learnt(&binding.ephemeral);
+            return Err(OpenError::Tampered);
+        };
         unpad(padded).ok_or(OpenError::Tampered)
     }
 
@@ -191,16 +216,48 @@ impl Opener {
             content_id: ContentId(std::array::from_fn(|i| prefix[68 + i])),
         };
         let nonce = std::array::from_fn(|i| prefix[84 + i]);
-        let prk = self.agreed(&binding.ephemeral)?;
-        let key = derive(&prk, &binding, purpose);
-        let padded = binding.algorithm.open(&key, nonce, prefix, ciphertext).ok_or(OpenError::Tampered)?;
-        unpad(padded).ok_or(OpenError::Tampered)
+        let open = || -> Result<Option<Vec<u8>>, OpenError> {
+            let key = derive(&*self.agreed(&binding.ephemeral)?, &binding, purpose);
+            Ok(binding.algorithm.open(&key, nonce, prefix, ciphertext))
+        };
+        let padded = match open()? {
+            // What an earlier session kept is right, or this blob is not: computed anew, it tells.
+            None if self.forget_learnt(&binding.ephemeral) => open()?,
+            opened => opened,
+        };
+        unpad(padded.ok_or(OpenError::Tampered)?).ok_or(OpenError::Tampered)
+    }
+
+    /// Whether [`Opener::take_computed`] would find anything.
+    pub fn has_computed(&self) -> bool {
+        self.computed.load(Ordering::Relaxed) > 0
+    }
+
+    /// The agreement that opened a summary, digest or trigrams blob, if it was computed here and not taken before;
+    /// `message` is how its keeper names the message. To be kept for the next session ([`Opener::seal_agreements`]).
+    pub fn take_computed(&self, message: i64, blob: &[u8]) -> Option<Agreement> {
+        let ephemeral = <[u8; 32]>::try_from(blob.get(4..36)?).ok()?;
+        let mut agreed = self.lock();
+        let known = agreed.get_mut(&ephemeral).filter(|known| known.origin == Origin::Computed)?;
+        known.origin = Origin::Taken;
+        self.computed.fetch_sub(1, Ordering::Relaxed);
+        Some(Agreement { message, ephemeral, agreed: known.secret.clone() })
+    }
+
+    /// Remembers what an earlier session kept, as far as there is room.
+    pub fn learn(&self, agreements: &[Agreement]) {
+        let mut agreed = self.lock();
+        let room = OPENER_EPOCHS_MAX.saturating_sub(agreed.len()).min(agreements.len());
+        agreed.reserve(room);
+        for Agreement { ephemeral, agreed: secret, .. } in &agreements[..room] {
+            agreed.entry(*ephemeral).or_insert_with(|| Agreed { secret: secret.clone(), origin: Origin::Learnt });
+        }
     }
 
     /// The agreed secret of an ephemeral key: remembered, or computed.
     fn agreed(&self, ephemeral: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, OpenError> {
-        if let Some(prk) = self.lock().get(ephemeral) {
-            return Ok(prk.clone());
+        if let Some(known) = self.lock().get(ephemeral) {
+            return Ok(known.secret.clone());
         }
         let point =
             PublicKey::from_bytes(*ephemeral).map_err(|_| MessageError::Malformed("encrypted.ephemeralPubKey"))?;
@@ -214,11 +271,25 @@ impl Opener {
         if agreed.len() >= OPENER_EPOCHS_MAX {
             // A list that spans more epochs than this is read in order: the old ones are done with.
             agreed.clear();
+            self.computed.store(0, Ordering::Relaxed);
         }
-        agreed.entry(ephemeral).or_insert_with(|| prk.clone());
+        agreed.entry(ephemeral).or_insert_with(|| {
+            self.computed.fetch_add(1, Ordering::Relaxed);
+            Agreed { secret: prk.clone(), origin: Origin::Computed }
+        });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Zeroizing<[u8; 32]>>> {
+    /// Forgets a secret that an earlier session kept; whether there was one.
+    fn forget_learnt(&self, ephemeral: &[u8; 32]) -> bool {
+        let mut agreed = self.lock();
+        let learnt = agreed.get(ephemeral).is_some_and(|known| known.origin == Origin::Learnt);
+        if learnt {
+            agreed.remove(ephemeral);
+        }
+        learnt
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Agreed>> {
         // Nothing inside a lock can leave the map half changed.
         self.agreed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

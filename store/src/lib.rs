@@ -193,6 +193,13 @@ pub trait Store: Send + Sync + 'static {
         let _ = (account, ids);
         Ok(Vec::new())
     }
+    /// Which of those messages there are, in the order asked. The caller bounds how much it asks for at once.
+    async fn present(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<MessageId>>;
+    /// Pages of agreed secrets, sealed to the account, by their numbers. What is missing costs time and nothing else.
+    async fn agreements(&self, account: AccountId) -> Result<Vec<(u32, Bytes)>>;
+    /// Writes pages of agreed secrets, or deletes those that are `None`. [`StoreError::Limit`] when there would be too
+    /// many of them, or one is too large.
+    async fn keep_agreements(&self, account: AccountId, pages: Vec<(u32, Option<Vec<u8>>)>) -> Result<()>;
     /// One sealed content.
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>>;
     /// Sealed contents, in the order asked; a message gone meanwhile is left out. The caller bounds how much it asks

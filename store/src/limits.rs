@@ -58,6 +58,10 @@ pub const INLINE_READ_ROWS: usize = 16;
 pub const UNPIN_CIDS: usize = 500;
 /// Messages in one APPEND: one transaction, in which everybody else's writes wait.
 pub const APPEND_MESSAGES_MAX: usize = 256;
+/// Pages of agreed secrets of one account: at 512 on a page, those of 98,304 mails.
+pub const AGREEMENT_PAGES_MAX: usize = 192;
+/// Octets of one such page: 512 agreements are 36 KiB.
+pub const AGREEMENT_PAGE_BYTES_MAX: usize = 64 * 1024;
 /// Annotations of one account over all its mailboxes (RFC 5464): a client keeps a handful for each.
 pub const ANNOTATIONS_MAX: usize = 10_000;
 /// Octets of an annotation's value. RFC 5464 §4.3 leaves it to us; a client's settings file fits.

@@ -247,7 +247,7 @@ impl Fetch {
         }
         let mut feed = {
             let owner = session.reader()?;
-            Feed::start(session.shared.store.clone(), owner.account, owner.opener.clone(), &messages)
+            Feed::start(session.shared.store.clone(), owner.clone(), &messages)
         };
         while let Some(batch) = feed.next().await {
             let (range, mails) = batch?;
@@ -589,7 +589,7 @@ pub(super) async fn summaries(session: &Session, indexes: &[usize]) -> Result<Ve
     let rows = &session.selected()?.snapshot.rows;
     let ids: Vec<MessageId> = indexes.iter().map(|&index| rows[index].message).collect();
     let owner = session.reader()?;
-    owner.room.summaries.get(&*session.shared.store, owner.account, &owner.opener, &ids).await
+    owner.room.summaries.get(&session.shared.store, owner, &ids).await
 }
 
 /// Named for [`item`], which reads them.

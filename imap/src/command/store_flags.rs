@@ -6,7 +6,7 @@ use crate::command::copy_move::with_gone;
 use crate::flags::FlagList;
 use crate::limits::WRITE_MESSAGES_MAX;
 use crate::progress::Progress;
-use crate::reply::{Run, Tagged};
+use crate::reply::{Run, Stop, Tagged};
 use crate::selected::By;
 use crate::session::Session;
 use crate::wire::sequence::write_set;
@@ -57,6 +57,8 @@ impl StoreFlags {
         if uids.is_empty() {
             return Ok(Tagged::ok("STORE completed"));
         }
+        let nothing_to_write = unchanged_since.is_none() && is_done(session, &indexes, mode, &list).await?;
+        let selected = session.selected()?;
         let goal = uids.len();
         let (mailbox, before) = (selected.mailbox, selected.snapshot.clone());
         let (account, now) = (session.account()?, (session.shared.now)());
@@ -68,7 +70,11 @@ impl StoreFlags {
         };
         let mut progress = Progress::new(io, tag);
         let (mut done, mut broken_off) = (0, None);
-        for uids in uids.chunks(WRITE_MESSAGES_MAX) {
+        if nothing_to_write {
+            there = uids.iter().map(|uid| uid.get()).collect();
+            done = goal;
+        }
+        for uids in uids[done..].chunks(WRITE_MESSAGES_MAX) {
             let change = FlagChange {
                 mailbox,
                 uids: uids.to_vec(),
@@ -133,6 +139,26 @@ impl StoreFlags {
             None => Tagged::ok("STORE completed"),
         })
     }
+}
+
+/// Whether these messages have the flags already, in a list that is the store's newest: clients mark whole mailboxes as
+/// read again and again. What keywords and other users' views mean only the store knows.
+async fn is_done(session: &Session, indexes: &[usize], mode: FlagMode, list: &FlagList) -> Result<bool, Stop> {
+    let (selected, account) = (session.selected()?, session.account()?);
+    let snapshot = &selected.snapshot;
+    if selected.owner.account != account || !list.keywords.is_empty() {
+        return Ok(false);
+    }
+    let has = |&index: &usize| {
+        let row = &snapshot.rows[index];
+        let now = (row.flags, snapshot.keywords(row));
+        !row.gone && list.explains(mode, now, now)
+    };
+    if !indexes.iter().all(has) {
+        return Ok(false);
+    }
+    let status = session.shared.store.status(account, &[selected.mailbox]).await?;
+    Ok(status.first().is_some_and(|status| status.highest_modseq == snapshot.modseq))
 }
 
 /// `(UNCHANGEDSINCE n) `, if it comes next.

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ impl Rules for LetIn {
 pub struct House {
     shelf: Arc<dyn Shelf>,
     sealer: Sealer,
+    /// Each mail is sealed minutes after the one before, so that none shares a key agreement with another.
+    pub apart: AtomicBool,
+    sealed: AtomicU64,
     users: HashMap<String, (AccountId, Identity)>,
     pub revoked: watch::Sender<bool>,
     /// How many sessions hold a seat.
@@ -69,6 +73,11 @@ impl Drop for Seat {
 }
 
 impl House {
+    /// Opens what is sealed to a user.
+    pub fn opener(&self, user: &str) -> Opener {
+        Opener::new(&self.users[user].1)
+    }
+
     pub async fn sealed(&self, user: &str, message: &[u8]) -> SealedParts {
         let split = converter::split(message);
         let mut references = Vec::new();
@@ -81,7 +90,9 @@ impl House {
         let (trigrams, summary) = (imap::trigrams(message, &summary), summary.encode());
         let recipient = self.users[user].1.public_key();
         let plaintexts = Plaintexts { content: &content, summary: &summary, digest: None, trigrams: Some(&trigrams) };
-        let sealed = self.sealer.seal_all(&mut rand::thread_rng(), NOW as u64, &recipient, plaintexts).unwrap();
+        let number = self.sealed.fetch_add(1, Ordering::Relaxed);
+        let at = NOW as u64 + if self.apart.load(Ordering::Relaxed) { 120_000 * number } else { 0 };
+        let sealed = self.sealer.seal_all(&mut rand::thread_rng(), at, &recipient, plaintexts).unwrap();
         SealedParts {
             content: sealed.content,
             summary: sealed.summary,
@@ -185,6 +196,8 @@ impl World {
         let house = Arc::new(House {
             shelf: shelf.clone(),
             sealer: Sealer::new(&bridge),
+            apart: AtomicBool::new(false),
+            sealed: AtomicU64::new(0),
             users,
             revoked: watch::Sender::new(false),
             seats: Arc::default(),

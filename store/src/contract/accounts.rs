@@ -111,6 +111,29 @@ pub async fn a_removed_account_leaves_no_mail_and_no_open_money(store: Subject) 
     assert_ne!(account(&store, "alice").await, alice);
 }
 
+pub async fn agreements_are_kept_by_page_and_go_with_their_account(store: Subject) {
+    use crate::limits::{AGREEMENT_PAGE_BYTES_MAX, AGREEMENT_PAGES_MAX};
+    let (alice, bob) = (account(&store, "alice").await, account(&store, "bob").await);
+    let page = |number: u32, octet: u8| (number, Some(vec![octet; 10]));
+    store.keep_agreements(alice, vec![page(0, 1), page(7, 2), page(3, 3)]).await.unwrap();
+    store.keep_agreements(bob, vec![page(0, 9)]).await.unwrap();
+    store.keep_agreements(alice, vec![page(7, 4), (3, None), (5, None)]).await.unwrap();
+    let pages = store.agreements(alice).await.unwrap();
+    assert_eq!(pages.iter().map(|(number, page)| (*number, page[0])).collect::<Vec<_>>(), [(0, 1), (7, 4)]);
+    assert_eq!(store.agreements(bob).await.unwrap()[0].1[0], 9);
+    // All of a write or nothing.
+    let large = vec![page(0, 5), (1, Some(vec![0; AGREEMENT_PAGE_BYTES_MAX + 1]))];
+    assert!(matches!(store.keep_agreements(alice, large).await, Err(StoreError::Limit(_))));
+    let many = (0..=AGREEMENT_PAGES_MAX as u32).map(|number| page(number, 6)).collect();
+    assert!(matches!(store.keep_agreements(alice, many).await, Err(StoreError::Limit(_))));
+    assert_eq!(store.agreements(alice).await.unwrap(), pages);
+    store.keep_agreements(alice, vec![(1, Some(vec![0; AGREEMENT_PAGE_BYTES_MAX]))]).await.unwrap();
+    store.remove_account(alice, NOW).await.unwrap();
+    assert!(store.agreements(alice).await.unwrap().is_empty());
+    assert!(matches!(store.keep_agreements(alice, vec![page(0, 1)]).await, Err(StoreError::NoSuch(_))));
+    assert_eq!(store.agreements(bob).await.unwrap().len(), 1);
+}
+
 pub async fn small_values_are_kept(store: Subject) {
     assert_eq!(store.get_meta("epoch").await.unwrap(), None);
     store.set_meta("epoch", b"1").await.unwrap();

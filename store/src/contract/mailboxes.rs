@@ -23,6 +23,7 @@ pub async fn a_delivery_takes_the_next_uid_and_tells_watchers(store: Subject) {
     let trigrams = store.trigrams(alice, &asked).await.unwrap();
     assert_eq!(trigrams.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [second.message, first.message]);
     assert!(trigrams[0].1.starts_with(b"trigrams"));
+    assert_eq!(store.present(alice, &asked).await.unwrap(), [second.message, first.message]);
 }
 
 pub async fn mailboxes_are_created_renamed_and_deleted(store: Subject) {
@@ -432,6 +433,7 @@ pub async fn one_accounts_mail_is_nothing_to_another(store: Subject) {
     assert!(store.summaries(eve, &[mail.message]).await.unwrap().is_empty());
     assert!(store.contents(eve, &[mail.message]).await.unwrap().is_empty());
     assert!(store.trigrams(eve, &[mail.message]).await.unwrap().is_empty());
+    assert!(store.present(eve, &[mail.message]).await.unwrap().is_empty());
     assert!(matches!(store.open(eve, mail.mailbox, false).await, Err(StoreError::NoSuch(_))));
     assert!(matches!(store.copy(eve, mail.mailbox, &[mail.uid], hers, NOW).await, Err(StoreError::NoSuch(_))));
     assert!(matches!(

@@ -53,6 +53,7 @@ macro_rules! store_contract {
             relations_are_found_by_author_reply_and_evidence,
             a_removed_account_leaves_no_mail_and_no_open_money,
             small_values_are_kept,
+            agreements_are_kept_by_page_and_go_with_their_account,
         ]);
         $crate::store_contract!($make, mailboxes: [
             a_delivery_takes_the_next_uid_and_tells_watchers,

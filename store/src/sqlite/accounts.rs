@@ -126,6 +126,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
         [id.0],
     )?;
     for table in [
+        "agreements",
         "annotation",
         "mailbox",
         "subscription",

@@ -9,8 +9,8 @@ use super::db::Db;
 use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
-    Sqlite, accounts, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments, queue,
-    quotas, sharing, vault, verdicts,
+    Sqlite, accounts, agreements, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments,
+    queue, quotas, sharing, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
@@ -249,6 +249,19 @@ impl Store for Sqlite {
     async fn trigrams(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
         let ids = ids.to_vec();
         self.readers.long(move |db| messages::trigrams(db, account, &ids)).await
+    }
+
+    async fn present(&self, account: AccountId, ids: &[MessageId]) -> Result<Vec<MessageId>> {
+        let ids = ids.to_vec();
+        self.readers.long(move |db| messages::owned(&db, account, &ids)).await
+    }
+
+    async fn agreements(&self, account: AccountId) -> Result<Vec<(u32, Bytes)>> {
+        self.readers.long(move |db| agreements::all(db, account)).await
+    }
+
+    async fn keep_agreements(&self, account: AccountId, pages: Vec<(u32, Option<Vec<u8>>)>) -> Result<()> {
+        self.writer.write(move |tx| agreements::keep(tx, account, &pages)).await
     }
 
     async fn content(&self, account: AccountId, id: MessageId) -> Result<Option<Bytes>> {

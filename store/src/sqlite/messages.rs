@@ -308,7 +308,7 @@ pub(super) fn trigrams(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Res
 }
 
 /// Those of `ids` that are the account's, in their order.
-fn owned(db: &Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<MessageId>> {
+pub(super) fn owned(db: &Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<MessageId>> {
     let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(Vec::new()) };
     // What lies close together is one walk over the index; what is scattered is looked up one by one.
     if last.0 - first.0 < DENSE * ids.len() as i64 {

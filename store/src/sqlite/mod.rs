@@ -17,6 +17,7 @@
 //! Junk or Trash, or expunged it, does not want it raised.
 
 mod accounts;
+mod agreements;
 mod annotations;
 mod boundary;
 mod contacts;

@@ -74,7 +74,7 @@ impl Catenation {
         let reader = session.reader_of(owner).await.map_err(|stop| refused(stop, url))?;
         let store = session.shared.store.clone();
         let mail = read_one(&*store, reader.account, &reader.opener, message).await?.ok_or_else(bad)?;
-        let summary = reader.room.summaries.get(&*store, reader.account, &reader.opener, &[message]).await?.pop();
+        let summary = reader.room.summaries.get(&store, &reader, &[message]).await?.pop();
         let summary = summary.flatten().ok_or_else(bad)?;
         let shelf = session.shared.shelf.clone();
         let found = fetch::named_part(&*shelf, &mail, &summary, &named.section).await.map_err(unreadable)?;

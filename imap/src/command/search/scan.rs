@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use converter::Summary;
-use store::{AccountId, MessageId};
+use store::MessageId;
 
 use crate::access::Reader;
 use crate::command::search::key::{Key, Subject};
@@ -16,7 +16,6 @@ use crate::limits::{FILTER_PORTION, SUMMARY_BATCH};
 use crate::mail::{Feed, Mail};
 use crate::progress::Progress;
 use crate::reply::{Stop, Tagged};
-use crate::rooms::AccountRoom;
 use crate::session::{Session, Shared};
 use crate::snapshot::Snapshot;
 use crate::trigrams::Trigrams;
@@ -24,9 +23,8 @@ use crate::trigrams::Trigrams;
 /// A mailbox to be searched, whoever has it selected.
 pub(crate) struct Scope {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) account: AccountId,
-    pub(crate) opener: Arc<lnmp::Opener>,
-    pub(crate) room: Arc<AccountRoom>,
+    /// Whose it is, and what reads it.
+    pub(crate) owner: Reader,
     pub(crate) snapshot: Arc<Snapshot>,
     /// UIDs that are `\Recent` to who asks, as ranges in order.
     pub(crate) recent: Vec<(u32, u32)>,
@@ -42,14 +40,7 @@ impl Scope {
 
     /// Any mailbox, of which nothing is `\Recent` here.
     pub(crate) fn new(session: &Session, owner: &Reader, snapshot: Arc<Snapshot>) -> Self {
-        Self {
-            shared: session.shared.clone(),
-            account: owner.account,
-            opener: owner.opener.clone(),
-            room: owner.room.clone(),
-            snapshot,
-            recent: Vec::new(),
-        }
+        Self { shared: session.shared.clone(), owner: owner.clone(), snapshot, recent: Vec::new() }
     }
 
     fn subject<'a>(&'a self, index: usize, filter: Option<&'a Trigrams>) -> Subject<'a> {
@@ -59,7 +50,7 @@ impl Scope {
             number: u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
             row,
             keywords: self.snapshot.keywords(row),
-            named_by: Some((&*self.shared.store, self.account)),
+            named_by: Some((&*self.shared.store, self.owner.account)),
             recent: self.recent.get(at).is_some_and(|&(first, _)| first <= row.uid),
             filter,
         }
@@ -68,7 +59,7 @@ impl Scope {
     /// The summaries of some messages, in their order; `None` where one is gone.
     pub(crate) async fn summaries(&self, indexes: &[usize]) -> Result<Vec<Option<Arc<Summary>>>, Stop> {
         let ids: Vec<MessageId> = indexes.iter().map(|&index| self.snapshot.rows[index].message).collect();
-        self.room.summaries.get(&*self.shared.store, self.account, &self.opener, &ids).await
+        self.owner.room.summaries.get(&self.shared.store, &self.owner, &ids).await
     }
 }
 
@@ -121,7 +112,7 @@ async fn by_filters(scope: &Scope, key: &Key, open: Vec<usize>, matches: &mut Ve
     let mut still_open = Vec::new();
     for portion in open.chunks(FILTER_PORTION) {
         let ids: Vec<MessageId> = portion.iter().map(|&index| scope.snapshot.rows[index].message).collect();
-        let filters = scope.room.filters.get(&scope.shared.store, scope.account, &scope.opener, &ids).await?;
+        let filters = scope.owner.room.filters.get(&scope.shared.store, &scope.owner, &ids).await?;
         for (&index, filter) in portion.iter().zip(filters) {
             match key.answer(&scope.subject(index, filter.as_ref()), None, None) {
                 Some(true) => matches.push(index),
@@ -178,7 +169,7 @@ async fn by_texts(
     // Large attachments stay on the shelf: what is read at once is at most a skeleton.
     let messages: Vec<(MessageId, u64)> =
         open.iter().map(|(index, _)| (rows[*index].message, rows[*index].size.min(64 * 1024))).collect();
-    let mut feed = Feed::start(scope.shared.store.clone(), scope.account, scope.opener.clone(), &messages);
+    let mut feed = Feed::start(scope.shared.store.clone(), scope.owner.clone(), &messages);
     while let Some(batch) = feed.next().await {
         let (range, mails) = batch?;
         let candidates: Vec<Candidate> = open[range]
