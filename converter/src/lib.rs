@@ -32,6 +32,8 @@ mod address;
 mod base64_form;
 pub mod facts;
 pub mod fields;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod layout;
 pub mod limits;
 mod preview;

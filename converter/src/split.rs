@@ -155,7 +155,7 @@ pub fn split_scanned<'m>(message: &'m [u8], structure: &Structure) -> Split<'m> 
     Split { message, cuts: cuts(message, structure, SplitLimits::REAL), subject: subject(message) }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn split_with(message: &[u8], limits: SplitLimits) -> Split<'_> {
     Split { message, cuts: cuts(message, &Structure::scan(message), limits), subject: subject(message) }
 }

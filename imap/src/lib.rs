@@ -37,6 +37,8 @@ mod compress;
 mod enabled;
 mod filters;
 mod flags;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod host;
 mod io;
 pub mod limits;

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub mod ops;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -151,6 +153,7 @@ pub struct World {
     pub shelf: Arc<MemoryShelf>,
     pub house: Arc<House>,
     pub address: SocketAddr,
+    pub server: Arc<Server>,
     pub stop: watch::Sender<bool>,
     _dir: TempDir,
 }
@@ -213,8 +216,9 @@ impl World {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = watch::Sender::new(false);
-        tokio::spawn(Server::new(parts).serve(listener, security, stop.subscribe()));
-        Self { store, shelf, house, address, stop, _dir: dir }
+        let server = Server::new(parts);
+        tokio::spawn(server.clone().serve(listener, security, stop.subscribe()));
+        Self { server, store, shelf, house, address, stop, _dir: dir }
     }
 
     pub fn account(&self, user: &str) -> AccountId {
