@@ -1,25 +1,27 @@
 //! Who a mail is really from: SPF, DKIM, DMARC and the reverse name of the host. RFC 7208, 6376, 9989, 8601.
 //!
-//! `mail-auth` verifies; here the answers are cached, bounded, and put into the words the house decides by.
+//! `mail-auth` verifies signatures and policies, `spf` hosts; here the answers are cached, bounded, and put into the words
+//! the house decides by.
 
 mod alignment;
 mod outcome;
+mod records;
 mod signatures;
+mod spf;
 
 pub use outcome::{AuthResult, Authentication, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
 
 use crate::cache::Cache;
-use crate::limits::{AUTHENTICATION_TIMEOUT, DKIM_SIGNATURES_MAX, DNS_FAILURE_TTL, SPF_LOOKUPS_MAX};
+use crate::limits::{AUTHENTICATION_TIMEOUT, DKIM_SIGNATURES_MAX, DNS_FAILURE_TTL};
 use crate::{Resolver, ReversePath};
 use futures::future::BoxFuture;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::spf::verify::SpfParameters;
-use mail_auth::spf::{Macro, Mechanism, Qualifier, Spf};
 use mail_auth::{
     AuthenticatedMessage, AuthenticationResults, DkimOutput, DmarcOutput, DnsError, Error, IprevOutput, IprevResult,
-    MX, MessageAuthenticator, Parameters, RecordSet, ResolverCache as _, SpfOutput, SpfResult, Txt,
+    MX, MessageAuthenticator, Parameters, RecordSet, ResolverCache as _, SpfOutput, Txt,
 };
+use records::Records;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 use tokio::time::timeout;
@@ -28,6 +30,7 @@ use tokio::time::timeout;
 pub struct Authenticator {
     authserv_id: String,
     verifier: MessageAuthenticator,
+    records: Records,
     txt: Cache<Box<str>, Txt>,
     mx: Cache<Box<str>, RecordSet<MX>>,
     ipv4: Cache<Box<str>, RecordSet<Ipv4Addr>>,
@@ -59,6 +62,7 @@ impl Authenticator {
         Self {
             authserv_id: authserv_id.into(),
             verifier: MessageAuthenticator(resolver.0.clone()),
+            records: Records::new(resolver.0.clone()),
             txt: Cache::new(),
             mx: Cache::new(),
             ipv4: Cache::new(),
@@ -82,10 +86,15 @@ impl Authenticator {
             let ip = ip.to_canonical();
             let message = signatures::without_surplus(message, DKIM_SIGNATURES_MAX);
             let parsed = parse(&message);
-            let (spf, iprev, dkim) = tokio::join!(self.spf(ip, helo, mail_from), self.iprev(ip), self.dkim(&parsed));
-
-            // RFC 7489 §3.1.2: with a null reverse-path, the identity that SPF checked is the HELO name.
-            let spf_domain = mail_from.domain().unwrap_or(helo);
+            // RFC 7208 §2.4: with a null reverse-path, the identity is the HELO name. RFC 7489 §3.1.2: so it is for DMARC.
+            let spf_domain = &*alignment::ascii(mail_from.domain().unwrap_or(helo));
+            let sender = mail_from
+                .local_part()
+                .map_or_else(|| format!("postmaster@{spf_domain}"), |local| format!("{local}@{spf_domain}"));
+            let client = spf::Client { ip, helo, sender: &sender };
+            let (spf_result, iprev, dkim) =
+                tokio::join!(self.spf(client, spf_domain), self.iprev(ip), self.dkim(&parsed));
+            let spf = SpfOutput::new(spf_domain.to_owned()).with_result(spf_result.into());
             // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
             let sound: Vec<DkimOutput<'_>> =
                 dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
@@ -99,10 +108,13 @@ impl Authenticator {
                 };
                 outcomes.push(DkimOutcome::new(output, testing));
             }
-            let is_plus_all = spf.result() == SpfResult::Pass && self.lets_anybody_in(spf_domain).await;
+            let is_plus_all = spf_result == AuthResult::Pass
+                && timeout(AUTHENTICATION_TIMEOUT, spf::lets_anybody_in(&self.records, spf_domain))
+                    .await
+                    .unwrap_or(true);
             let author = alignment::author_domain(&parsed.from);
             let record = dmarc.dmarc_record();
-            let aligned_spf = spf.result() == SpfResult::Pass
+            let aligned_spf = spf_result == AuthResult::Pass
                 && author.as_deref().is_some_and(|author| {
                     alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result()))
                 });
@@ -120,7 +132,7 @@ impl Authenticator {
                 .with_dmarc_result(&dmarc)
                 .with_iprev_result(&iprev, ip);
             Authentication {
-                spf: SpfOutcome { result: spf.result().into(), domain: spf_domain.to_owned(), is_plus_all },
+                spf: SpfOutcome { result: spf_result, domain: spf_domain.to_owned(), is_plus_all },
                 dmarc: DmarcOutcome::new(&dmarc),
                 dkim: outcomes,
                 host: confirmed_host(&iprev),
@@ -133,18 +145,9 @@ impl Authenticator {
         })
     }
 
-    async fn spf(&self, ip: IpAddr, helo: &str, mail_from: &ReversePath) -> SpfOutput {
-        let parameters = match mail_from {
-            ReversePath::Null => SpfParameters::verify_ehlo(ip, helo, &self.authserv_id),
-            ReversePath::Mailbox(mailbox) => SpfParameters::verify_mail_from(ip, helo, &self.authserv_id, mailbox),
-        };
-        let domain = mail_from.domain().unwrap_or(helo);
-        let output = timeout(AUTHENTICATION_TIMEOUT, self.verifier.check_host(self.asked(parameters))).await;
-        let output = output.unwrap_or_else(|_| SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError));
-        if output.result() == SpfResult::TempError {
-            self.remember_failure(domain);
-        }
-        output
+    async fn spf(&self, client: spf::Client<'_>, domain: &str) -> AuthResult {
+        let check = timeout(AUTHENTICATION_TIMEOUT, spf::check(&self.records, client, domain)).await;
+        check.unwrap_or(AuthResult::TempError)
     }
 
     async fn dkim<'x>(&'x self, message: &'x AuthenticatedMessage<'x>) -> Vec<DkimOutput<'x>> {
@@ -207,38 +210,6 @@ impl Authenticator {
             Ok(Ok(key)) => key.f & KEY_FLAG_TESTING != 0,
             Ok(Err(_)) | Err(_) => false,
         }
-    }
-
-    /// Whether the SPF record passes every sender (`+all`, or a network so wide that it comes to the same): such a
-    /// pass proves nothing. Looks into includes, as far as an SPF check would.
-    async fn lets_anybody_in(&self, domain: &str) -> bool {
-        let mut names = vec![domain.to_owned()];
-        for _ in 0..=SPF_LOOKUPS_MAX {
-            let Some(name) = names.pop() else { return false };
-            let found = timeout(AUTHENTICATION_TIMEOUT, self.verifier.txt_lookup::<Spf>(name, Some(&self.txt))).await;
-            let Ok(Ok(record)) = found else { continue };
-            let mut decided = false;
-            for directive in &record.directives {
-                let passes = directive.qualifier == Qualifier::Pass;
-                match &directive.mechanism {
-                    Mechanism::All if passes => return true,
-                    Mechanism::All => {
-                        decided = true;
-                        break;
-                    }
-                    Mechanism::Ip4 { mask, .. } if passes && mask.count_ones() < 4 => return true,
-                    Mechanism::Ip6 { mask, .. } if passes && mask.count_ones() < 8 => return true,
-                    Mechanism::Include { macro_string: Macro::Literal(name) } if passes => {
-                        names.extend(String::from_utf8(name.to_vec()));
-                    }
-                    _ => {}
-                }
-            }
-            if let (false, Some(Macro::Literal(name))) = (decided, &record.redirect) {
-                names.extend(String::from_utf8(name.to_vec()));
-            }
-        }
-        false
     }
 
     /// Spares a name whose servers fail, and the peer the wait.

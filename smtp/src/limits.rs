@@ -86,8 +86,14 @@ pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(10);
 /// DKIM signatures looked at per message; each costs a DNS answer, a body hash and a signature check.
 pub const DKIM_SIGNATURES_MAX: usize = 10;
 
-/// DNS answers that may be asked of one SPF record while looking whether it lets anybody in. RFC 7208 §4.6.4.
+/// Terms that ask the DNS, in one SPF check. RFC 7208 §4.6.4.
 pub const SPF_LOOKUPS_MAX: usize = 10;
+
+/// Empty answers to them. RFC 7208 §4.6.4.
+pub const SPF_VOID_LOOKUPS_MAX: usize = 2;
+
+/// Hosts that one `mx`, and names that one `ptr` may come to. RFC 7208 §4.6.4.
+pub const SPF_NAMES_MAX: usize = 10;
 
 /// Mail exchangers tried for one domain. RFC 5321 §5.1 asks for two or more.
 pub const EXCHANGERS_MAX: usize = 10;

@@ -31,6 +31,11 @@ impl ReversePath {
         self.as_str().rsplit_once('@').map(|(_, domain)| domain)
     }
 
+    /// What stands before the last `@`; nothing for the null path.
+    pub fn local_part(&self) -> Option<&str> {
+        self.as_str().rsplit_once('@').map(|(local, _)| local)
+    }
+
     /// Whether this is `<>`.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)

@@ -34,7 +34,7 @@ fn organization(domain: &str) -> Option<&str> {
     psl::domain_str(domain)
 }
 
-fn ascii(domain: &str) -> String {
+pub(super) fn ascii(domain: &str) -> String {
     let domain = domain.trim_end_matches('.');
     idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_ascii_lowercase())
 }

@@ -165,16 +165,16 @@ impl DmarcOutcome {
     }
 }
 
-impl From<SpfResult> for AuthResult {
-    fn from(result: SpfResult) -> Self {
+impl From<AuthResult> for SpfResult {
+    fn from(result: AuthResult) -> Self {
         match result {
-            SpfResult::Pass => Self::Pass,
-            SpfResult::Fail => Self::Fail,
-            SpfResult::SoftFail => Self::SoftFail,
-            SpfResult::Neutral => Self::Neutral,
-            SpfResult::TempError => Self::TempError,
-            SpfResult::PermError => Self::PermError,
-            SpfResult::None => Self::None,
+            AuthResult::Pass => Self::Pass,
+            AuthResult::Fail => Self::Fail,
+            AuthResult::SoftFail => Self::SoftFail,
+            AuthResult::Neutral => Self::Neutral,
+            AuthResult::TempError => Self::TempError,
+            AuthResult::PermError => Self::PermError,
+            AuthResult::None => Self::None,
         }
     }
 }

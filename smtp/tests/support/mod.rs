@@ -4,3 +4,5 @@
 pub mod dialogue;
 pub mod host;
 pub mod nameserver;
+pub mod world;
+pub mod yaml;
