@@ -186,6 +186,19 @@ pub enum AccountVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Turn an account's support queue on or off: the folder `Queue`, open mail in order of payment; or say which it is
+    Queue {
+        /// local@domain
+        address: String,
+        /// Turn it on
+        #[arg(long, conflicts_with = "off")]
+        on: bool,
+        /// Turn it off; the mails stay where they are
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Share a mailbox with another account; without --with, list who has which rights
     Share {
         /// Whose mailbox: local@domain
@@ -454,6 +467,7 @@ pub enum Request {
     AccountRevoke { address: String, label: Option<String>, id: Option<i64> },
     AccountQuota { address: String, limit: Option<String> },
     AccountRemove { address: String },
+    AccountQueue { address: String, on: Option<bool> },
     AccountShare { change: ShareChange, secret: String },
     AccountShareNeedsSecret { change: ShareChange },
     AccountShares { owner: String, mailbox: Option<String> },

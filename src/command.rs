@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use lnmp::{AcceptOn, Act, GateId, GateState, Msat, QuoteState, Relation, UnverifiedPolicy};
 use serde_json::{Value, json};
-use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, UnixMs};
+use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, StoreError, UnixMs};
 
 use crate::accounts::{self, Which};
 use crate::cli::{CapabilityChange, PriceChange, Request};
@@ -124,6 +124,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             let quota = store.quota(account.id).await?;
             Ok(json!({ "address": account.address(), "used_octets": quota.used, "limit_octets": quota.limit }))
         }
+        Request::AccountQueue { address, on } => queue_folder(house, &address, on).await,
         Request::AccountShare { change, secret } => sharing::change(house, &change, &secret).await,
         Request::AccountShareNeedsSecret { change } => Ok(Value::Bool(sharing::needs_secret(house, &change).await?)),
         Request::AccountShares { owner, mailbox } => sharing::list(house, &owner, mailbox.as_deref()).await,
@@ -324,6 +325,22 @@ async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
     let mut value = settings_json(&Account { settings, ..account.clone() });
     value["address"] = json!(account.address());
     Ok(value)
+}
+
+/// Turns an account's support queue on or off, and says which it is.
+async fn queue_folder(house: &House, address: &str, on: Option<bool>) -> anyhow::Result<Value> {
+    let account = account(house, address).await?;
+    if let Some(on) = on {
+        match house.store.set_desk(account.id, on, now_ms()).await {
+            Err(StoreError::Exists(_)) => {
+                bail!("{} has a mailbox Queue of its own: rename it first", account.address())
+            }
+            done => done?,
+        }
+    }
+    let mailboxes = house.store.mailboxes(account.id).await?;
+    let on = mailboxes.iter().any(|mailbox| mailbox.place == lnmp::Place::Queue);
+    Ok(json!({ "address": account.address(), "queue": on }))
 }
 
 /// Turns IMAP capabilities off and on for one account; what it says is the list as it is then.

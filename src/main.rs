@@ -150,6 +150,9 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
         }
         AccountVerb::Revoke { address, label, id, common } => (common, Request::AccountRevoke { address, label, id }),
         AccountVerb::Quota { address, limit, common } => (common, Request::AccountQuota { address, limit }),
+        AccountVerb::Queue { address, on, off, common } => {
+            (common, Request::AccountQueue { address, on: (on || off).then_some(on) })
+        }
         AccountVerb::Share { owner, mailbox: Some(mailbox), with: Some(with), rights, remove, common } => {
             let rights = if remove { String::new() } else { rights.unwrap_or_else(|| AGENT_RIGHTS.to_owned()) };
             let change = ShareChange { owner, mailbox, with, rights };

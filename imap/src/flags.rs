@@ -1,5 +1,6 @@
 //! Flags and keywords as they are written (RFC 3501 §2.3.2, §9 `flag`).
 
+use lnmp::payment::SERVER_KEYWORDS;
 use store::{FlagMode, Flags};
 
 use crate::limits::{FLAGS_MAX, KEYWORD_BYTES_MAX};
@@ -13,9 +14,6 @@ pub(crate) const SYSTEM: [(Flags, &str); 5] = [
     (Flags::SEEN, "\\Seen"),
     (Flags::DRAFT, "\\Draft"),
 ];
-
-/// What the server says by keywords (design sections 3 and 4): APPEND drops these.
-const OF_THE_SERVER: [&str; 7] = ["$Unpaid", "$Paid", "$Settled", "$Refunded", "$Accepted", "$Declined", "$Priority"];
 
 /// What becomes of a `\Recent` that a client writes.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +81,7 @@ impl FlagList {
 
     /// Without the keywords that belong to the server.
     pub(crate) fn without_server_keywords(mut self) -> Self {
-        self.keywords.retain(|keyword| !OF_THE_SERVER.iter().any(|server| server.eq_ignore_ascii_case(keyword)));
+        self.keywords.retain(|keyword| !SERVER_KEYWORDS.iter().any(|server| server.eq_ignore_ascii_case(keyword)));
         self
     }
 

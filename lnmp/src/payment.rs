@@ -155,8 +155,11 @@ impl GateState {
 
 /// Keywords that belong to the server on a priced mail (compared without case). The user may still
 /// *set* `$Accepted` and `$Declined`, which decides; everything else a client says of them is ignored.
-pub const SERVER_KEYWORDS: [&str; 7] =
-    ["$Unpaid", "$Paid", "$Settled", "$Refunded", "$Accepted", "$Declined", "$Priority"];
+pub const SERVER_KEYWORDS: [&str; 10] =
+    ["$Unpaid", "$Paid", "$Settled", "$Refunded", "$Accepted", "$Declined", "$Priority", TIERS[0], TIERS[1], TIERS[2]];
+
+/// How a support queue names what was paid for a mail: the priority price, something, nothing.
+pub const TIERS: [&str; 3] = ["$Tier1", "$Tier2", "$Tier3"];
 
 /// Where a quote is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

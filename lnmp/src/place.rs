@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of a folder: one of the eight every account is born with, or the user's own.
+/// The kind of a folder: one of the eight every account is born with, a support desk's Queue, or the user's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
@@ -24,6 +24,8 @@ pub enum Place {
     Trash,
     /// A folder the user made.
     Own,
+    /// A desk's open mails in their order. They lie in INBOX or Requests, and what is done to them here is done there.
+    Queue,
 }
 
 impl Place {
@@ -31,7 +33,7 @@ impl Place {
     pub const BORN: [Self; 8] =
         [Self::Inbox, Self::Requests, Self::Unpaid, Self::Sent, Self::Drafts, Self::Archive, Self::Junk, Self::Trash];
 
-    /// The name the born folder is created under; `None` for the user's own.
+    /// The name the server's folder is created under; `None` for the user's own.
     pub fn born_name(self) -> Option<&'static str> {
         Some(match self {
             Self::Inbox => "INBOX",
@@ -42,6 +44,7 @@ impl Place {
             Self::Archive => "Archive",
             Self::Junk => "Junk",
             Self::Trash => "Trash",
+            Self::Queue => "Queue",
             Self::Own => return None,
         })
     }
@@ -54,7 +57,7 @@ impl Place {
             Self::Archive => Some("\\Archive"),
             Self::Junk => Some("\\Junk"),
             Self::Trash => Some("\\Trash"),
-            Self::Inbox | Self::Requests | Self::Unpaid | Self::Own => None,
+            Self::Inbox | Self::Requests | Self::Unpaid | Self::Own | Self::Queue => None,
         }
     }
 
@@ -70,12 +73,13 @@ impl Place {
             Self::Archive => 6,
             Self::Junk => 7,
             Self::Trash => 8,
+            Self::Queue => 9,
         }
     }
 
     /// The inverse of [`Place::code`].
     pub fn from_code(code: u8) -> Option<Self> {
-        Self::BORN.into_iter().chain([Self::Own]).find(|place| place.code() == code)
+        Self::BORN.into_iter().chain([Self::Own, Self::Queue]).find(|place| place.code() == code)
     }
 
     /// Junk and Trash: putting a mail there refuses it.

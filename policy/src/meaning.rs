@@ -40,11 +40,11 @@ pub fn meaning_without_gate(act: &Act) -> Verdict {
 }
 
 /// Whether putting a mail there keeps it. Unpaid and Requests are the server's rooms: a mail put there by its
-/// owner is neither kept nor refused.
+/// owner is neither kept nor refused. Into a Queue nothing can be put.
 fn keeps(to: Place) -> bool {
     match to {
         Place::Inbox | Place::Archive | Place::Own | Place::Sent | Place::Drafts => true,
-        Place::Requests | Place::Unpaid | Place::Junk | Place::Trash => false,
+        Place::Requests | Place::Unpaid | Place::Queue | Place::Junk | Place::Trash => false,
     }
 }
 

@@ -251,6 +251,11 @@ pub trait Store: Send + Sync + 'static {
     /// EXPUNGE of `\Deleted` entries, or of those among `uids`. Returns UIDs removed; content whose last
     /// entry goes is deleted, its CIDs are queued as [`JobKind::Unpin`].
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>>;
+    /// Turns an account's support queue on or off: the mailbox `Queue`, whose messages are the open ones of INBOX and
+    /// Requests, paid most first, then oldest first, in ascending order of UID and of INTERNALDATE. In all that is above,
+    /// what is done to a message there is done to the one in INBOX or Requests. [`StoreError::Exists`] when the user has
+    /// a mailbox of that name.
+    async fn set_desk(&self, account: AccountId, on: bool, now: UnixMs) -> Result<()>;
     // ---- mailboxes that are shared: in all of the above, `account` is who acts, the owner or a user with rights ----
     /// Mailboxes of others in which this account has rights, by owner and name.
     async fn shared_with(&self, account: AccountId) -> Result<Vec<SharedMailbox>>;

@@ -14,6 +14,11 @@ pub const KEYWORD_BYTES_MAX: usize = 255;
 pub const MAILBOXES_MAX: usize = 10_000;
 /// Users one mailbox is shared with: a desk, not a mailing list.
 pub const ACL_USERS_MAX: usize = 1000;
+/// Messages that a Queue shows, the first in its order: what belongs before them all makes clients fetch the rest anew, and
+/// a desk works from the top. Those behind come in as others leave.
+pub const DESK_SHOWN_MAX: i64 = 500;
+/// UIDs of a Queue whose mails are still found after they got new ones: some forty times all that is shown.
+pub const DESK_UIDS_KEPT: i64 = 20_000;
 /// Octets of a mailbox name.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 1024;
 /// Days a server-made move can still be followed from its old UID (design section 3).

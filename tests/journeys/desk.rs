@@ -4,6 +4,7 @@ use std::process::Output;
 
 use crate::support::imap::Imap;
 use crate::support::satchel::Satchel;
+use crate::support::smtp::{plain, send};
 use crate::support::stranger::ALICE;
 
 const ERIN: &str = "erin@satchel.test";
@@ -83,4 +84,64 @@ fn a_mailbox_is_shared_while_no_server_runs() {
     satchel.ask(&["account", "share", ALICE, "INBOX", "--with", ERIN, "--rights", "lr"]);
     satchel.resume();
     assert_eq!(satchel.ask(&["account", "share", ALICE])[0]["rights"], "lr");
+}
+
+#[test]
+fn a_desk_works_through_its_queue_in_the_order_of_payment() {
+    let mut satchel = Satchel::start("");
+    let password = agent(&satchel, ERIN);
+    assert_eq!(satchel.ask(&["account", "queue", ALICE])["queue"], false);
+    assert_eq!(satchel.ask(&["account", "queue", ALICE, "--on"])["queue"], true);
+    satchel.ask(&["account", "share", ALICE, "Queue", "--with", ERIN]);
+    satchel.ask(&["account", "share", ALICE, "Archive", "--with", ERIN, "--rights", "li"]);
+    satchel.ask(&["contact", "friend", ALICE, "friend@shop.test"]);
+
+    send(satchel.ports.smtp, "friend@shop.test", ALICE, &plain("friend@shop.test", ALICE, "Job free", "Hello."));
+    satchel.stranger_pays("bob@shop.test", "Job cheap");
+    satchel.ask(&["price", ALICE, "--stranger", "250"]);
+    satchel.stranger_pays("carol@mall.test", "Job dear");
+    let hurried = satchel.stranger_writes("dan@firm.test", "Job hurried");
+    let invoice = satchel.ask(&["gate", "invoice", &hurried["id"].to_string(), "--priority"]);
+    satchel.pay(invoice["bolt11"].as_str().unwrap());
+    satchel.wait_for_state("dan@firm.test", "held");
+
+    let queue = format!("\"Other Users/{ALICE}/Queue\"");
+    let mut erin = Imap::login(satchel.ports.imap, ERIN, &password);
+    let jobs = |imap: &mut Imap| -> Vec<(u32, String)> {
+        imap.ok(&format!("SELECT {queue}"));
+        let order = imap.search("SUBJECT \"Job \"");
+        let subject = |imap: &mut Imap, uid: u32| {
+            let text = String::from_utf8(imap.body(uid)).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("Subject: Job ")).unwrap().to_owned()
+        };
+        order.into_iter().map(|uid| (uid, subject(imap, uid))).collect()
+    };
+    let in_order = jobs(&mut erin);
+    let names: Vec<&str> = in_order.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["hurried", "dear", "cheap", "free"]);
+    let dear = in_order[1].0;
+    assert!(erin.flags(in_order[0].0).contains("$Tier1") && erin.flags(dear).contains("$Tier2"));
+
+    // Done and filed: what was paid is settled, to the desk.
+    erin.ok(&format!("UID MOVE {dear} \"Other Users/{ALICE}/Archive\""));
+    satchel.wait_for_state("carol@mall.test", "settled");
+    // Answered: it leaves the Queue and is still in INBOX.
+    erin.ok(&format!("UID STORE {} +FLAGS (\\Answered)", in_order[3].0));
+    assert_eq!(satchel.imap().find("INBOX", "Job free").len(), 1);
+    // What nobody has done is there after a crash, in the same order under the same UIDs.
+    let before = jobs(&mut erin);
+    assert_eq!(before.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["hurried", "cheap"]);
+    satchel.kill();
+    satchel.resume();
+    let mut erin = Imap::login(satchel.ports.imap, ERIN, &password);
+    assert_eq!(jobs(&mut erin), before);
+    assert_eq!(satchel.ask(&["account", "queue", ALICE, "--off"])["queue"], false);
+    assert!(erin.command(&format!("SELECT {queue}")).1.starts_with("NO"));
+    satchel.assert_audit();
+    // A folder of the user's own is not taken.
+    satchel.imap().ok("CREATE Queue");
+    let (code, said) = refused(&satchel.command(&["account", "queue", ALICE, "--on"]).output().unwrap());
+    assert!(code == 1 && said.contains("rename it first"), "{said}");
+    let (code, _) = refused(&satchel.command(&["account", "queue", ALICE, "--on", "--off"]).output().unwrap());
+    assert_eq!(code, 2);
 }

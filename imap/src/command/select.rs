@@ -87,7 +87,7 @@ impl Select {
         // RFC 8474 §4.2
         let id = object_id::of_mailbox(&*shared.store, account, mailbox.id);
         session.io.out.extend_from_slice(format!("* OK [MAILBOXID ({id})] Its name for ever\r\n").as_bytes());
-        if selected.place == Place::Requests && rights.contains(Rights::DELETE_MESSAGES) {
+        if matches!(selected.place, Place::Requests | Place::Queue) && rights.contains(Rights::DELETE_MESSAGES) {
             // Design section 3: no notice about paid mail while somebody looks who decides.
             shared.store.requests_seen(selected.owner.account, (shared.now)()).await?;
         }

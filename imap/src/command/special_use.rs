@@ -28,7 +28,7 @@ pub(super) fn names(mailbox: &Mailbox) -> Vec<&'static str> {
         Place::Own => {
             USES.iter().filter(|(bit, _)| mailbox.special_use.contains(*bit)).map(|(_, name)| *name).collect()
         }
-        Place::Inbox | Place::Requests | Place::Unpaid => Vec::new(),
+        Place::Inbox | Place::Requests | Place::Unpaid | Place::Queue => Vec::new(),
     }
 }
 

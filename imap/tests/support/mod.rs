@@ -260,11 +260,16 @@ impl World {
 
     /// A payment for it is locked.
     pub async fn pay(&self, gate: GateId) {
-        let preimage = Preimage::new([5; 32]);
-        let (amount, kind) = (Msat(100_000), HoldKind::Htlc);
-        let quote = self.store.begin_quote(gate, amount, kind, &preimage, NOW + 3_600_000, NOW).await.unwrap().unwrap();
+        self.pay_sat(gate, 100).await;
+    }
+
+    /// A payment of so much for it is locked; 100 is the price.
+    pub async fn pay_sat(&self, gate: GateId, sat: u64) {
+        let preimage = Preimage::new([u8::try_from(gate.0).unwrap(); 32]);
+        let (price, kind) = (Msat(100_000), HoldKind::Htlc);
+        let quote = self.store.begin_quote(gate, price, kind, &preimage, NOW + 3_600_000, NOW).await.unwrap().unwrap();
         self.store.publish_quote(quote, "lnbcrt1").await.unwrap();
-        let hash = preimage.hash();
+        let (hash, amount) = (preimage.hash(), Msat(sat * 1000));
         let incoming =
             Incoming { hash, amount, deadline_height: 344, height: 100, window_min: 144, hold_ms: 86_400_000 };
         self.store.payment_held(incoming, NOW).await.unwrap();

@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod appending;
 pub mod decisions;
+pub mod desk;
 pub mod mailboxes;
 pub mod outbox;
 pub mod payments;
@@ -142,6 +143,22 @@ macro_rules! store_contract {
             with_the_right_t_reading_accepts_where_the_owner_chose_so,
             what_is_carried_to_another_account_is_in_both_until_the_source_hears,
             an_append_to_a_shared_mailbox_is_its_owners,
+        ]);
+        $crate::store_contract!($make, desk: [
+            a_queue_shows_open_mail_best_paid_first,
+            what_belongs_before_others_gives_only_those_new_uids,
+            what_is_answered_moved_or_declined_leaves_the_queue,
+            flags_are_those_of_the_mail_itself,
+            a_conditional_store_asks_the_queues_own_modseq,
+            what_is_done_in_the_queue_decides,
+            an_expunge_in_the_queue_is_one_of_the_mail_itself,
+            an_old_uid_of_the_queue_finds_its_mail,
+            a_hold_that_ends_leaves_the_queue_and_may_still_be_let_in,
+            nothing_is_put_into_a_queue_and_it_keeps_its_name,
+            a_queue_turned_off_and_on_begins_anew,
+            agents_work_in_a_shared_queue_as_far_as_their_rights_go,
+            a_queue_shows_so_many_and_the_rest_comes_in_as_they_leave,
+            a_queue_weighs_nothing_and_goes_with_its_account,
         ]);
         $crate::store_contract!($make, outbox: [
             a_leased_job_comes_back_and_a_finished_one_does_not,

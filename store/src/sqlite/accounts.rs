@@ -4,6 +4,7 @@ use lnmp::Place;
 use rusqlite::Row;
 
 use super::db::{Db, unknown};
+use super::desk;
 use super::mailboxes;
 use super::messages;
 use super::payments;
@@ -115,6 +116,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
     payments::close_account(tx, id, now)?;
     // What the gates' end touched goes as well.
     tx.touched.clear();
+    desk::forget(tx, id)?;
     sharing::forget(tx, id)?;
     for table in ["entry", "vanished", "tombstone"] {
         tx.run(&format!("DELETE FROM {table} WHERE mailbox IN (SELECT id FROM mailbox WHERE account = ?1)"), [id.0])?;

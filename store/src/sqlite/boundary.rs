@@ -9,8 +9,8 @@ use super::db::Db;
 use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
-    Sqlite, accounts, agreements, annotations, contacts, entries, gates, jobs, ledger, mailboxes, messages, payments,
-    queue, quotas, sharing, vault, verdicts,
+    Sqlite, accounts, agreements, annotations, contacts, desk, entries, gates, jobs, ledger, mailboxes, messages,
+    payments, queue, quotas, sharing, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
@@ -331,6 +331,10 @@ impl Store for Sqlite {
     async fn expunge(&self, account: AccountId, id: MailboxId, uids: Option<&[Uid]>, now: UnixMs) -> Result<Vec<Uid>> {
         let uids = uids.map(<[Uid]>::to_vec);
         self.writer.write(move |tx| entries::expunge(tx, account, id, uids.as_deref(), now)).await
+    }
+
+    async fn set_desk(&self, account: AccountId, on: bool, now: UnixMs) -> Result<()> {
+        self.writer.write(move |tx| desk::set(tx, account, on, now)).await
     }
 
     async fn shared_with(&self, account: AccountId) -> Result<Vec<SharedMailbox>> {

@@ -3,7 +3,7 @@
 //! [`insert`], [`remove`], [`set`] and [`touch`] are the only places that write the table: they keep the
 //! mailbox's counters true.
 
-use lnmp::{Act, GateId, GateState};
+use lnmp::{Act, GateId, GateState, Place};
 use rusqlite::Row;
 
 use super::db::{Db, unknown};
@@ -11,7 +11,7 @@ use super::mailboxes::{self, uid_of};
 use super::sharing::{self, Access};
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{gates, keywords, quotas, system_flags};
+use super::{desk, gates, keywords, quotas, system_flags};
 use crate::{
     AccountId, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, MailboxId, MessageId, ModSeq, Result,
     Rights, StoreError, Uid, UnixMs, View,
@@ -20,7 +20,8 @@ use crate::{
 const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
      g.priority, e.zone, e.saved_at FROM entry e LEFT JOIN gate g ON g.id = e.gate";
 
-fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
+/// An entry as a session sees it, of a row of those columns.
+pub(super) fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
     let mut shown = Vec::new();
     if let Some(state) = row.get_ref(7)?.as_str_or_null().map_err(rusqlite::Error::from)? {
         let state = GateState::parse(state).ok_or_else(|| unknown("gate state"))?;
@@ -56,7 +57,10 @@ fn select(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result
 pub(super) fn view(db: Db<'_>, account: AccountId, id: MailboxId, recent_from: Option<Uid>) -> Result<View> {
     let access = sharing::access(&db, account, id, Rights::READ)?;
     let mailbox = mailboxes::get(db, access.owner, id)?;
-    let mut entries = select(&db, "WHERE e.mailbox = ?1 ORDER BY e.uid", [id.0])?;
+    let mut entries = match mailbox.place {
+        Place::Queue => desk::changed(&db, id, 0)?,
+        _ => select(&db, "WHERE e.mailbox = ?1 ORDER BY e.uid", [id.0])?,
+    };
     sharing::show(&db, access.viewer(), &mut entries)?;
     Ok(View { mailbox, entries, recent_from })
 }
@@ -89,7 +93,10 @@ pub(super) fn changes(db: Db<'_>, account: AccountId, id: MailboxId, since: ModS
     let floor: i64 =
         db.value("SELECT vanished_floor FROM mailbox WHERE id = ?1", [id.0])?.ok_or(StoreError::NoSuch("mailbox"))?;
     let since = i64::try_from(since.0).unwrap_or(i64::MAX);
-    let mut changed = select(&db, "WHERE e.mailbox = ?1 AND e.modseq > ?2 ORDER BY e.uid", (id.0, since))?;
+    let mut changed = match mailbox.place {
+        Place::Queue => desk::changed(&db, id, since)?,
+        _ => select(&db, "WHERE e.mailbox = ?1 AND e.modseq > ?2 ORDER BY e.uid", (id.0, since))?,
+    };
     sharing::show(&db, access.viewer(), &mut changed)?;
     let vanished = if since >= floor {
         db.all("SELECT uid FROM vanished WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid", (id.0, since), |row| {
@@ -97,8 +104,10 @@ pub(super) fn changes(db: Db<'_>, account: AccountId, id: MailboxId, since: ModS
         })?
     } else {
         // Older removals were forgotten: every UID that is not there is gone (RFC 7162 §3.2.6 allows telling too much).
-        let live =
-            db.all("SELECT uid FROM entry WHERE mailbox = ?1 ORDER BY uid", [id.0], |row| row.get::<_, u32>(0))?;
+        let live = match mailbox.place {
+            Place::Queue => desk::uids(&db, id)?,
+            _ => db.all("SELECT uid FROM entry WHERE mailbox = ?1 ORDER BY uid", [id.0], |row| row.get::<_, u32>(0))?,
+        };
         let mut live = live.into_iter().peekable();
         (1..mailbox.uid_next.get()).filter(|uid| live.next_if_eq(uid).is_none()).collect()
     };
@@ -204,6 +213,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, to: MailboxId, entry: &Stored, now: UnixMs
             now,
         ),
     )?;
+    tx.stir(to, entry.message)?;
     Ok(uid)
 }
 
@@ -218,7 +228,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, entry: &Stored) -> Result<()> {
     mailbox.size -= entry.size;
     let modseq = mailbox.modseq;
     tx.run("INSERT INTO vanished(mailbox, modseq, uid) VALUES (?1, ?2, ?3)", (entry.mailbox.0, modseq, entry.uid))?;
-    Ok(())
+    tx.stir(entry.mailbox, entry.message)
 }
 
 /// Writes flags and keywords.
@@ -232,15 +242,18 @@ pub(super) fn set(tx: &mut Tx<'_>, entry: &Stored, flags: Flags, keywords: Optio
         "UPDATE entry SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2",
         (entry.mailbox.0, entry.uid, flags.0, keywords, modseq),
     )?;
-    Ok(())
+    tx.stir(entry.mailbox, entry.message)
 }
 
 /// Something shown of it changed that lies elsewhere: the gate's keywords.
 pub(super) fn touch(tx: &mut Tx<'_>, mailbox: MailboxId, uid: i64) -> Result<()> {
     let touched = tx.touch(mailbox)?;
     touched.mark();
-    let modseq = touched.modseq;
+    let (modseq, shown) = (touched.modseq, touched.queue.is_some());
     tx.run("UPDATE entry SET modseq = ?3 WHERE mailbox = ?1 AND uid = ?2", (mailbox.0, uid, modseq))?;
+    if shown && let Some(entry) = get(tx, mailbox, uid)? {
+        tx.stir(mailbox, entry.message)?;
+    }
     Ok(())
 }
 
@@ -252,6 +265,9 @@ pub(super) fn set_flags(tx: &mut Tx<'_>, account: AccountId, change: &FlagChange
     let mut uids = change.uids.clone();
     uids.sort_unstable();
     uids.dedup();
+    if tx.touch(change.mailbox)?.place == Place::Queue {
+        return desk::set_flags(tx, access, change, &wanted, &uids, now);
+    }
     // What others see of flags differs from the entry's, so that only the owner's go by the run.
     if access.is_owner()
         && let Some(entries) = system_flags::set(tx, access, change, &uids, now)?
@@ -439,16 +455,18 @@ pub(super) fn transfer(
     if source.owner != into.owner {
         return Err(StoreError::Cannot("messages are sealed to their owner: this account's cannot lie in another's"));
     }
-    let from_place = tx.touch(from)?.place;
+    desk::refuse(tx, to)?;
+    let named_place = tx.touch(from)?.place;
     let target = tx.touch(to)?;
     let (to_place, uid_validity) = (target.place, target.uid_validity);
     if !take {
         // What is moved takes no more room than before.
-        quotas::check(tx, into.owner, size_of(tx, from, uids)?)?;
+        let growth = size_of(tx, source, from, uids)?;
+        quotas::check(tx, into.owner, growth)?;
     }
     let mut copied = Copied { uid_validity, pairs: Vec::new(), vanished: Vec::new() };
     for &uid in uids {
-        let (entry, followed) = match get(tx, from, i64::from(uid.get()))? {
+        let (entry, followed) = match named(tx, source, from, uid)? {
             Some(entry) => (entry, false),
             None => {
                 let lies = match tombstone(tx, from, uid, now)? {
@@ -463,6 +481,14 @@ pub(super) fn transfer(
                 }
             }
         };
+        // What the Queue shows is moved from where it is.
+        let by_queue = named_place == Place::Queue;
+        let from_place = if by_queue { tx.touch(entry.mailbox)?.place } else { named_place };
+        let followed = followed || by_queue && !desk::shows(tx, from, uid)?;
+        if by_queue && entry.mailbox == to {
+            copied.pairs.push((uid, uid_of(entry.uid as u32)?));
+            continue;
+        }
         if followed && entry.mailbox == to {
             // The server put it already where the user wants it; what the user meant by it still counts.
             copied.pairs.push((uid, uid_of(entry.uid as u32)?));
@@ -480,14 +506,32 @@ pub(super) fn transfer(
             verdicts::act(tx, source.owner, entry.mail(), Act::Moved { from: from_place, to: to_place }, now)?;
         }
     }
+    if named_place == Place::Queue {
+        // From Requests to INBOX a mail stays open.
+        desk::settle(tx)?;
+        let mut vanished = std::mem::take(&mut copied.vanished);
+        for uid in vanished.drain(..) {
+            if !desk::shows(tx, from, uid)? {
+                copied.vanished.push(uid);
+            }
+        }
+    }
     Ok(copied)
 }
 
-/// Octets of what lies under these UIDs.
-fn size_of(db: &Db<'_>, mailbox: MailboxId, uids: &[Uid]) -> Result<i64> {
+/// What a UID names: the entry there, or the one that a Queue shows.
+fn named(tx: &mut Tx<'_>, access: Access, mailbox: MailboxId, uid: Uid) -> Result<Option<Stored>> {
+    match tx.touch(mailbox)?.place {
+        Place::Queue => desk::entry_of(tx, access, mailbox, uid),
+        _ => get(tx, mailbox, i64::from(uid.get())),
+    }
+}
+
+/// Octets of what these UIDs name.
+fn size_of(tx: &mut Tx<'_>, access: Access, mailbox: MailboxId, uids: &[Uid]) -> Result<i64> {
     let mut sum = 0;
-    for uid in uids {
-        sum += get(db, mailbox, i64::from(uid.get()))?.map_or(0, |entry| entry.size);
+    for &uid in uids {
+        sum += named(tx, access, mailbox, uid)?.map_or(0, |entry| entry.size);
     }
     Ok(sum)
 }
@@ -516,21 +560,21 @@ pub(super) fn carried_off(
     account: AccountId,
     from: MailboxId,
     uids: &[Uid],
-    to: lnmp::Place,
+    to: Place,
     take: bool,
     now: UnixMs,
 ) -> Result<Vec<Uid>> {
     let source = sharing::access(tx, account, from, if take { TAKES } else { Rights::READ })?;
-    let from_place = tx.touch(from)?.place;
     let mut gone = Vec::new();
     for &uid in uids {
-        let Some(entry) = get(tx, from, i64::from(uid.get()))? else { continue };
+        let Some(entry) = named(tx, source, from, uid)? else { continue };
+        let from_place = tx.touch(entry.mailbox)?.place;
         if source.decides() {
             verdicts::act(tx, source.owner, entry.mail(), Act::Moved { from: from_place, to }, now)?;
         }
         if take {
             // Judging it may have moved it already.
-            if get(tx, from, entry.uid)?.is_some() {
+            if get(tx, entry.mailbox, entry.uid)?.is_some() {
                 remove(tx, &entry)?;
                 verdicts::entry_gone(tx, entry.mail(), now)?;
             }
@@ -542,7 +586,7 @@ pub(super) fn carried_off(
 
 /// The entry of a gated mail that stands for it: where the server puts mails first, then anywhere.
 pub(super) fn where_it_lies(tx: &mut Tx<'_>, gate: GateId) -> Result<Option<Stored>> {
-    use lnmp::Place::{Archive, Drafts, Inbox, Junk, Own, Requests, Sent, Trash, Unpaid};
+    use Place::{Archive, Drafts, Inbox, Junk, Own, Queue, Requests, Sent, Trash, Unpaid};
     let mut best: Option<(u8, Stored)> = None;
     for entry in of_gate(tx, gate)? {
         let rank = match tx.touch(entry.mailbox)?.place {
@@ -551,6 +595,8 @@ pub(super) fn where_it_lies(tx: &mut Tx<'_>, gate: GateId) -> Result<Option<Stor
             Inbox => 2,
             Archive | Own | Sent | Drafts => 3,
             Junk | Trash => 4,
+            // No entry lies there.
+            Queue => 5,
         };
         if best.as_ref().is_none_or(|(least, _)| rank < *least) {
             best = Some((rank, entry));
@@ -568,6 +614,9 @@ pub(super) fn expunge(
     now: UnixMs,
 ) -> Result<Vec<Uid>> {
     let access = sharing::access(tx, account, id, Rights::EXPUNGE)?;
+    if tx.touch(id)?.place == Place::Queue {
+        return desk::expunge(tx, access, id, uids, now);
+    }
     let mut marked = tx.all("SELECT uid FROM entry WHERE mailbox = ?1 AND flags & 8 ORDER BY uid", [id.0], |row| {
         row.get::<_, i64>(0)
     })?;

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use super::db::{Db, unknown};
 use super::vault::{Hash, Of};
 use super::writer::Tx;
-use super::{entries, messages, sharing};
+use super::{desk, entries, messages, sharing};
 use crate::limits::{MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX, VANISHED_MAX};
 use crate::{
     AccountId, Change, Mailbox, MailboxId, MailboxStatus, ModSeq, Result, Rights, SpecialUse, StoreError, Uid,
@@ -23,6 +23,8 @@ pub(super) struct Touched {
     pub(super) uid_validity: UidValidity,
     /// What entries changed by this write bear.
     pub(super) modseq: i64,
+    /// The Queue that shows what is open here.
+    pub(super) queue: Option<MailboxId>,
     uid_next: i64,
     recent_from: i64,
     pub(super) messages: i64,
@@ -35,14 +37,20 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// Takes the next UID.
+    /// Takes the next UID, for an entry that nobody has seen as `\Recent`.
     pub(super) fn take_uid(&mut self) -> Result<i64> {
+        let uid = self.next_uid()?;
+        self.recent += 1;
+        Ok(uid)
+    }
+
+    /// Takes the next UID.
+    pub(super) fn next_uid(&mut self) -> Result<i64> {
         let uid = self.uid_next;
         if uid > i64::from(u32::MAX) {
             return Err(StoreError::Limit("UIDs of this mailbox are spent"));
         }
         self.uid_next += 1;
-        self.recent += 1;
         self.mark();
         Ok(uid)
     }
@@ -54,10 +62,15 @@ impl Touched {
 
     /// An entry went.
     pub(super) fn lost(&mut self, uid: i64) {
-        self.vanished += 1;
         if uid >= self.recent_from {
             self.recent -= 1;
         }
+        self.went();
+    }
+
+    /// A UID went.
+    pub(super) fn went(&mut self) {
+        self.vanished += 1;
         self.mark();
     }
 
@@ -95,7 +108,8 @@ impl Tx<'_> {
             let touched = self
                 .one(
                     "SELECT account, place, uid_validity, modseq, uid_next, recent_from, messages, recent, unseen, deleted,
-                     size, vanished FROM mailbox WHERE id = ?1",
+                     size, vanished, CASE WHEN place IN (1, 2) THEN (SELECT q.id FROM mailbox q
+                     WHERE q.account = mailbox.account AND q.place = 9) END FROM mailbox WHERE id = ?1",
                     [id.0],
                     |row| {
                         Ok((
@@ -114,6 +128,7 @@ impl Tx<'_> {
                                 deleted: row.get(9)?,
                                 size: row.get(10)?,
                                 vanished: row.get(11)?,
+                                queue: row.get::<_, Option<i64>>(12)?.map(MailboxId),
                                 changed: false,
                             },
                         ))
@@ -221,7 +236,7 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
         // What may not be read is left out, as what is not there.
         let Ok(access) = sharing::access(&db, account, id, Rights::READ) else { continue };
         let found = db.one(
-            "SELECT messages, recent, unseen, deleted, size, uid_next, uid_validity, modseq
+            "SELECT messages, recent, unseen, deleted, size, uid_next, uid_validity, modseq, place
              FROM mailbox WHERE id = ?1",
             [id.0],
             |row| {
@@ -231,10 +246,28 @@ pub(super) fn status(db: Db<'_>, account: AccountId, ids: &[MailboxId]) -> Resul
                     row.get::<_, i64>(5)?.min(i64::from(u32::MAX)) as u32,
                     row.get::<_, u32>(6)?,
                     row.get::<_, i64>(7)?,
+                    row.get::<_, u8>(8)?,
                 ))
             },
         )?;
-        let Some(([messages, recent, unseen, deleted], size, uid_next, validity, modseq)) = found else { continue };
+        let Some((counted, size, uid_next, validity, modseq, place)) = found else { continue };
+        let [messages, recent, unseen, deleted] = counted;
+        if place == Place::Queue.code() {
+            let counts = desk::counts(&db, id, access.viewer())?;
+            out.push(MailboxStatus {
+                id,
+                messages: counts.messages,
+                recent: 0,
+                unseen: counts.unseen,
+                deleted: counts.deleted,
+                size: counts.size.max(0).cast_unsigned(),
+                deleted_size: counts.deleted_size.max(0).cast_unsigned(),
+                uid_next: uid_of(uid_next)?,
+                uid_validity: validity_of(validity)?,
+                highest_modseq: ModSeq(modseq as u64),
+            });
+            continue;
+        }
         let deleted_size = if deleted == 0 { 0 } else { deleted_size(&db, id)? };
         let (recent, unseen) = match access.viewer() {
             Some(viewer) => (0, sharing::unseen(&db, viewer, id, messages)?),
@@ -321,15 +354,21 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, id: MailboxId, now: Un
     }
     entries::expunge_uids(tx, access, id, &uids, now)?;
     let freed = messages::unpin(tx)?;
+    remove(tx, access.owner, id)?;
+    Ok(freed)
+}
+
+/// Removes a mailbox in which no entry is left.
+pub(super) fn remove(tx: &mut Tx<'_>, owner: AccountId, id: MailboxId) -> Result<()> {
     tx.touched.remove(&id);
     tx.run("DELETE FROM vanished WHERE mailbox = ?1", [id.0])?;
     tx.run("DELETE FROM tombstone WHERE mailbox = ?1", [id.0])?;
-    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (access.owner.0, id.0))?;
+    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (owner.0, id.0))?;
     // RFC 4314 §4: its ACL goes with it.
     tx.run("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
-    sharing::drop_idle_keys(tx, access.owner)?;
-    tx.announce_list(access.owner);
-    Ok(freed)
+    sharing::drop_idle_keys(tx, owner)?;
+    tx.announce_list(owner);
+    Ok(())
 }
 
 /// What one of the user's own is for.
@@ -359,7 +398,10 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str, 
     if moving.is_empty() {
         return Err(StoreError::NoSuch("mailbox"));
     }
-    if moving.iter().any(|mailbox| matches!(mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid)) {
+    if moving
+        .iter()
+        .any(|mailbox| matches!(mailbox.place, Place::Inbox | Place::Requests | Place::Unpaid | Place::Queue))
+    {
         return Err(StoreError::Cannot("this mailbox cannot be renamed"));
     }
     if staying.iter().any(|mailbox| mailbox.name == to || below(to, &mailbox.name)) {

@@ -12,7 +12,7 @@ use super::sharing::{self, Access};
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{accounts, contacts, gates, jobs, mailboxes, queue, quotas, sent_copies};
+use super::{accounts, contacts, desk, gates, jobs, mailboxes, queue, quotas, sent_copies};
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
@@ -135,6 +135,7 @@ fn replied(tx: &mut Tx<'_>, account: AccountId, id: &str, now: UnixMs) -> Result
 /// APPEND and REPLACE. An error undoes all of it: the caller's savepoint is rolled back.
 pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Appended> {
     let into = sharing::access(tx, append.account, append.mailbox, Rights::INSERT)?;
+    desk::refuse(tx, append.mailbox)?;
     let mailbox = tx.touch(append.mailbox)?;
     let (to, uid_validity) = (mailbox.place, mailbox.uid_validity);
     if append.messages.len() > APPEND_MESSAGES_MAX {
@@ -145,6 +146,7 @@ pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Ap
     if let Some((from, uid)) = append.replaces {
         // RFC 8508 §4.1: the rights of STORE, EXPUNGE and APPEND together.
         let source = sharing::access(tx, append.account, from, Rights::DELETE_MESSAGES.with(Rights::EXPUNGE))?;
+        desk::refuse(tx, from)?;
         replaced = Some((source, from, uid));
         // RFC 8508 §3.5: nothing to replace, nothing is appended.
         let old = entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;

@@ -8,7 +8,7 @@
 //!
 //! Folders. INBOX, Requests and Unpaid can be neither renamed nor deleted. Sent, Drafts, Archive, Junk and
 //! Trash can be renamed, and keep their meaning under the new name; they cannot be deleted, because the server
-//! itself files into them. Renaming INBOX, which RFC 3501 §6.3.5 makes a mass move, is refused.
+//! itself files into them. A desk's Queue can be turned off, and else neither. Renaming INBOX, which RFC 3501 §6.3.5 makes a mass move, is refused.
 //!
 //! Deleted rows are not overwritten (`secure_delete` is off): what lingers in free pages and in the WAL is
 //! ciphertext like everything else.
@@ -22,6 +22,7 @@ mod annotations;
 mod boundary;
 mod contacts;
 mod db;
+mod desk;
 mod entries;
 mod gates;
 mod jobs;

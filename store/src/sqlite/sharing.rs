@@ -229,8 +229,11 @@ pub(super) fn unseen(db: &Db<'_>, viewer: AccountId, mailbox: MailboxId, message
 /// Whether somebody who decides, but is not the owner, has read a gated mail.
 pub(super) fn read_by_decider(db: &Db<'_>, gate: lnmp::GateId) -> Result<bool> {
     db.exists(
-        "SELECT 1 FROM entry e JOIN seen s ON s.message = e.message JOIN acl a ON a.mailbox = e.mailbox AND
-         a.account = s.viewer WHERE e.gate = ?1 AND a.rights & ?2",
+        // Who decides in a Queue (place 9) decides about what it shows of INBOX and Requests.
+        "SELECT 1 FROM entry e JOIN seen s ON s.message = e.message JOIN mailbox m ON m.id = e.mailbox
+         JOIN acl a ON a.account = s.viewer AND (a.mailbox = e.mailbox OR m.place IN (1, 2) AND a.mailbox IN
+         (SELECT q.id FROM mailbox q WHERE q.account = m.account AND q.place = 9))
+         WHERE e.gate = ?1 AND a.rights & ?2",
         (gate.0, Rights::DELETE_MESSAGES.0),
     )
 }

@@ -41,6 +41,7 @@ pub(super) fn set(
     // Of messages that lie side by side, named and to be changed.
     let mut runs: Vec<(u32, u32)> = Vec::new();
     let mut broken = true;
+    let mut changed = Vec::new();
     let mut apart = Vec::new();
     let mut named = uids.iter().peekable();
     let mut out = Vec::with_capacity(uids.len());
@@ -59,6 +60,7 @@ pub(super) fn set(
             unseen -= count(Flags::SEEN);
             deleted += count(Flags::DELETED);
             (entry.flags, entry.modseq) = (flags, ModSeq(modseq as u64));
+            changed.push(entry.message);
             match runs.last_mut() {
                 Some((_, last)) if !broken => *last = uid,
                 _ => runs.push((uid, uid)),
@@ -84,6 +86,9 @@ pub(super) fn set(
              AND gate IS NULL AND (?7 OR keywords IS NULL) AND flags <> (flags & ?4) | ?5",
             (change.mailbox.0, first, last, kept, added, modseq, !replaces),
         )?;
+    }
+    for message in changed {
+        tx.stir(change.mailbox, message)?;
     }
     // Where a payment hangs on it, or keywords go too, each mail is looked at by itself.
     let nothing = keywords::split(&[])?;

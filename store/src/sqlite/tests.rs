@@ -249,18 +249,34 @@ impl Dice {
 
 #[tokio::test]
 async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
+    storm(false).await;
+}
+
+#[tokio::test]
+async fn a_queue_is_in_step_after_every_act_of_a_storm() {
+    storm(true).await;
+}
+
+async fn storm(desk: bool) {
     let dir = tempfile::tempdir().unwrap();
     let sqlite = open(&dir.path().join("store.sqlite"));
     let store: Subject = sqlite.clone();
     let alice = account(&store, "alice").await;
     store.create_mailbox(alice, "Own", NOW).await.unwrap();
+    store.set_desk(alice, desk, NOW).await.unwrap();
     let folders = store.mailboxes(alice).await.unwrap();
+    let mut client = QueueClient::default();
     let mut dice = Dice(2);
     let (mut gates, mut hashes, mut now) = (Vec::new(), Vec::new(), NOW);
     for step in 0..600_u64 {
+        if desk {
+            client.look(&sqlite, alice).await;
+        }
         now += 60_000;
         let from = folders[dice.below(folders.len())].id;
-        let to = folders[dice.below(folders.len())].id;
+        let to = &folders[dice.below(folders.len())];
+        // Into a Queue nothing is put.
+        let to = if to.place == Place::Queue { folders[0].id } else { to.id };
         let entries = store.open(alice, from, dice.below(4) == 0).await.unwrap().entries;
         let some: Vec<_> = entries.iter().filter(|_| dice.below(3) == 0).map(|entry| entry.uid).collect();
         match dice.below(10) {
@@ -279,7 +295,7 @@ async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
                     mailbox: from,
                     uids: some,
                     mode: [crate::FlagMode::Add, crate::FlagMode::Remove, crate::FlagMode::Replace][dice.below(3)],
-                    flags: crate::Flags([1, 8, 9, 4][dice.below(4)]),
+                    flags: crate::Flags(if desk { [1, 8, 2, 10] } else { [1, 8, 9, 4] }[dice.below(4)]),
                     keywords: vec![["A", "$Accepted", "$Declined", "b"][dice.below(4)].into()],
                     unchanged_since: None,
                 };
@@ -339,6 +355,8 @@ async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
                 "SELECT COUNT(*) FROM gate WHERE (state = 'held') IS NOT (hold_until IS NOT NULL) AND state <> 'settling'",
                 "SELECT COUNT(*) FROM gate WHERE (ended_at IS NULL) IS NOT (state IN ('waiting', 'held', 'settling'))",
                 "SELECT COALESCE(SUM(amount), 0) FROM ledger",
+                "SELECT COUNT(*) FROM vanished v JOIN desk_mail d ON d.queue = v.mailbox AND d.uid = v.uid",
+                "SELECT COUNT(*) FROM desk_mail d JOIN mailbox m ON m.id = d.queue WHERE d.uid >= m.uid_next OR d.modseq > m.modseq",
                 "SELECT COUNT(*) FROM vanished v JOIN entry e ON e.mailbox = v.mailbox AND e.uid = v.uid",
             ];
             queries.iter().map(|sql| Ok((*sql, db.value::<i64>(sql, ())?.unwrap()))).collect::<crate::Result<Vec<_>>>()
@@ -352,6 +370,56 @@ async fn a_storm_of_acts_leaves_counters_copies_and_money_in_agreement() {
     let settled = settled.iter().filter(|gate| gate.state == lnmp::GateState::Settled).count();
     assert!(settled > 3 && hashes.len() > 20, "the storm did not reach money: {settled} of {}", hashes.len());
     assert_eq!(store.balances().await.unwrap().node, settled as i64 * 100_000);
+}
+
+/// What a client knows of a Queue that asks for changes only.
+#[derive(Default)]
+struct QueueClient {
+    known: std::collections::BTreeMap<crate::Uid, crate::Entry>,
+    modseq: u64,
+}
+
+impl QueueClient {
+    /// Takes over what changed, and compares with what is there, and that with what has to be there.
+    async fn look(&mut self, sqlite: &Sqlite, account: crate::AccountId) {
+        let id = Store::mailboxes(sqlite, account).await.unwrap();
+        let id = id.iter().find(|mailbox| mailbox.place == Place::Queue).unwrap().id;
+        let changes = Store::changes(sqlite, account, id, ModSeq(self.modseq)).await.unwrap();
+        for uid in &changes.vanished {
+            self.known.remove(uid);
+        }
+        let last = self.known.last_key_value().map(|(uid, _)| *uid);
+        for entry in changes.changed {
+            let is_new = !self.known.contains_key(&entry.uid);
+            assert!(!is_new || last.is_none_or(|last| entry.uid > last), "a UID came up between others");
+            self.known.insert(entry.uid, entry);
+        }
+        self.modseq = changes.highest_modseq.0;
+        let shown = Store::open(sqlite, account, id, false).await.unwrap().entries;
+        assert_eq!(self.known.values().collect::<Vec<_>>(), shown.iter().collect::<Vec<_>>());
+        assert!(shown.is_sorted_by(|a, b| a.internal_date / 1000 < b.internal_date / 1000));
+        let mut open = sqlite
+            .readers
+            .quick(|db| {
+                let sql = format!(
+                    "SELECT {}, e.flags, m.place {} ORDER BY m.place DESC, e.uid",
+                    super::desk::RANK,
+                    super::desk::OPEN
+                );
+                db.all(&sql, (), |row| {
+                    let rank = (-row.get::<_, i64>(4)?, row.get::<_, i64>(3)?, row.get::<_, i64>(0)?);
+                    Ok((rank, crate::Flags(row.get(5)?)))
+                })
+            })
+            .await
+            .unwrap();
+        // Of two copies the one in Requests, and the one that came first, is shown.
+        let mut messages = std::collections::HashSet::new();
+        open.retain(|(rank, _)| messages.insert(rank.2));
+        open.sort_by_key(|(rank, _)| *rank);
+        let shown: Vec<_> = shown.iter().map(|entry| (entry.message.0, entry.flags)).collect();
+        assert_eq!(shown, open.iter().map(|(rank, flags)| (rank.2, *flags)).collect::<Vec<_>>());
+    }
 }
 
 /// Thirty-two octets that differ for each number.

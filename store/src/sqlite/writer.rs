@@ -7,7 +7,7 @@
 //! A write that fails rolls back to its savepoint and takes nobody with it. When the disk is full the whole
 //! group is told so, and nothing of it happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +18,13 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::db::Db;
+use super::desk;
 use super::mailboxes::Touched;
 use super::messages;
 use super::schema;
 use super::vault::Vault;
 use crate::limits::{GROUP_WRITES_MAX, WAL_COPY_BYTES, WAL_RESTART_BYTES, WRITE_QUEUE};
-use crate::{AccountId, Change, MailboxId, ModSeq, Result, Rules, StoreError};
+use crate::{AccountId, Change, MailboxId, MessageId, ModSeq, Result, Rules, StoreError};
 
 /// One write inside its savepoint.
 pub(super) struct Tx<'a> {
@@ -32,6 +33,8 @@ pub(super) struct Tx<'a> {
     pub(super) rules: &'a dyn Rules,
     /// Mailboxes this write touched, written back once at its end.
     pub(super) touched: HashMap<MailboxId, Touched>,
+    /// Mails in folders that a Queue shows, and the Queue: it has to look at them again.
+    pub(super) stirred: BTreeSet<(MailboxId, MessageId)>,
     /// CIDs that may have lost their last reference.
     pub(super) freed: Vec<String>,
     changes: Vec<Change>,
@@ -52,6 +55,7 @@ impl Tx<'_> {
 
     fn finish(&mut self) -> Result<()> {
         messages::unpin(self)?;
+        desk::settle(self)?;
         for (id, touched) in std::mem::take(&mut self.touched) {
             if let Some(change) = touched.write_back(&self.db, id)? {
                 self.changes.push(change);
@@ -232,6 +236,7 @@ impl WriterThread {
                 db: Db { conn: &self.conn, vault: &self.vault },
                 rules: &*self.rules,
                 touched: HashMap::new(),
+                stirred: BTreeSet::new(),
                 freed: Vec::new(),
                 changes: Vec::new(),
             };
