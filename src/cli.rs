@@ -5,7 +5,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use lnmp::{Allowed, Filter};
 use serde::{Deserialize, Serialize};
+
+mod filter;
+
+pub use filter::{AllowVerb, FilterVerb};
 
 /// An email bridge: SMTP and IMAP outside, encrypted and paid LNMP messages inside.
 #[derive(Debug, Parser)]
@@ -77,6 +82,12 @@ pub enum Verb {
         #[command(flatten)]
         common: Common,
     },
+    /// What becomes of an account's mail as it arrives
+    #[command(subcommand)]
+    Filter(FilterVerb),
+    /// Domains and mailing lists that are let in free
+    #[command(subcommand)]
+    Allow(AllowVerb),
     /// Priced mails and their payments
     #[command(subcommand)]
     Gate(GateVerb),
@@ -214,6 +225,16 @@ pub enum AccountVerb {
         /// Take all rights back
         #[arg(long, requires = "with", conflicts_with = "rights")]
         remove: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Let everybody's mail in free for a while: a mail is expected from somebody unknown
+    Expect {
+        /// local@domain
+        address: String,
+        /// How long, like 1h; at most 24h; 0s ends it
+        #[arg(long = "for", value_name = "LENGTH", default_value = "1h")]
+        length: String,
         #[command(flatten)]
         common: Common,
     },
@@ -468,6 +489,7 @@ pub enum Request {
     AccountQuota { address: String, limit: Option<String> },
     AccountRemove { address: String },
     AccountQueue { address: String, on: Option<bool> },
+    AccountExpect { address: String, ms: u64 },
     AccountShare { change: ShareChange, secret: String },
     AccountShareNeedsSecret { change: ShareChange },
     AccountShares { owner: String, mailbox: Option<String> },
@@ -479,6 +501,13 @@ pub enum Request {
     ContactSet { owner: String, author: String, relation: String },
     ContactList { owner: String },
     Price(PriceChange),
+    FilterAdd { address: String, filter: Filter, position: Option<usize> },
+    FilterList { address: String },
+    FilterRemove { address: String, name: String },
+    FilterTest { address: String, header: String, size: u64, unverified: bool, to: Option<String> },
+    AllowAdd { account: Option<String>, allowed: Allowed },
+    AllowRemove { account: Option<String>, allowed: Allowed },
+    AllowList { account: Option<String> },
     GateList,
     GateShow { id: i64 },
     GateInvoice { id: i64, priority: bool },

@@ -16,7 +16,7 @@ use crate::dir::Dir;
 use crate::flow::{ask, expire, payout};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
-use crate::{dns, run, sharing};
+use crate::{allow, dns, filters, run, sharing};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -57,7 +57,9 @@ pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
     let store =
         store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules { grace: config.money.expunge_grace }))
             .with_context(|| path.display().to_string())?;
-    Ok(Arc::new(House::new(config, dir, keys, store)))
+    let house = Arc::new(House::new(config, dir, keys, store));
+    allow::load(&house).await?;
+    Ok(house)
 }
 
 /// Does one command.
@@ -125,6 +127,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             Ok(json!({ "address": account.address(), "used_octets": quota.used, "limit_octets": quota.limit }))
         }
         Request::AccountQueue { address, on } => queue_folder(house, &address, on).await,
+        Request::AccountExpect { address, ms } => allow::expect(house, &address, ms).await,
         Request::AccountShare { change, secret } => sharing::change(house, &change, &secret).await,
         Request::AccountShareNeedsSecret { change } => Ok(Value::Bool(sharing::needs_secret(house, &change).await?)),
         Request::AccountShares { owner, mailbox } => sharing::list(house, &owner, mailbox.as_deref()).await,
@@ -162,6 +165,15 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             Ok(contacts.iter().map(row).collect())
         }
         Request::Price(change) => price(house, change).await,
+        Request::FilterAdd { address, filter, position } => filters::add(house, &address, filter, position).await,
+        Request::FilterList { address } => filters::list(house, &address).await,
+        Request::FilterRemove { address, name } => filters::remove(house, &address, &name).await,
+        Request::FilterTest { address, header, size, unverified, to } => {
+            filters::test(house, &address, &header, size, unverified, to.as_deref()).await
+        }
+        Request::AllowAdd { account, allowed } => allow::add(house, account.as_deref(), allowed).await,
+        Request::AllowRemove { account, allowed } => allow::remove(house, account.as_deref(), allowed).await,
+        Request::AllowList { account } => allow::list(house, account.as_deref()).await,
         Request::GateList => {
             let gates = store.gates(GateFilter::default()).await?;
             let now = now_ms();
@@ -245,6 +257,7 @@ async fn account_list(store: &dyn Store) -> anyhow::Result<Value> {
             "identity": hex::encode(account.identity),
             "created_at": rfc3339(account.created_at),
             "credentials": kinds,
+            "expecting_until": allow::until(account.settings.expecting_until),
             "settings": settings_json(&account),
         }));
     }
@@ -284,6 +297,7 @@ async fn alias_list(store: &dyn Store) -> anyhow::Result<Value> {
 }
 
 async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
+    let _choosing = house.choosing.lock().await;
     let account = account(house, &change.address).await?;
     let mut settings = account.settings.clone();
     let msat = |sat: u64| {
@@ -345,6 +359,7 @@ async fn queue_folder(house: &House, address: &str, on: Option<bool>) -> anyhow:
 
 /// Turns IMAP capabilities off and on for one account; what it says is the list as it is then.
 async fn capability(house: &House, change: CapabilityChange) -> anyhow::Result<Value> {
+    let _choosing = house.choosing.lock().await;
     let account = account(house, &change.address).await?;
     let allowed: Vec<&str> = imap::capability::optional().map(|capability| capability.name).collect();
     let known = |name: &String| {

@@ -1,12 +1,12 @@
 //! Everything the flows share: the rooms, the keys, the config.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use attachments::Shelf;
 use lightning::{Sandbox, Wallet};
-use lnmp::{Act, GateFacts, Sealer, Verdict};
+use lnmp::{Act, Allowed, GateFacts, Sealer, Verdict};
 use store::{Rules, Store, UnixMs};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
@@ -42,6 +42,10 @@ pub struct House {
     pub paying: tokio::sync::Mutex<()>,
     /// Held while a digest is written: two sessions that begin together are one first session.
     pub digesting: tokio::sync::Mutex<()>,
+    /// Held while an owner's choices change: two changes at once are both kept.
+    pub choosing: tokio::sync::Mutex<()>,
+    /// The bridge's allow-list, as the store keeps it: asked for every mail.
+    allowed: RwLock<Arc<Vec<Allowed>>>,
     /// MiB of messages being converted, over all connections.
     conversions: Semaphore,
     /// What only a running server has; empty while a command works on a closed DIR.
@@ -100,6 +104,8 @@ impl House {
             quoting: tokio::sync::Mutex::new(()),
             paying: tokio::sync::Mutex::new(()),
             digesting: tokio::sync::Mutex::new(()),
+            choosing: tokio::sync::Mutex::new(()),
+            allowed: RwLock::default(),
             conversions: Semaphore::new(CONVERSIONS_MIB as usize),
             running: OnceLock::new(),
         }
@@ -117,6 +123,16 @@ impl House {
         self.running.get().ok_or(NotRunning)
     }
 
+    /// Whom the bridge lets in free, for every account.
+    pub fn allowed(&self) -> Arc<Vec<Allowed>> {
+        Arc::clone(&self.allowed.read().expect("no holder of this lock panics"))
+    }
+
+    /// What [`House::allowed`] says from now on.
+    pub fn set_allowed(&self, list: Vec<Allowed>) {
+        *self.allowed.write().expect("no holder of this lock panics") = Arc::new(list);
+    }
+
     /// Waits until there is room in memory to convert a message of so many octets.
     pub async fn room_for(&self, octets: u64) -> Option<SemaphorePermit<'_>> {
         let mib = u32::try_from(octets * COPIES / (1024 * 1024)).unwrap_or(u32::MAX).saturating_add(1);
@@ -132,6 +148,12 @@ impl House {
     pub fn is_short_of_disk(&self) -> bool {
         let floor = self.config.limits.disk_free_mib * 1024 * 1024;
         self.dir.free_bytes().is_ok_and(|free| free < floor)
+    }
+
+    /// What mail clients connect to: the server's name, or the address where nobody else could reach it.
+    pub fn connect_to(&self) -> String {
+        let address = self.config.listen.address;
+        if address.is_loopback() { address.to_string() } else { self.config.server.name.clone() }
     }
 
     /// The resolver address of the config.

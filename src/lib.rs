@@ -3,12 +3,13 @@
 //! Stands: at the bottom, uses everything. `flow/` reads top to bottom as the story
 //! ([`flow::receive`], [`flow::submit`], [`flow::ask`], [`flow::pay`], [`flow::work`], [`flow::expire`]);
 //! the rest starts it ([`run`]), keeps its keys ([`keys`], [`accounts`]) and answers the command line
-//! ([`cli`], [`control`], [`command`], [`mod@print`]).
+//! ([`cli`], [`control`], [`command`], [`filters`], [`allow`], [`mod@print`]).
 //!
 //! Promises. `250` to DATA follows the commit of message *and* gate. A preimage leaves only after the
 //! decision to accept is committed. Nothing a peer sends can make this crate panic.
 
 pub mod accounts;
+pub mod allow;
 pub mod check;
 pub mod cli;
 pub mod command;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod dir;
 pub mod dns;
+pub mod filters;
 pub mod flow;
 pub mod house;
 pub mod keys;

@@ -70,6 +70,8 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             };
             (common, Request::Price(change))
         }
+        Verb::Filter(verb) => verb.request()?,
+        Verb::Allow(verb) => verb.request()?,
         Verb::Gate(verb) => match verb {
             GateVerb::List { common } => (common, Request::GateList),
             GateVerb::Show { id, common } => (common, Request::GateShow { id }),
@@ -162,6 +164,11 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
             (common, Request::AccountShare { change, secret })
         }
         AccountVerb::Share { owner, mailbox, common, .. } => (common, Request::AccountShares { owner, mailbox }),
+        AccountVerb::Expect { address, length, common } => {
+            let length: DurationText = length.parse().map_err(|why| ConfigError(format!("--for: {why}")))?;
+            let ms = u64::try_from(length.0.as_millis()).unwrap_or(u64::MAX);
+            (common, Request::AccountExpect { address, ms })
+        }
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Request;
 
@@ -30,7 +30,9 @@ pub fn text(request: &Request, value: &Value) -> String {
             word(&value["address"]),
             word(&value["app_password"])
         ),
-        Request::AccountList => table(value, &["address", "identity", "created_at"]),
+        Request::AccountList => table(value, &["address", "identity", "created_at", "expecting_until"]),
+        Request::FilterList { .. } => filters(value),
+        Request::AllowList { .. } => table(value, &["kind", "name", "by", "for"]),
         Request::AccountCapability(_) => table(value, &["capability", "source", "offered"]),
         Request::AccountShares { .. } => table(value, &["mailbox", "with", "rights"]),
         Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
@@ -92,6 +94,23 @@ fn fields(value: &Value, depth: usize) -> String {
         Value::Array(items) => items.iter().fold(String::new(), |out, item| out + &fields(item, depth)),
         other => format!("{indent}{}\n", word(other)),
     }
+}
+
+/// One line for each filter, as it was written.
+fn filters(value: &Value) -> String {
+    let said = |part: &Value| -> Vec<String> {
+        let wanted = |value: &Value| !(value.is_null() || *value == json!(false) || *value == json!([]));
+        let part = part.as_object().into_iter().flatten().filter(|(_, value)| wanted(value));
+        part.map(|(key, value)| if *value == json!(true) { key.clone() } else { format!("{key} {}", word(value)) })
+            .collect()
+    };
+    let rows = value.as_array().into_iter().flatten();
+    let text = rows.fold(String::new(), |mut out, row| {
+        let (when, then) = (said(&row["when"]).join(", "), said(&row["then"]).join(", "));
+        let _ = writeln!(out, "{}. {}: {when} -> {then}", word(&row["position"]), word(&row["name"]));
+        out
+    });
+    if text.is_empty() { "none\n".to_owned() } else { text }
 }
 
 fn mails(value: &Value) -> String {

@@ -8,6 +8,10 @@ mod support;
 mod decisions;
 #[path = "journeys/desk.rs"]
 mod desk;
+#[path = "journeys/filters.rs"]
+mod filters;
+#[path = "journeys/free_passes.rs"]
+mod free_passes;
 #[path = "journeys/local.rs"]
 mod local;
 #[path = "journeys/main_road.rs"]

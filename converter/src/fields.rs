@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use crate::limits::REMOVED_NAMES_MAX;
+use crate::limits::{FIELD_VALUES_MAX, REMOVED_NAMES_MAX};
+use crate::text::decode_unstructured;
 
 /// One header field, folded as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,12 @@ pub fn header_length(message: &[u8]) -> usize {
         at = line_end(message, at);
     }
     at
+}
+
+/// The values of the fields of this name, decoded (RFC 2047) and each on one line; at most [`FIELD_VALUES_MAX`].
+pub fn field_values(message: &[u8], name: &str) -> Vec<String> {
+    let values = fields(message).filter(|field| field.is(name)).take(FIELD_VALUES_MAX);
+    values.map(|field| decode_unstructured(field.value)).collect()
 }
 
 /// Which fields [`header_fields`] keeps.

@@ -47,7 +47,7 @@ pub mod text;
 mod words;
 
 pub use facts::{Mailbox, MessageFacts, facts};
-pub use fields::{Pick, fields, header_fields, header_length, strip_forged};
+pub use fields::{Pick, field_values, fields, header_fields, header_length, strip_forged};
 pub use layout::{Layout, LayoutError, Piece, encode_base64_range, join};
 pub use scan::{PartKind, Structure};
 pub use split::{Cut, Split, SplitError, split, split_scanned};

@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its source and reason.
 
+/// Fields of one name that are decoded for a filter: Received, the most repeated, ends at a hundred.
+pub const FIELD_VALUES_MAX: usize = 100;
 /// Decoded size from which a leaf leaves the mail as an attachment of its own (design section 2).
 pub const ATTACHMENT_BYTES_MIN: u64 = 64 * 1024;
 

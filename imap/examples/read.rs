@@ -293,6 +293,7 @@ fn main() {
             let delivery = |&number: &usize| Delivery {
                 account,
                 place: Place::Inbox,
+                folder: None,
                 sealed: house.sealed(&mail(number, octets, &words), NOW + number as i64 * apart),
                 internal_date: NOW,
                 flags: Flags::NONE,

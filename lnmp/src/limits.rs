@@ -10,6 +10,18 @@ pub const DOMAIN_LABEL_OCTETS_MAX: usize = 63;
 /// Characters of an address checksum: 33.7 bits, enough to catch a typo, never enough to authenticate.
 pub const CHECKSUM_CHARS: usize = 6;
 
+/// Filters of one account: each is tried on every mail, and people who have more want a program.
+pub const FILTERS_MAX: usize = 100;
+/// Octets of one text in a filter: an address with room to spare (RFC 5321 §4.5.3.1.3).
+pub const FILTER_TEXT_BYTES_MAX: usize = 256;
+/// Keywords one filter sets.
+pub const FILTER_KEYWORDS_MAX: usize = 8;
+/// Entries of one allow-list: looked through on every mail.
+pub const ALLOWED_MAX: usize = 1000;
+/// How long an account may expect mail, everybody's free, in milliseconds: a day. Longer is what a temporary address
+/// is for.
+pub const EXPECT_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+
 /// Nesting of a JSON value that is signed. Our own headers use three levels.
 pub const JSON_DEPTH_MAX: usize = 16;
 /// The first integer a signed JSON value may not hold: past it, an IEEE double is not exact (RFC 7493 §2.2).

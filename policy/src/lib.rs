@@ -4,12 +4,12 @@
 //! transactions. Pure functions over plain values: no clock, no chance, no input or output.
 //!
 //! ```text
-//!   mail arrives     relation ──▶ price ──▶ ask ──▶ within_limits
+//!   mail arrives     relation ──▶ first_match, allows ──▶ price ──▶ ask ──▶ within_limits
 //!   payment arrives  window_min
 //!   the user acts    meaning (with a gate), meaning_without_gate
 //! ```
 //!
-//! Names to know: [`relation()`] and [`Known`], [`price()`] and [`Asked`], [`ask()`] and [`AskEvidence`],
+//! Names to know: [`relation()`] and [`Known`], [`first_match`] and [`Arriving`], [`allows`], [`price()`] and [`Asked`], [`ask()`] and [`AskEvidence`],
 //! [`within_limits`], [`window_min`], [`meaning()`].
 //!
 //! Promises. Every function is total: any input has an answer, none panics.
@@ -23,19 +23,23 @@
 //! assert_eq!(policy::price(Relation::Friend, &Prices::default(), 0).price, Msat::ZERO);
 //! ```
 
+pub mod allow;
 pub mod ask;
+pub mod filter;
 pub mod hold;
 pub mod limits;
 pub mod meaning;
 pub mod price;
 pub mod relation;
 
+pub use allow::{Vouched, allows};
 pub use ask::{Ask, AskCounts, AskEvidence, DkimEvidence, Refusal, ask, within_limits};
+pub use filter::{Arriving, first_match};
 pub use hold::window_min;
 pub use limits::{
     FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, HOLD_MS_DEFAULT, MARGIN_BLOCKS,
     QUOTE_MS_DEFAULT,
 };
 pub use meaning::{meaning, meaning_without_gate};
-pub use price::{Asked, price};
+pub use price::{Asked, price, price_of};
 pub use relation::{Known, relation};

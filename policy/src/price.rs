@@ -23,6 +23,11 @@ pub fn price(relation: Relation, prices: &Prices, unread: u64) -> Asked {
         // Anybody can be unverified; being so must not be cheaper.
         Relation::Unverified | Relation::Stranger => prices.stranger,
     };
+    price_of(base, prices, unread)
+}
+
+/// The same where a filter says what the mail costs.
+pub fn price_of(base: Msat, prices: &Prices, unread: u64) -> Asked {
     let surge = prices.surge && unread > Prices::SURGE_UNREAD;
     let factor = |amount: Msat| if surge { amount + amount } else { amount };
     Asked { price: factor(base), priority: factor(prices.priority.max(base)), surge }

@@ -154,6 +154,7 @@ mod tests {
         let delivery = Delivery {
             account: id,
             place: Place::Unpaid,
+            folder: None,
             sealed: sealed.parts,
             content_digest: Some(sealed.digest),
             internal_date: DAY + 1000,

@@ -1,10 +1,16 @@
 //! What an author is to a recipient, and so what the mail costs and where it goes.
 
-use lnmp::{Msat, Place, Relation, UnverifiedPolicy};
-use store::{Account, Author, NewGate, Standing, StandingQuery};
+use lnmp::{Actions, Msat, Place, Relation, UnverifiedPolicy};
+use store::{Account, Author, Flags, NewGate, Standing, StandingQuery, UnixMs};
 
 use crate::config::Mode;
 use crate::house::House;
+
+/// An account's own words are not sent: whom they mean should not learn what the owner thinks of them.
+const REFUSED_BY_FILTER: &str = "this recipient has chosen not to take mail like this; please do not send it again";
+/// The one thing the author can change.
+const REFUSED_UNVERIFIED: &str =
+    "this recipient takes mail from strangers only when SPF or DKIM show who wrote it, and nothing here does";
 
 /// What is known of the author before a recipient is looked at.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +29,18 @@ pub struct Provenance {
     pub ask: Option<String>,
     /// The aligned DKIM signature's `b=`, for one request each.
     pub dkim_signature: Option<Vec<u8>>,
+    /// Domains with a passing DKIM signature or SPF, in lower case.
+    pub passing: Vec<String>,
+    /// Its List-Id.
+    pub list_id: Option<String>,
+}
+
+/// The mail itself, as far as filters look at it.
+pub struct Mail<'a> {
+    /// It begins with the header.
+    pub raw: &'a [u8],
+    /// Octets of the whole.
+    pub size: u64,
 }
 
 /// The recipient's side of it.
@@ -44,10 +62,43 @@ pub struct Judged {
     pub price: Msat,
     /// Where it goes.
     pub place: Place,
+    /// Into this folder of the owner's instead of INBOX.
+    pub folder: Option<String>,
+    /// System flags from birth.
+    pub flags: Flags,
+    /// Keywords from birth.
+    pub keywords: Vec<String>,
     /// Its gate.
     pub gate: Option<NewGate>,
-    /// The recipient chose to refuse such mail at DATA.
-    pub rejects: bool,
+    /// The recipient chose to refuse such mail at DATA, and why, for its author.
+    pub rejects: Option<&'static str>,
+    /// The filter it met.
+    pub filter: Option<String>,
+}
+
+impl Judged {
+    /// What costs nothing and goes to a folder every account has: letters of the bridge, copies of own mail.
+    pub fn free_into(place: Place) -> Self {
+        Self {
+            relation: Relation::Friend,
+            price: Msat::ZERO,
+            place,
+            folder: None,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            gate: None,
+            rejects: None,
+            filter: None,
+        }
+    }
+}
+
+/// One answer to DATA serves all recipients: a mail is refused only when each of them refuses it. Else those who do
+/// keep it silently, where [`judge`] put it.
+pub fn refused_by_all<'a>(judged: impl IntoIterator<Item = &'a Judged>) -> Option<&'static str> {
+    let mut all = judged.into_iter();
+    let first = all.next()?.rejects?;
+    all.all(|judged| judged.rejects.is_some()).then_some(first)
 }
 
 impl Provenance {
@@ -60,7 +111,13 @@ impl Provenance {
 }
 
 /// Judges one mail for one recipient.
-pub async fn judge(house: &House, provenance: &Provenance, to: &Recipient<'_>) -> store::Result<Judged> {
+pub async fn judge(
+    house: &House,
+    provenance: &Provenance,
+    mail: &Mail<'_>,
+    to: &Recipient<'_>,
+    now: UnixMs,
+) -> store::Result<Judged> {
     let stored = provenance.stored_author();
     let query = StandingQuery {
         author: stored.as_ref().filter(|author| author.aligned).map(|author| author.address.clone()),
@@ -70,8 +127,29 @@ pub async fn judge(house: &House, provenance: &Provenance, to: &Recipient<'_>) -
     let standing = house.store.standing(to.account.id, query).await?;
     let relation = relation(provenance, &standing);
     let settings = &to.account.settings;
-    let quote = policy::price(relation, &settings.prices, standing.unread);
-    let price = if to.free { Msat::ZERO } else { quote.price };
+    let filter = policy::first_match(
+        &settings.filters,
+        &policy::Arriving {
+            author: provenance.author.as_deref(),
+            aligned: provenance.aligned,
+            relation,
+            size: mail.size,
+            recipient: to.addressed,
+            header: &|name| converter::field_values(mail.raw, name),
+        },
+    );
+    let none = Actions::default();
+    let actions = filter.map_or(&none, |filter| &filter.then);
+    let quote = match actions.price {
+        Some(price) => policy::price_of(price, &settings.prices, standing.unread),
+        None => policy::price(relation, &settings.prices, standing.unread),
+    };
+    // RFC 5321 §4.5.1: what is always taken is not refused either.
+    let refused = actions.refuse && !to.free;
+    let filed = actions.born_place().filter(|place| place.refuses() || *place == Place::Archive);
+    let unwanted = refused || filed.is_some_and(Place::refuses);
+    let passes = to.free || actions.free || settings.expecting_until > now || is_allowed(house, to.account, provenance);
+    let price = if passes || unwanted { Msat::ZERO } else { quote.price };
     let observes = settings.observe || house.config.mode == Mode::Observe;
     let gated = price > Msat::ZERO && !observes;
     let gate = gated.then(|| NewGate {
@@ -83,8 +161,34 @@ pub async fn judge(house: &House, provenance: &Provenance, to: &Recipient<'_>) -
         dkim_signature: provenance.dkim_signature.clone(),
         message_id: provenance.message_id.clone(),
     });
-    let rejects = gated && relation == Relation::Unverified && settings.unverified == UnverifiedPolicy::Reject;
-    Ok(Judged { relation, price, place: if gated { Place::Unpaid } else { Place::Inbox }, gate, rejects })
+    let unverified = gated && relation == Relation::Unverified && settings.unverified == UnverifiedPolicy::Reject;
+    let place = match filed {
+        _ if refused => Place::Junk,
+        _ if gated => Place::Unpaid,
+        Some(place) => place,
+        None => Place::Inbox,
+    };
+    Ok(Judged {
+        relation,
+        price,
+        place,
+        folder: actions.file.clone().filter(|_| place == Place::Inbox && actions.born_place().is_none()),
+        flags: if actions.flag { Flags::FLAGGED } else { Flags::NONE },
+        keywords: actions.keywords.clone(),
+        gate,
+        rejects: if refused { Some(REFUSED_BY_FILTER) } else { unverified.then_some(REFUSED_UNVERIFIED) },
+        filter: filter.map(|filter| filter.name.clone()),
+    })
+}
+
+/// Whether the account's allow-list or the bridge's lets it in free.
+fn is_allowed(house: &House, account: &Account, provenance: &Provenance) -> bool {
+    let vouched = policy::Vouched {
+        aligned_author: provenance.author.as_deref().filter(|_| provenance.aligned),
+        list_id: provenance.list_id.as_deref(),
+        passing: &provenance.passing,
+    };
+    policy::allows(&account.settings.allowed, &vouched) || policy::allows(&house.allowed(), &vouched)
 }
 
 fn relation(provenance: &Provenance, standing: &Standing) -> Relation {

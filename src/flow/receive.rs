@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use lnmp::{Msat, PublicKey};
 use rand::RngCore;
 use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, PeerInfo, Recipient, Refusal, Spool};
-use store::{Account, Alias, Batch, Delivery, Flags, Resolution, StoreError, UnixMs};
+use store::{Account, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::seal::{Attached, SealError, seal};
@@ -34,12 +34,19 @@ pub async fn recipient(house: &House, mailbox: &str, so_far: &[Recipient]) -> Re
     let addressed = resolve(house, mailbox).await?;
     room_in(house, &addressed.account).await?;
     // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6).
-    let policy = |account: &Account| account.settings.unverified;
-    let differs = so_far.iter().filter_map(context).any(|other| policy(&other.account) != policy(&addressed.account));
-    if differs {
+    if so_far.iter().filter_map(context).any(|other| !refuse_alike(&other.account, &addressed.account)) {
         return Err(Refusal::separately());
     }
     Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)))
+}
+
+/// Whether two accounts refuse the same mail at DATA, as far as their choices tell.
+fn refuse_alike(one: &Account, other: &Account) -> bool {
+    let refusing = |account: &Account| {
+        let filters = account.settings.filters.iter().filter(|filter| filter.then.refuse);
+        filters.map(|filter| filter.when.clone()).collect::<Vec<_>>()
+    };
+    one.id == other.id || (one.settings.unverified == other.settings.unverified && refusing(one) == refusing(other))
 }
 
 /// A full mailbox is told at RCPT, where it concerns nobody else. The mail that fills it is still taken whole: after DATA
@@ -150,21 +157,22 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let received = received_field(server_name, &envelope.peer, &queue_id, now);
     let mut batch = Batch::default();
     let mut seen = HashSet::new();
-    let mut attached = Attached::default();
+    let mut judgements = Vec::new();
+    let mail = judge::Mail { raw: &raw, size: raw.len() as u64 };
     for addressed in envelope.recipients.iter().filter_map(context) {
         // Two aliases of one account are one mail and one gate.
         if !seen.insert(addressed.account.id) {
             continue;
         }
         let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free: addressed.free };
-        let judged = judge(house, &provenance, &to).await.map_err(refuse_store)?;
-        if judged.rejects {
-            return Err(Refusal::new(
-                550,
-                (5, 7, 1),
-                "this recipient takes mail from strangers only when SPF or DKIM show who wrote it, and nothing here does",
-            ));
-        }
+        let judged = judge(house, &provenance, &mail, &to, now).await.map_err(refuse_store)?;
+        judgements.push((addressed, judged));
+    }
+    if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
+        return Err(Refusal::new(550, (5, 7, 1), why));
+    }
+    let mut attached = Attached::default();
+    for (addressed, judged) in judgements {
         let mut whole = Vec::with_capacity(body.len() + 1024);
         write_trace(&mut whole, reverse_path, &received, &checked.header_value, &judged, &removed);
         whole.extend_from_slice(&body);
@@ -195,11 +203,12 @@ pub async fn delivery(
     Ok(Delivery {
         account: addressed.account.id,
         place: judged.place,
+        folder: judged.folder,
         sealed: sealed.parts,
         content_digest: Some(sealed.digest),
         internal_date: now,
-        flags: Flags::NONE,
-        keywords: Vec::new(),
+        flags: judged.flags,
+        keywords: judged.keywords,
         author: provenance.stored_author(),
         message_id: provenance.message_id.clone(),
         gate: judged.gate,
@@ -277,11 +286,20 @@ fn provenance(
         aligned,
         reply_to_ids,
         message_id: facts.message_id.clone(),
+        passing: passing(checked),
+        list_id: facts.list_id.clone(),
         ask: match ask {
             policy::Ask::Yes { to } => Some(to),
             policy::Ask::No(_) => None,
         },
     }
+}
+
+/// The domains that something vouches for.
+fn passing(checked: &smtp::Authentication) -> Vec<String> {
+    let signed = checked.dkim.iter().filter(|one| one.result == AuthResult::Pass).map(|one| &one.domain);
+    let spf = (checked.spf.result == AuthResult::Pass && !checked.spf.is_plus_all).then_some(&checked.spf.domain);
+    signed.chain(spf).map(|domain| domain.to_lowercase()).collect()
 }
 
 /// Whether a recipient stands in a To or Cc that the signature covers: else a signed mail could be replayed.

@@ -59,21 +59,28 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         ..Provenance::default()
     };
     let mut seen = HashSet::new();
-    let mut attached = Attached::default();
+    let mut judgements = Vec::new();
+    let mail = judge::Mail { raw: &whole, size: whole.len() as u64 };
     for recipient in &envelope.recipients {
         match context(recipient) {
             Some(addressed) if seen.insert(addressed.account.id) => {
                 let free = addressed.free || addressed.account.id == account;
                 let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
-                let judged = judge(house, &provenance, &to).await.map_err(refuse_store)?;
-                let traced = local_trace(&from, &judged, &whole);
-                batch
-                    .deliveries
-                    .push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
+                let judged = judge(house, &provenance, &mail, &to, now).await.map_err(refuse_store)?;
+                judgements.push((addressed, judged));
             }
             Some(_) => {}
             None => remote.push(recipient.mailbox.clone()),
         }
+    }
+    if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)).filter(|_| remote.is_empty())
+    {
+        return Err(Refusal::new(550, (5, 7, 1), why));
+    }
+    let mut attached = Attached::default();
+    for (addressed, judged) in judgements {
+        let traced = local_trace(&from, &judged, &whole);
+        batch.deliveries.push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
     }
     // A report has no sender who would look for it in Sent.
     if !envelope.reverse_path.is_null() && !sender.files_what_it_sends(now) {
@@ -107,13 +114,7 @@ async fn sent_copy(
 ) -> Result<store::Delivery, Refusal> {
     let address = sender.address();
     let addressed = Addressed { account: sender, alias: None, address, free: true };
-    let judged = Judged {
-        relation: lnmp::Relation::Friend,
-        price: lnmp::Msat::ZERO,
-        place: lnmp::Place::Sent,
-        gate: None,
-        rejects: false,
-    };
+    let judged = Judged::free_into(lnmp::Place::Sent);
     let provenance = Provenance { message_id: facts.message_id.clone(), ..Provenance::default() };
     let copy = delivery(house, &addressed, whole, judged, &provenance, attached, now).await?;
     Ok(store::Delivery { flags: Flags::SEEN, ..copy })
@@ -202,13 +203,7 @@ fn ids(facts: &MessageFacts) -> Vec<String> {
 /// A letter of the bridge to somebody who lives here: straight to INBOX, free.
 pub async fn letter(house: &House, to: &str, letter: &[u8], now: UnixMs) -> Result<Option<store::Delivery>, Refusal> {
     let Ok(addressed) = resolve(house, to).await else { return Ok(None) };
-    let judged = Judged {
-        relation: lnmp::Relation::Friend,
-        price: lnmp::Msat::ZERO,
-        place: lnmp::Place::Inbox,
-        gate: None,
-        rejects: false,
-    };
+    let judged = Judged::free_into(lnmp::Place::Inbox);
     let mut whole = b"Return-Path: <>\r\n".to_vec();
     whole.extend_from_slice(letter);
     let facts = converter::facts(letter);

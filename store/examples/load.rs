@@ -31,6 +31,7 @@ fn delivery(account: AccountId, number: usize, place: Place) -> Delivery {
     Delivery {
         account,
         place,
+        folder: None,
         sealed: SealedParts {
             content: vec![number as u8; 4096 + number * 37 % 2048],
             summary: vec![number as u8; 600],

@@ -1,6 +1,6 @@
 //! Accounts, their credentials, aliases and contacts.
 
-use lnmp::{AcceptOn, Prices, Relation, UnverifiedPolicy};
+use lnmp::{AcceptOn, Allowed, Filter, Prices, Relation, UnverifiedPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::UnixMs;
@@ -38,7 +38,7 @@ impl Account {
     }
 }
 
-/// What the owner chose.
+/// What the owner chose. Encrypted at rest: filters and lists name people.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccountSettings {
@@ -52,6 +52,12 @@ pub struct AccountSettings {
     pub observe: bool,
     /// IMAP capabilities that are not offered, for a client that breaks on one.
     pub capabilities_off: Vec<String>,
+    /// What becomes of arriving mail; the first that matches decides.
+    pub filters: Vec<Filter>,
+    /// Domains and lists that are let in free.
+    pub allowed: Vec<Allowed>,
+    /// Everybody's mail is free until then: a mail is expected.
+    pub expecting_until: UnixMs,
 }
 
 /// What a new account consists of.

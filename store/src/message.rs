@@ -43,6 +43,8 @@ pub struct Delivery {
     pub account: AccountId,
     /// Into which of the born folders.
     pub place: Place,
+    /// Into this folder of the owner's instead, while it is there: a filter says so. Only for a mail whose place is INBOX.
+    pub folder: Option<String>,
     /// The sealed message.
     pub sealed: SealedParts,
     /// INTERNALDATE.

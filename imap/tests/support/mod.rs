@@ -244,6 +244,7 @@ impl World {
         let delivery = Delivery {
             account: self.account(user),
             place: Place::Unpaid,
+            folder: None,
             sealed: self.house.sealed(user, message).await,
             internal_date: NOW,
             flags: Flags::NONE,
@@ -281,6 +282,7 @@ impl World {
             deliveries.push(Delivery {
                 account: self.account(user),
                 place,
+                folder: None,
                 sealed: self.house.sealed(user, message).await,
                 internal_date: NOW,
                 flags: Flags::NONE,

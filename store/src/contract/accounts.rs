@@ -140,3 +140,22 @@ pub async fn small_values_are_kept(store: Subject) {
     store.set_meta("epoch", b"2").await.unwrap();
     assert_eq!(store.get_meta("epoch").await.unwrap().unwrap(), b"2");
 }
+
+pub async fn an_owners_choices_are_kept(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let settings = AccountSettings {
+        observe: true,
+        filters: vec![lnmp::Filter {
+            name: "shops".into(),
+            when: lnmp::Conditions { domain: Some("shop.test".into()), ..lnmp::Conditions::default() },
+            then: lnmp::Actions { free: true, ..lnmp::Actions::default() },
+        }],
+        allowed: vec![lnmp::Allowed::Domain("bank.test".into())],
+        expecting_until: NOW + HOUR,
+        ..AccountSettings::default()
+    };
+    store.update_settings(alice, settings.clone()).await.unwrap();
+    assert_eq!(store.account(alice).await.unwrap().unwrap().settings, settings);
+    let nobody = AccountId(alice.0 + 1);
+    assert!(matches!(store.update_settings(nobody, settings).await, Err(StoreError::NoSuch(_))));
+}

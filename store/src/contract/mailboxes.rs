@@ -469,3 +469,22 @@ pub async fn an_appended_mail_is_there(store: Subject) {
     assert_eq!(entry.keywords, ["Mine"]);
     assert_eq!(appended.uid_validity, folder(&store, alice, Place::Drafts).await.uid_validity);
 }
+
+pub async fn a_mail_is_filed_into_a_folder_of_the_owners_while_it_is_there(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let bob = account(&store, "bob").await;
+    let shops = store.create_mailbox(alice, "Shops", NOW).await.unwrap().id;
+    let into = |account, place| Delivery { folder: Some("Shops".into()), ..mail(account, place, "x@shop.test") };
+    let delivered = deliver(&store, into(alice, Place::Inbox)).await;
+    assert_eq!((delivered.mailbox, delivered.uid.get()), (shops, 1));
+    // What is to be paid waits where such mail waits, and another account's folder is not meant.
+    assert_ne!(
+        deliver(&store, Delivery { folder: Some("Shops".into()), ..priced(alice, "y@shop.test") }).await.mailbox,
+        shops
+    );
+    deliver(&store, into(bob, Place::Inbox)).await;
+    assert_eq!(entries(&store, bob, Place::Inbox).await.len(), 1);
+    store.delete_mailbox(alice, shops, NOW).await.unwrap();
+    deliver(&store, into(alice, Place::Inbox)).await;
+    assert_eq!(entries(&store, alice, Place::Inbox).await.len(), 1);
+}

@@ -55,6 +55,7 @@ macro_rules! store_contract {
             a_removed_account_leaves_no_mail_and_no_open_money,
             small_values_are_kept,
             agreements_are_kept_by_page_and_go_with_their_account,
+            an_owners_choices_are_kept,
         ]);
         $crate::store_contract!($make, mailboxes: [
             a_delivery_takes_the_next_uid_and_tells_watchers,
@@ -79,6 +80,7 @@ macro_rules! store_contract {
             one_accounts_mail_is_nothing_to_another,
             a_failed_write_takes_nobody_with_it,
             an_appended_mail_is_there,
+            a_mail_is_filed_into_a_folder_of_the_owners_while_it_is_there,
         ]);
         $crate::store_contract!($make, appending: [
             messages_appended_together_are_all_there_or_none_is,
@@ -229,6 +231,7 @@ pub fn mail(account: AccountId, place: Place, author: &str) -> Delivery {
     Delivery {
         account,
         place,
+        folder: None,
         sealed: sealed(),
         internal_date: NOW,
         flags: Flags::NONE,

@@ -1,5 +1,7 @@
 //! Accounts, credentials, addresses; and the house's small named values.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use lnmp::Place;
 use rusqlite::Row;
 
@@ -43,7 +45,13 @@ pub(super) fn create(tx: &mut Tx<'_>, new: &NewAccount, now: UnixMs) -> Result<A
     let id = AccountId(tx.insert(
         "INSERT INTO account(name, identity, sealed_seed, settings, created_at, uid_validity_next)
          VALUES (?1, ?2, ?3, ?4, ?5, 1)",
-        (seal_address(tx, &new.local, &new.domain), new.identity, &new.sealed_seed, settings_text(&new.settings), now),
+        (
+            seal_address(tx, &new.local, &new.domain),
+            new.identity,
+            &new.sealed_seed,
+            seal_settings(tx, &new.settings),
+            now,
+        ),
     )?);
     tx.run("INSERT INTO address(address_hash, account) VALUES (?1, ?2)", (hash, id.0))?;
     for credential in &new.credentials {
@@ -57,8 +65,18 @@ pub(super) fn create(tx: &mut Tx<'_>, new: &NewAccount, now: UnixMs) -> Result<A
     Ok(id)
 }
 
-fn settings_text(settings: &AccountSettings) -> String {
-    serde_json::to_string(settings).expect("our own plain data has a JSON form")
+/// The column is text: sealed settings stand there in base64.
+fn seal_settings(db: &Db<'_>, settings: &AccountSettings) -> String {
+    STANDARD_NO_PAD.encode(db.vault.seal_json(Of::Settings, settings))
+}
+
+/// The inverse. The first databases held JSON in the clear; it is sealed when it is next written.
+pub(super) fn open_settings(db: &Db<'_>, text: &str) -> Result<AccountSettings> {
+    if text.starts_with('{') {
+        return serde_json::from_str(text).map_err(|_| unknown("account settings"));
+    }
+    let sealed = STANDARD_NO_PAD.decode(text).map_err(|_| unknown("account settings"))?;
+    db.vault.open_json(Of::Settings, &sealed)
 }
 
 const COLUMNS: &str = "SELECT id, name, identity, sealed_seed, settings, created_at, sent_append_at FROM account";
@@ -71,7 +89,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Raw> {
 
 fn open(db: &Db<'_>, (id, name, identity, sealed_seed, settings, created_at, sent_append_at): Raw) -> Result<Account> {
     let (local, domain) = open_address(db, &name)?;
-    let settings = serde_json::from_str(&settings).map_err(|_| unknown("account settings"))?;
+    let settings = open_settings(db, &settings)?;
     Ok(Account { id: AccountId(id), local, domain, identity, sealed_seed, settings, created_at, sent_append_at })
 }
 
@@ -102,7 +120,7 @@ pub(super) fn list(db: Db<'_>) -> Result<Vec<Account>> {
 
 /// Replaces settings.
 pub(super) fn update_settings(tx: &Tx<'_>, id: AccountId, settings: &AccountSettings) -> Result<()> {
-    match tx.run("UPDATE account SET settings = ?2 WHERE id = ?1", (id.0, settings_text(settings)))? {
+    match tx.run("UPDATE account SET settings = ?2 WHERE id = ?1", (id.0, seal_settings(tx, settings)))? {
         0 => Err(StoreError::NoSuch("account")),
         _ => Ok(()),
     }

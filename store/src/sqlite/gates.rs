@@ -9,11 +9,8 @@ use super::db::{Db, unknown};
 use super::vault::Of;
 use super::verdicts::Mail;
 use super::writer::Tx;
-use super::{entries, messages, sharing};
-use crate::{
-    AccountId, AccountSettings, Author, Flags, Gate, GateFilter, MessageId, NewGate, Page, Quote, Result, StoreError,
-    UnixMs,
-};
+use super::{accounts, entries, messages, sharing};
+use crate::{AccountId, Author, Flags, Gate, GateFilter, MessageId, NewGate, Page, Quote, Result, StoreError, UnixMs};
 
 /// Who is behind a gate. Sealed; erased some time after the end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,8 +70,7 @@ pub(super) fn is_seen(db: &Db<'_>, gate: GateId) -> Result<bool> {
 /// The account's choice; the default once it is gone.
 pub(super) fn accept_on(db: &Db<'_>, account: AccountId) -> Result<AcceptOn> {
     let settings: Option<String> = db.value("SELECT settings FROM account WHERE id = ?1", [account.0])?;
-    let settings: AccountSettings = settings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    Ok(settings.accept_on)
+    Ok(settings.map(|text| accounts::open_settings(db, &text)).transpose()?.unwrap_or_default().accept_on)
 }
 
 /// A gate's row, or `NoSuch`.

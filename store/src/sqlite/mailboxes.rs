@@ -222,6 +222,16 @@ pub(super) fn get(db: Db<'_>, account: AccountId, id: MailboxId) -> Result<Mailb
     .open(&db)
 }
 
+/// The mailbox of this name that the owner made: the server's own folders are not filed into by name.
+pub(super) fn named(db: &Db<'_>, account: AccountId, name: &str) -> Result<Option<MailboxId>> {
+    let hash = name_hash(db, account, name)?;
+    let id = db.value(
+        "SELECT id FROM mailbox WHERE account = ?1 AND name_hash = ?2 AND place = ?3",
+        (account.0, hash, Place::Own.code()),
+    )?;
+    Ok(id.map(MailboxId))
+}
+
 /// The folder an account was born with.
 pub(super) fn born(db: &Db<'_>, account: AccountId, place: Place) -> Result<MailboxId> {
     db.value("SELECT id FROM mailbox WHERE account = ?1 AND place = ?2", (account.0, place.code()))?

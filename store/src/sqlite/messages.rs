@@ -47,7 +47,12 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
 
 /// Puts one message into a mailbox.
 pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
-    let mailbox = mailboxes::born(tx, delivery.account, delivery.place)?;
+    let own = delivery.folder.as_deref().filter(|_| delivery.place == Place::Inbox);
+    let own = own.map(|name| mailboxes::named(tx, delivery.account, name)).transpose()?.flatten();
+    let mailbox = match own {
+        Some(mailbox) => mailbox,
+        None => mailboxes::born(tx, delivery.account, delivery.place)?,
+    };
     let gate = match &delivery.gate {
         Some(gate) => Some(gates::create(
             tx,

@@ -55,7 +55,7 @@ async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
     let secrets = [
         "alice",
         "satchel.test",
-        "bob",
+        "bob@",
         "shop.test",
         "Geheimprojekt",
         "Lieblingswort",
@@ -68,11 +68,19 @@ async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
         "carol",
         "randnotiz",
         "notizwert",
+        "Filterwort",
     ];
     let alice = account(&store, "alice").await;
     store.create_mailbox(alice, "Geheimprojekt", NOW).await.unwrap();
     store.subscribe(alice, "Geheimprojekt", true).await.unwrap();
     store.annotate(alice, None, vec![("/private/randnotiz".into(), Some(b"notizwert".to_vec()))]).await.unwrap();
+    let filter = lnmp::Filter {
+        name: "Filterwort".into(),
+        when: lnmp::Conditions { from: Some("carol@shop.test".into()), ..lnmp::Conditions::default() },
+        then: lnmp::Actions { flag: true, ..lnmp::Actions::default() },
+    };
+    let settings = crate::AccountSettings { filters: vec![filter], ..crate::AccountSettings::default() };
+    store.update_settings(alice, settings).await.unwrap();
     let mut ours = priced(alice, "bob@shop.test");
     ours.keywords = vec!["Lieblingswort".into()];
     ours.author.as_mut().unwrap().evidence = Some("list.test".into());
@@ -456,4 +464,19 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     assert_eq!((entry.internal_date, entry.zone, entry.saved_at), (7, 0, None));
     assert_eq!(store.quota(alice).await.unwrap().limit, None);
     store.close().await;
+}
+
+#[tokio::test]
+async fn choices_of_before_they_were_sealed_are_read_and_sealed_when_written_again() {
+    let (store, dir) = fresh_store().await;
+    let alice = account(&store, "alice").await;
+    let path = dir.path().join("store.sqlite");
+    let outside = rusqlite::Connection::open(&path).unwrap();
+    outside.execute("UPDATE account SET settings = '{\"observe\":true}'", ()).unwrap();
+    let settings = store.account(alice).await.unwrap().unwrap().settings;
+    assert!(settings.observe && settings.filters.is_empty());
+    store.update_settings(alice, settings).await.unwrap();
+    let text: String = outside.query_row("SELECT settings FROM account", (), |row| row.get(0)).unwrap();
+    assert!(!text.contains("observe"), "{text}");
+    assert!(store.account(alice).await.unwrap().unwrap().settings.observe);
 }

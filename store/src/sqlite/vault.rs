@@ -82,6 +82,8 @@ pub(super) enum Of {
     Annotation,
     /// What names a mailbox or message to a client.
     Object,
+    /// An owner's choices.
+    Settings,
 }
 
 /// Seals, opens, hashes.
