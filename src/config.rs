@@ -103,6 +103,32 @@ pub struct Server {
     pub postmaster: String,
     /// Base of links in mails; derived from the web port when empty.
     pub public_url: String,
+    /// What servers that send here are told about TLS (RFC 8461).
+    pub mta_sts: MtaStsMode,
+}
+
+/// The mode of the MTA-STS policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MtaStsMode {
+    /// No policy is published.
+    Off,
+    /// Whoever cannot use TLS sends all the same, and reports it.
+    #[default]
+    Testing,
+    /// Whoever cannot use TLS with a valid certificate does not send.
+    Enforce,
+}
+
+impl MtaStsMode {
+    /// The word of the policy; `None` for no policy.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::Testing => Some("testing"),
+            Self::Enforce => Some("enforce"),
+        }
+    }
 }
 
 impl Default for Server {
@@ -112,6 +138,7 @@ impl Default for Server {
             domains: vec!["satchel.test".into()],
             postmaster: String::new(),
             public_url: String::new(),
+            mta_sts: MtaStsMode::default(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What the web door asks of the house.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use lnmp::{GateId, GateState, QuoteState};
 use store::{Gate, UnixMs};
-use web::{CaughtView, PayGate, PayPage, Ports, SiteInfo};
+use web::{CaughtView, MtaSts, PayGate, PayPage, Ports, SiteInfo};
 
+use crate::config::Config;
 use crate::flow::ask::{self, NoQuote};
 use crate::house::{House, now_ms};
 use crate::run;
@@ -105,7 +107,9 @@ impl web::Host for WebHost {
         let ports = house.running().map(|running| running.ports).ok();
         SiteInfo {
             name: house.config.server.name.clone(),
-            connect_to: house.config.listen.address.to_string(),
+            domains: house.config.server.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+            connect_to: house.connect_to(),
+            public_url: house.running().map(|running| running.public_url.clone()).unwrap_or_default(),
             ports: ports.map_or_else(Ports::default, |p| Ports {
                 smtp: p.smtp,
                 submission: p.submission,
@@ -113,9 +117,19 @@ impl web::Host for WebHost {
                 imap: p.imap,
                 imaps: p.imaps,
             }),
+            mta_sts: mta_sts(&house.config),
             sandbox: run::sandbox(house).is_ok(),
         }
     }
+}
+
+/// RFC 8461 §3.2: a week is what many publish; long enough that an attacker cannot wait for it to end.
+const MTA_STS_MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
+
+/// The policy for senders, where the operator publishes one.
+pub fn mta_sts(config: &Config) -> Option<MtaSts> {
+    let mode = config.server.mta_sts.word()?;
+    Some(MtaSts { mode, mx: vec![config.server.name.clone()], max_age: MTA_STS_MAX_AGE })
 }
 
 fn date(at: UnixMs) -> DateTime<Utc> {

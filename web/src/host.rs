@@ -84,12 +84,29 @@ pub struct CaughtView {
 pub struct SiteInfo {
     /// The server's name, as in its banners: `satchel.test`.
     pub name: String,
+    /// The domains whose mail is taken, in lower case.
+    pub domains: Vec<String>,
     /// What a mail client connects to: the name, or the loopback address in a sandbox.
     pub connect_to: String,
+    /// Base of links, without a slash at the end.
+    pub public_url: String,
     /// The bound ports.
     pub ports: Ports,
+    /// What is published for servers that send here; `None`: nothing.
+    pub mta_sts: Option<MtaSts>,
     /// Whether the money is the sandbox's.
     pub sandbox: bool,
+}
+
+/// An MTA-STS policy (RFC 8461 §3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MtaSts {
+    /// `enforce`, `testing` or `none`.
+    pub mode: &'static str,
+    /// The hosts that take our mail.
+    pub mx: Vec<String>,
+    /// How long a sender may rely on it.
+    pub max_age: std::time::Duration,
 }
 
 /// Bound ports; `None` where this process does not run the service.

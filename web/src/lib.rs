@@ -1,4 +1,4 @@
-//! The web door: the page a mail is paid on, the sandbox's catch-all, and a front page.
+//! The web door: the page a mail is paid on, the set-up of mail clients, the sandbox's catch-all, and a front page.
 //!
 //! Stands: a door. Speaks HTTP/1.1 and knows nothing of gates, nodes or keys: the house implements
 //! [`Host`], and everything shown comes from there.
@@ -10,6 +10,8 @@
 //!   GET  /pay/{token}/state     JSON, polled
 //!   POST /pay/{token}/sandbox   gate=ID: pays with the sandbox wallet, 303 back
 //!   GET  /sandbox, /sandbox/{n}.eml   mail the sandbox caught
+//!   GET  /setup, and where mail clients look for their settings: `setup/`
+//!   GET  /.well-known/mta-sts.txt     what servers that send here rely on
 //! ```
 //! Start at [`serve`] (sockets), [`Host`] (what is asked), then `routes.rs` and `page/`.
 //!
@@ -28,6 +30,8 @@ mod page;
 mod qr;
 mod routes;
 mod serve;
+mod setup;
+mod setup_routes;
 
-pub use host::{CaughtView, Host, PayGate, PayPage, Ports, SiteInfo};
+pub use host::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, SiteInfo};
 pub use serve::serve;

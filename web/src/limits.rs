@@ -15,6 +15,12 @@ pub const HEADER_FIELDS_MAX: usize = 64;
 /// Octets of a request body. The one form has one number in it.
 pub const BODY_BYTES_MAX: usize = 1024;
 
+/// Octets of an autodiscover request. Outlook's has 400; the schema's fields with the longest address fit in 4 KiB.
+pub const AUTODISCOVER_BYTES_MAX: usize = 4 * 1024;
+
+/// Octets of an address. RFC 5321 §4.5.3.1.3, without the angle brackets.
+pub const ADDRESS_BYTES_MAX: usize = 254;
+
 /// How long a request's header may take to arrive, and how long a kept-alive connection may idle.
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 

@@ -11,7 +11,12 @@ const QUIET_MODULES: usize = 4;
 /// case in 5.5 bits a character instead of 8. Always dark on white: readers need it, whatever the theme.
 /// `None` when the text does not fit a QR code (4296 characters).
 pub(crate) fn svg(invoice: &str, label: &str) -> Option<String> {
-    let code = QrCode::with_error_correction_level(invoice.to_ascii_uppercase(), EcLevel::L).ok()?;
+    svg_exact(&invoice.to_ascii_uppercase(), label)
+}
+
+/// The picture of a text whose case matters.
+pub(crate) fn svg_exact(text: &str, label: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     let width = code.width();
     let side = width + 2 * QUIET_MODULES;
     let mut path = String::new();

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::page::{landing, oops, pay, sandbox};
-use crate::{Host, PayPage, headers, limits};
+use crate::{Host, PayPage, headers, limits, setup_routes};
 
-type House = Arc<dyn Host>;
+pub(crate) type House = Arc<dyn Host>;
 
 pub(crate) fn app(host: House) -> Router {
     Router::new()
@@ -25,6 +25,7 @@ pub(crate) fn app(host: House) -> Router {
         .route("/pay/{token}/sandbox", post(pay_in_sandbox))
         .route("/sandbox", get(caught))
         .route("/sandbox/{file}", get(caught_raw))
+        .merge(setup_routes::routes())
         .route("/pay.js", get(script))
         .route("/favicon.svg", get(icon))
         .route("/robots.txt", get(robots))
@@ -166,7 +167,7 @@ async fn find(host: &House, token: &str, look: Look) -> Option<PayPage> {
     }
 }
 
-fn html(status: StatusCode, page: String) -> Response {
+pub(crate) fn html(status: StatusCode, page: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 
@@ -175,6 +176,6 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")], text).into_response()
 }
 
-fn oops(host: &House, status: StatusCode, what: oops::Oops) -> Response {
+pub(crate) fn oops(host: &House, status: StatusCode, what: oops::Oops) -> Response {
     html(status, oops::render(what, host.info().sandbox))
 }

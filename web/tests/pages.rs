@@ -4,82 +4,17 @@
 
 #[path = "../examples/preview/memory.rs"]
 mod memory;
+mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lnmp::GateState;
-use memory::{House, INVOICE};
+use memory::INVOICE;
+use support::{Door, PATIENCE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use web::limits;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Door {
-    port: u16,
-    house: Arc<House>,
-    stop: watch::Sender<bool>,
-    served: JoinHandle<std::io::Result<()>>,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-}
-
-impl Door {
-    async fn open(sandbox: bool) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let house = Arc::new(House::new(sandbox));
-        let (stop, stopped) = watch::channel(false);
-        let served = tokio::spawn(web::serve(listener, Arc::clone(&house) as _, stopped));
-        Self { port, house, stop, served }
-    }
-
-    async fn raw(&self, request: &str) -> Answer {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        // A server that refuses early may close before all is sent.
-        let _ = stream.write_all(request.as_bytes()).await;
-        let mut all = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the answer ends in time");
-        let all = String::from_utf8_lossy(&all);
-        let (head, body) = all.split_once("\r\n\r\n").unwrap_or((&all, ""));
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
-    }
-
-    async fn post(&self, path: &str, form: &str) -> Answer {
-        self.raw(&format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        ))
-        .await
-    }
-
-    fn visits(&self) -> u32 {
-        *self.house.visits.lock().unwrap()
-    }
-}
 
 fn token(n: u32) -> String {
     format!("{n:032}")

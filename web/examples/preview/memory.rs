@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use lnmp::{GateId, GateState, Msat};
-use web::{CaughtView, Host, PayGate, PayPage, Ports, SiteInfo};
+use web::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, SiteInfo};
 
 /// A regtest invoice as LDK writes it, with a description hash.
 pub(crate) const INVOICE: &str = "lnbcrt1u1p5jq0hwpp5ta9jd9vy0a4l0ycq2yzt8uvfrxpnyg6rgvwd9l9qjg3m0qy6x2eshp58yjmdan79s6qqdhdzgynm4zwqd5d7xmw5fk98klysy043l2ahrqscqzysxqrrsssp5n9hps7m3ye0jxw2crsj6q6wl2rm3n5d7lqdw5rlp0q5u6vx5w6ys9qyyssqz0m4xmc9q8xk9d2h8vxq6p7p5v0s3m7k2jh0l0r5l0gk3x9d4h5m2n8c7v6b5n4m3k2j1h0g9f8d7s6a5p4q3w2e1r0t9y8";
@@ -147,7 +147,9 @@ impl Host for House {
     fn info(&self) -> SiteInfo {
         SiteInfo {
             name: "satchel.test".into(),
+            domains: vec!["satchel.test".into(), "second.test".into()],
             connect_to: "127.0.0.1".into(),
+            public_url: "http://127.0.0.1:8089".into(),
             ports: Ports {
                 smtp: Some(2525),
                 submission: Some(2587),
@@ -155,6 +157,11 @@ impl Host for House {
                 imap: Some(2143),
                 imaps: Some(2993),
             },
+            mta_sts: (!self.sandbox).then(|| MtaSts {
+                mode: "enforce",
+                mx: vec!["satchel.test".into()],
+                max_age: std::time::Duration::from_secs(604_800),
+            }),
             sandbox: self.sandbox,
         }
     }

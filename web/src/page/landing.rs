@@ -63,7 +63,7 @@ fn clients(main: &mut String, info: &SiteInfo) {
         main,
         "<section class=\"card\" aria-labelledby=\"clients\"><h2 id=\"clients\">Set up a mail client</h2>\n\
          <p>Any program that speaks IMAP will do: Thunderbird, Apple Mail, Outlook, mutt. Your user name is your whole \
-         address, your password an app password.{certificate}</p>\n\
+         address, your password an app password.{certificate} <a href=\"/setup\">Find the settings for your address</a>.</p>\n\
          <table class=\"ports\"><thead><tr><th scope=\"col\">For</th><th scope=\"col\">Protocol</th>\
          <th scope=\"col\">Server</th><th scope=\"col\">Port</th><th scope=\"col\">Security</th></tr></thead>\n<tbody>\n{body}</tbody></table></section>\n",
         certificate = if info.sandbox {

@@ -1,0 +1,77 @@
+//! A door on a real socket, against a house in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::memory::House;
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct Door {
+    pub port: u16,
+    pub house: Arc<House>,
+    pub stop: watch::Sender<bool>,
+    pub served: JoinHandle<std::io::Result<()>>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+impl Door {
+    pub async fn open(sandbox: bool) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let house = Arc::new(House::new(sandbox));
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(web::serve(listener, Arc::clone(&house) as _, stopped));
+        Self { port, house, stop, served }
+    }
+
+    /// One request as it stands.
+    pub async fn raw(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        // A server that refuses early may close before all is sent.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut all = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the answer ends in time");
+        let all = String::from_utf8_lossy(&all);
+        let (head, body) = all.split_once("\r\n\r\n").unwrap_or((&all, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
+    }
+
+    pub async fn post(&self, path: &str, form: &str) -> Answer {
+        self.raw(&format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        ))
+        .await
+    }
+
+    pub fn visits(&self) -> u32 {
+        *self.house.visits.lock().unwrap()
+    }
+}
