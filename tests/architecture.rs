@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["lnmp"]),
     ("lightning", &["lnmp"]),
     ("attachments", &["lnmp"]),
+    ("attachments/node", &[]),
     ("smtp", &["lnmp"]),
     ("imap", &["lnmp", "converter", "store", "attachments"]),
     ("web", &["lnmp", "store", "policy"]),

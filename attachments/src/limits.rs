@@ -45,9 +45,6 @@ pub const FETCH_DEADLINE: Duration = Duration::from_secs(10);
 /// How long stopping waits for the node to let go of the repository.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Connections of a listening node. It serves the bridge's own processes, not the world.
-pub const PEERS_MAX: u32 = 32;
-
 /// Margin between our clock and a file's timestamp (the kernel stamps files with a clock that ticks coarsely):
 /// blocks of a running put are never old enough to be collected.
 pub const STAMP_SLACK: Duration = Duration::from_secs(2);

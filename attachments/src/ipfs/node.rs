@@ -1,4 +1,4 @@
-//! The embedded rust-ipfs node: started closed, asked for little.
+//! The embedded rust-ipfs node while it runs: asked for little.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +7,14 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream;
 use ipld_core::cid::Cid;
-use rust_ipfs::builder::DefaultIpfsBuilder;
-use rust_ipfs::repo::{DefaultStorage, PinStore as _, Repo};
-use rust_ipfs::{ConnectionLimits, Ipfs, Multiaddr};
+use rust_ipfs::repo::PinStore as _;
+use rust_ipfs::{Ipfs, Multiaddr};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Listen;
 use super::reference;
 use crate::error::{Error, Result};
-use crate::limits::{PEERS_MAX, STOP_DEADLINE};
+use crate::limits::STOP_DEADLINE;
 
 /// The name rust-ipfs gives its lock file.
 const LOCK_FILE: &str = "repo_lock";
@@ -29,20 +28,11 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn start(dir: &Path, listen: Listen) -> Result<Self> {
-        // Of the three parts of a storage, blocks and lock are the ones on disk; pins are in memory (see the parent).
-        // rust-ipfs only offers all or nothing, but hands out the storage it made, which can be put together anew.
-        let on_disk = Repo::new_fs(dir).data_store().clone();
-        let repo = Repo::new_raw(on_disk.clone(), DefaultStorage::default(), on_disk);
-        let mut builder = DefaultIpfsBuilder::new().set_repo(&repo).with_bitswap().set_connection_limits(|limits| {
-            let limits: ConnectionLimits = limits;
-            limits.with_max_established(Some(PEERS_MAX))
-        });
-        if let Listen::Loopback(port) = listen {
-            let address = format!("/ip4/127.0.0.1/tcp/{port}");
-            let address: Multiaddr = address.parse().expect("an IPv4 address and a port make a multiaddr");
-            builder = builder.with_identify(Default::default()).enable_tcp().add_listening_addr(address);
-        }
-        let ipfs = builder.start().await.map_err(failed)?;
+        let port = match listen {
+            Listen::Loopback(port) => Some(port),
+            Listen::Nowhere => None,
+        };
+        let ipfs = ipfs_node::start(dir, port).await.map_err(failed)?;
         Ok(Self { running: Mutex::new(Some(ipfs)), lock_file: dir.join(LOCK_FILE), listen })
     }
 
