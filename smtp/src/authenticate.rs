@@ -4,6 +4,7 @@
 //! the house decides by.
 
 mod alignment;
+mod arc;
 mod outcome;
 mod records;
 mod signatures;
@@ -92,8 +93,8 @@ impl Authenticator {
                 .local_part()
                 .map_or_else(|| format!("postmaster@{spf_domain}"), |local| format!("{local}@{spf_domain}"));
             let client = spf::Client { ip, helo, sender: &sender };
-            let (spf_result, iprev, dkim) =
-                tokio::join!(self.spf(client, spf_domain), self.iprev(ip), self.dkim(&parsed));
+            let (spf_result, iprev, dkim, arc) =
+                tokio::join!(self.spf(client, spf_domain), self.iprev(ip), self.dkim(&parsed), self.arc(&parsed));
             let spf = SpfOutput::new(spf_domain.to_owned()).with_result(spf_result.into());
             // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
             let sound: Vec<DkimOutput<'_>> =
@@ -131,14 +132,19 @@ impl Authenticator {
                 .with_dkim_results(&dkim, parsed.from())
                 .with_dmarc_result(&dmarc)
                 .with_iprev_result(&iprev, ip);
+            let mut header_value = results.to_string();
+            if arc != AuthResult::None {
+                arc::tell(&mut header_value, arc, ip);
+            }
             Authentication {
+                arc,
                 spf: SpfOutcome { result: spf_result, domain: spf_domain.to_owned(), is_plus_all },
                 dmarc: DmarcOutcome::new(&dmarc),
                 dkim: outcomes,
                 host: confirmed_host(&iprev),
                 aligned_spf,
                 aligned_dkim,
-                header_value: results.to_string(),
+                header_value,
                 received_count: parsed.received_headers_count,
                 from: parsed.from,
             }
@@ -161,6 +167,13 @@ impl Authenticator {
                     DkimOutput::temp_err(slow).with_signature(&header.header)
                 })
                 .collect(),
+        }
+    }
+
+    async fn arc(&self, message: &AuthenticatedMessage<'_>) -> AuthResult {
+        match timeout(AUTHENTICATION_TIMEOUT, self.verifier.verify_arc(self.asked(message))).await {
+            Ok(output) => arc::outcome(&output, message),
+            Err(_) => AuthResult::TempError,
         }
     }
 

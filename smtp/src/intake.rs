@@ -19,6 +19,17 @@ pub trait Host: Send + Sync + 'static {
         Err(AuthRefusal::Invalid)
     }
 
+    /// Whether submitters may log in by bearer tokens: only then is it offered.
+    fn takes_tokens(&self) -> bool {
+        false
+    }
+
+    /// Whether this is a bearer token of that user (RFC 7628). Otherwise as [`Host::authenticate`].
+    async fn bear(&self, peer: &PeerInfo, user: &str, token: &Secret) -> Result<Submitter, AuthRefusal> {
+        let (_, _, _) = (peer, user, token);
+        Err(AuthRefusal::Invalid)
+    }
+
     /// Whether a mail from this reverse-path may begin: a shortage of disk is told here, whom a submitter may write as,
     /// and a time to hold the mail that is too far away.
     async fn mail(

@@ -22,6 +22,13 @@ pub const ERRORS_MAX: u32 = 20;
 /// Recipients refused in one session before we hang up: lists carry dead addresses, guessers carry many more.
 pub const RECIPIENTS_REFUSED_MAX: u32 = 100;
 
+/// Recipients refused in one session before each further one is answered late: a list's dead addresses are not held up,
+/// who tries names is.
+pub const RECIPIENTS_REFUSED_FREE: u32 = 5;
+
+/// How late. With [`RECIPIENTS_REFUSED_MAX`], a session learns of a hundred names in a minute and a half.
+pub const RECIPIENT_PROBE_DELAY: Duration = Duration::from_secs(1);
+
 /// Commands that move nothing (NOOP, RSET, VRFY, EHLO, ...) between two accepted messages. Postfix's junk limit.
 pub const IDLE_COMMANDS_MAX: u32 = 100;
 
@@ -46,8 +53,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// After a shutdown was asked for, how long a message that is under way may take.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 
-/// Open connections of one listener. Each costs its read buffer and, in DATA, at most [`SPOOL_MEMORY_BYTES`].
-pub const CONNECTIONS_MAX: usize = 2000;
+/// Open connections of one listener. Each costs its read buffer and, in DATA, at most [`SPOOL_MEMORY_BYTES`]. So many
+/// that five thousand peers which send an octet a second leave room for the others.
+pub const CONNECTIONS_MAX: usize = 8192;
 
 /// Open connections of one network (IPv4 /24, IPv6 /64); loopback is exempt. Postfix takes 50 of one address.
 pub const CONNECTIONS_PER_NETWORK_MAX: usize = 50;

@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub command_timeout: Duration,
     /// Wait for octets of a message.
     pub data_timeout: Duration,
+    /// Wait before one recipient too many is refused.
+    pub probe_delay: Duration,
 }
 
 impl ServerConfig {
@@ -76,6 +78,7 @@ impl ServerConfig {
             connections_per_network_max: limits::CONNECTIONS_PER_NETWORK_MAX,
             command_timeout: limits::COMMAND_TIMEOUT,
             data_timeout: limits::DATA_TIMEOUT,
+            probe_delay: limits::RECIPIENT_PROBE_DELAY,
         }
     }
 
@@ -99,6 +102,7 @@ struct Shared {
     tls_start: TlsStart,
     host: Arc<dyn Host>,
     spool: SpoolArea,
+    probe_delay: Duration,
 }
 
 impl Server {
@@ -116,6 +120,7 @@ impl Server {
     pub fn from_listener(listener: TcpListener, config: ServerConfig, host: Arc<dyn Host>, spool: SpoolArea) -> Self {
         let mut session = SessionConfig::new(config.kind, config.hostname);
         session.starttls = config.tls.is_some() && config.tls_start == TlsStart::StartTls;
+        session.tokens = host.takes_tokens();
         session.message_bytes_max = config.message_bytes_max;
         session.recipients_max = config.recipients_max;
         session.errors_max = config.errors_max;
@@ -132,6 +137,7 @@ impl Server {
             tls_start: config.tls_start,
             host,
             spool,
+            probe_delay: config.probe_delay,
         };
         let connections = Connections::new(config.connections_max, config.connections_per_network_max);
         Self { listener, shared: shared.into(), connections }
@@ -275,6 +281,12 @@ async fn serve(
                     input[..from].zeroize();
                     next = session.answer_login(Instant::now(), answer, &mut replies);
                 }
+                Action::Bear { user, token } => {
+                    let answer = shared.host.bear(session.peer(), &user, &token).await;
+                    // The token came through here.
+                    input[..from].zeroize();
+                    next = session.answer_bear(Instant::now(), answer, &mut replies);
+                }
                 Action::Mail => {
                     let answer = {
                         let (path, parameters) = (session.reverse_path(), session.parameters());
@@ -285,6 +297,11 @@ async fn serve(
                 Action::Recipient { mailbox } => {
                     let (peer, path, so_far) = (session.peer(), session.reverse_path(), session.recipients());
                     let answer = shared.host.rcpt(peer, path, &mailbox, so_far).await;
+                    if answer.as_ref().is_err_and(Refusal::is_permanent)
+                        && session.recipients_refused() >= limits::RECIPIENTS_REFUSED_FREE
+                    {
+                        tokio::time::sleep(shared.probe_delay).await;
+                    }
                     next = session.answer_recipient(Instant::now(), answer, &mut replies);
                 }
                 Action::Deliver => {

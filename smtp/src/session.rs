@@ -11,6 +11,7 @@
 //! It knows no socket and no clock. While a question is open it takes no octets; so pipelined commands wait in the
 //! caller's buffer and their replies go out in one write.
 
+mod bearer;
 mod command;
 mod login;
 
@@ -36,6 +37,8 @@ pub struct SessionConfig {
     pub hostname: String,
     /// Whether STARTTLS is offered.
     pub starttls: bool,
+    /// Whether OAUTHBEARER is offered.
+    pub tokens: bool,
     /// Octets in a message; a larger one gets `552 5.3.4`.
     pub message_bytes_max: u64,
     /// Recipients of a message; one more gets `452 4.5.3`.
@@ -61,6 +64,7 @@ impl SessionConfig {
             kind,
             hostname: hostname.into(),
             starttls: false,
+            tokens: false,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             recipients_max: limits::RECIPIENTS_MAX,
             mails_max: limits::MAILS_PER_SESSION_MAX,
@@ -84,6 +88,13 @@ pub enum Action {
         user: String,
         /// And how they prove it.
         password: Secret,
+    },
+    /// Ask the host about this bearer token, then [`Session::answer_bear`]. RFC 7628.
+    Bear {
+        /// Who says so.
+        user: String,
+        /// The token.
+        token: Secret,
     },
     /// Ask the host about [`Session::reverse_path`] and [`Session::parameters`], then [`Session::answer_mail`].
     Mail,
@@ -207,6 +218,11 @@ impl Session {
     /// Of the transaction under way.
     pub fn recipients(&self) -> &[Recipient] {
         self.mail.as_ref().map_or(&[], |mail| &mail.recipients)
+    }
+
+    /// Permanent refusals of recipients in this session.
+    pub fn recipients_refused(&self) -> u32 {
+        self.recipients_refused
     }
 
     /// Whether content was begun and is not complete: what was collected belongs to this transaction, and a shutdown

@@ -64,8 +64,9 @@ fn requiretls_is_taken_under_tls_only() {
     talk.send(b"EHLO c\r\n");
     let mail = b"MAIL FROM:<bob@shop.test> REQUIRETLS\r\n";
     assert_eq!(talk.send(mail), "530 5.7.10 REQUIRETLS needs TLS; say STARTTLS first\r\n");
+    assert!(!announced(&mut talk).contains(&"REQUIRETLS".to_owned()));
     talk.send(b"STARTTLS\r\n");
-    talk.send(b"EHLO c\r\n");
+    assert!(announced(&mut talk).contains(&"REQUIRETLS".to_owned()));
     assert_eq!(talk.send(mail), "250 2.1.0 sender ok\r\n");
     talk.send(b"RCPT TO:<alice@satchel.test>\r\nDATA\r\n.\r\n");
     assert!(talk.delivered[0].0.parameters.require_tls);

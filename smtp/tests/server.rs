@@ -182,6 +182,29 @@ async fn a_quiet_peer_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn who_tries_names_waits_for_each_answer_and_nobody_else_does() {
+    let mut config = mx();
+    config.probe_delay = Duration::from_millis(200);
+    let server = start(config).await;
+    let mut client = Raw::connect(server.address).await;
+    client.reply().await;
+    client.ask("EHLO client.test").await;
+    client.ask("MAIL FROM:<bob@shop.test>").await;
+    let begun = std::time::Instant::now();
+    for number in 0..limits::RECIPIENTS_REFUSED_FREE {
+        assert!(client.ask(&format!("RCPT TO:<no{number}@satchel.test>")).await.starts_with("550 5.1.1"));
+    }
+    let free = begun.elapsed();
+    for _ in 0..2 {
+        assert!(client.ask("RCPT TO:<nobody@satchel.test>").await.starts_with("550 5.1.1"));
+    }
+    assert!(begun.elapsed() >= free + Duration::from_millis(400));
+    let begun = std::time::Instant::now();
+    assert!(client.ask("RCPT TO:<alice@satchel.test>").await.starts_with("250"));
+    assert!(begun.elapsed() < Duration::from_millis(200), "one that is here is answered at once");
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_idle_sessions_and_waits_for_mail_under_way() {
     let gate = Arc::new(Notify::new());
     let host = Memory { gate: Some(gate.clone()), ..Memory::default() };

@@ -113,7 +113,8 @@ fn the_small_commands_answer() {
         C: XYZZY
         S: 500 5.5.1 no such command here
         C: BDAT x
-        S: 501 5.5.2 the syntax is: BDAT chunk-size [LAST]
+        S: 501 5.5.4 the syntax is: BDAT chunk-size [LAST]
+        S: 421 4.7.0 mx.satchel.test where the chunk ends cannot be told, closing the connection
         ",
     );
 }
@@ -426,7 +427,7 @@ fn submission_needs_a_login() {
         S: 250-CHUNKING
         S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
-        S: 250 AUTH PLAIN LOGIN
+        S: 250 AUTH PLAIN LOGIN OAUTHBEARER
         C: MAIL FROM:<alice@satchel.test>
         S: 530 5.7.0 log in first
         C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
@@ -460,9 +461,9 @@ fn every_form_of_auth_is_understood() {
         S: 250-CHUNKING
         S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
-        S: 250 AUTH PLAIN LOGIN
+        S: 250 AUTH PLAIN LOGIN OAUTHBEARER
         C: AUTH CRAM-MD5
-        S: 504 5.5.4 PLAIN and LOGIN are offered here
+        S: 504 5.5.4 PLAIN, LOGIN and OAUTHBEARER are offered here
         C: AUTH PLAIN
         S: 334 
         C: *
@@ -486,6 +487,24 @@ fn every_form_of_auth_is_understood() {
     let mut talk = Dialogue::with(Kind::Submission, |_| ());
     talk.send(b"EHLO x\r\n");
     assert_eq!(talk.send(b"AUTH PLAIN\r\nAGFsaWNlAHNlY3JldA==\r\n"), "334 \r\n235 2.7.0 welcome\r\n");
+}
+
+#[test]
+fn a_bearer_token_logs_in_and_a_wrong_one_is_told_why() {
+    // n,a=alice,^Aauth=Bearer token^A^A and the same with "wrong".
+    let (right, wrong) = ("bixhPWFsaWNlLAFhdXRoPUJlYXJlciB0b2tlbgEB", "bixhPWFsaWNlLAFhdXRoPUJlYXJlciB3cm9uZwEB");
+    let mut talk = Dialogue::with(Kind::Submission, |_| ());
+    talk.send(b"EHLO x\r\n");
+    let refusal = talk.send(format!("AUTH OAUTHBEARER {wrong}\r\n").as_bytes());
+    assert_eq!(refusal, "334 eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=\r\n");
+    assert_eq!(talk.send(b"AQ==\r\n"), "535 5.7.8 this token is not taken\r\n");
+    assert_eq!(
+        talk.send(b"AUTH OAUTHBEARER bixhPWFsaWNlLAE=\r\n"),
+        "501 5.5.2 that is not an OAUTHBEARER message with a user and a token\r\n"
+    );
+    assert_eq!(talk.send(b"AUTH OAUTHBEARER\r\n"), "334 \r\n");
+    assert_eq!(talk.send(format!("{right}\r\n").as_bytes()), "235 2.7.0 welcome\r\n");
+    assert!(talk.send(b"MAIL FROM:<alice@satchel.test>\r\n").starts_with("250"));
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct Authentication {
     pub dkim: Vec<DkimOutcome>,
     /// Of the author's domain.
     pub dmarc: DmarcOutcome,
+    /// Whether the chain of those who passed it on holds: none, pass or fail; temperror when a key was not to be had.
+    /// It vouches for nobody by itself: who may vouch is a matter of trust (RFC 8617 §5.2.1). RFC 8617 §4.4.
+    pub arc: AuthResult,
     /// The connecting host's name, when forward and reverse DNS agree (iprev).
     pub host: Option<String>,
     /// Every address of every From field, in lower case.

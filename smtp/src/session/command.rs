@@ -27,11 +27,13 @@ impl Session {
         if let Some(path) = behind(text, "RCPT", "TO:") {
             return self.rcpt(path, out);
         }
+        if let Some(size) = text.get(..4).filter(|verb| verb.eq_ignore_ascii_case("BDAT")).map(|_| &text[4..]) {
+            return self.bdat(now, size, out);
+        }
         match Request::parse(&mut line.iter()) {
             Ok(Request::Ehlo { host }) => self.ehlo(&host, true, out),
             Ok(Request::Helo { host }) => self.ehlo(&host, false, out),
             Ok(Request::Data) => self.data(now, out),
-            Ok(Request::Bdat { chunk_size, is_last }) => self.bdat(now, chunk_size as u64, is_last, out),
             Ok(Request::Rset) => self.rset(out),
             Ok(Request::Vrfy { .. }) => {
                 self.idle(out, 252, (2, 5, 2), "cannot tell without a mail; send it, and RCPT will say")
@@ -48,7 +50,13 @@ impl Session {
             }
             Ok(Request::StartTls) => self.starttls(more, out),
             Ok(Request::Auth { mechanism, initial_response }) => self.auth(mechanism, &initial_response, out),
-            Ok(Request::Lhlo { .. } | Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. })
+            Ok(
+                Request::Lhlo { .. }
+                | Request::Etrn { .. }
+                | Request::Atrn { .. }
+                | Request::Burl { .. }
+                | Request::Bdat { .. },
+            )
             | Err(Error::UnknownCommand) => self.error(out, 500, (5, 5, 1), "no such command here"),
             Ok(Request::Mail { .. }) | Err(Error::InvalidSenderAddress) => self.error(out, 501, (5, 5, 2), MAIL_SYNTAX),
             Ok(Request::Rcpt { .. }) | Err(Error::InvalidRecipientAddress) => {
@@ -90,8 +98,12 @@ impl Session {
         if self.config.starttls && self.peer.tls.is_none() {
             lines.push("STARTTLS");
         }
+        // RFC 8689 §2: under TLS only; and where mail is delivered, because what goes on may meet a server without it.
+        if self.peer.tls.is_some() && self.config.kind == Kind::Mx {
+            lines.push("REQUIRETLS");
+        }
         if self.may_log_in() {
-            lines.push("AUTH PLAIN LOGIN");
+            lines.push(if self.config.tokens { "AUTH PLAIN LOGIN OAUTHBEARER" } else { "AUTH PLAIN LOGIN" });
         }
         plain_reply(out, 250, &lines);
         None
@@ -140,7 +152,7 @@ impl Session {
         if parameters.body == Body::BinaryMime && !self.takes_binary() {
             return self.error(out, 555, (5, 5, 4), "BODY=BINARYMIME is not offered here");
         }
-        // RFC 8689 §4.1: a mail that must not travel in the clear has just done so.
+        // RFC 8689 §2: a mail that must not travel in the clear is about to do so.
         if parameters.require_tls && self.peer.tls.is_none() {
             return self.error(out, 530, (5, 7, 10), "REQUIRETLS needs TLS; say STARTTLS first");
         }
@@ -255,7 +267,13 @@ impl Session {
     }
 
     /// BDAT. RFC 3030 §2.
-    fn bdat(&mut self, now: Instant, size: u64, is_last: bool, out: &mut Vec<u8>) -> Option<Action> {
+    fn bdat(&mut self, now: Instant, text: &str, out: &mut Vec<u8>) -> Option<Action> {
+        // A chunk follows, however the command was written. When its end is not known, its octets must not be taken for
+        // commands.
+        let Some((size, is_last)) = chunk_size(text) else {
+            reply(out, 501, (5, 5, 4), "the syntax is: BDAT chunk-size [LAST]");
+            return Some(self.hang_up(out, (4, 7, 0), "where the chunk ends cannot be told, closing the connection"));
+        };
         self.phase = Phase::Chunk { left: size, size, is_last };
         if size > self.config.message_bytes_max.saturating_mul(2) {
             self.refuse(out, &too_large(self.config.message_bytes_max));
@@ -340,6 +358,17 @@ impl Session {
 
 const MAIL_SYNTAX: &str = "the syntax is: MAIL FROM:<reverse-path> [parameters]";
 const RCPT_SYNTAX: &str = "the syntax is: RCPT TO:<forward-path> [parameters]";
+
+/// `SP chunk-size [ SP "LAST" ]`, digits only. RFC 3030 §2.
+fn chunk_size(text: &str) -> Option<(u64, bool)> {
+    let mut words = text.strip_prefix(' ')?.split(' ').filter(|word| !word.is_empty());
+    let size = words.next().filter(|size| size.bytes().all(|octet| octet.is_ascii_digit()))?.parse().ok()?;
+    match (words.next(), words.next()) {
+        (None, _) => Some((size, false)),
+        (Some(last), None) if last.eq_ignore_ascii_case("LAST") => Some((size, true)),
+        _ => None,
+    }
+}
 
 /// What stands behind two words of a command, in any case and with spaces between them.
 fn behind<'a>(text: &'a str, verb: &str, word: &str) -> Option<&'a str> {

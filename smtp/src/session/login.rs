@@ -1,14 +1,15 @@
-//! AUTH PLAIN and AUTH LOGIN. RFC 4954, RFC 4616; LOGIN as Outlook speaks it.
+//! AUTH PLAIN, LOGIN and OAUTHBEARER. RFC 4954, RFC 4616, RFC 7628; LOGIN as Outlook speaks it.
 //!
 //! Over TLS only, or on loopback. Challenge-response mechanisms are not offered: they never give the server anything
 //! that could unlock a mailbox key.
 
+use super::bearer;
 use super::{Action, Phase, Session};
 use crate::reply::{plain_reply, reply};
-use crate::{AuthRefusal, Kind, Secret, Submitter, limits};
+use crate::{AuthRefusal, Enhanced, Kind, Secret, Submitter, limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN};
+use smtp_proto::{AUTH_LOGIN, AUTH_OAUTHBEARER, AUTH_PLAIN};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
@@ -21,6 +22,10 @@ pub(super) enum Login {
     User,
     /// LOGIN's password.
     Password { user: String },
+    /// The OAUTHBEARER message.
+    Bearer,
+    /// Whatever the client says to why its token was not taken.
+    Refused,
 }
 
 /// "Username:" and "Password:" in base64. Outlook waits for exactly these.
@@ -58,9 +63,20 @@ impl Session {
                 plain_reply(out, 334, &[PROMPT_USER]);
                 Login::User
             }
+            (AUTH_OAUTHBEARER, None) if self.config.tokens => {
+                plain_reply(out, 334, &[""]);
+                Login::Bearer
+            }
+            (AUTH_OAUTHBEARER, Some(initial)) if self.config.tokens => {
+                return self.login_bearer(initial.as_bytes(), out);
+            }
             (AUTH_PLAIN, Some(initial)) => return self.login_plain(initial.as_bytes(), out),
             (AUTH_LOGIN, Some(initial)) => return self.login_user(initial.as_bytes(), out),
-            (_, _) => return self.error(out, 504, (5, 5, 4), "PLAIN and LOGIN are offered here"),
+            (_, _) => {
+                let offered =
+                    if self.config.tokens { "PLAIN, LOGIN and OAUTHBEARER are" } else { "PLAIN and LOGIN are" };
+                return self.error(out, 504, (5, 5, 4), &format!("{offered} offered here"));
+            }
         };
         self.phase = Phase::Login(next);
         None
@@ -69,12 +85,18 @@ impl Session {
     pub(super) fn login_line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Option<Action> {
         let Phase::Login(login) = std::mem::replace(&mut self.phase, Phase::Command) else { return None };
         let line = line.trim_ascii();
+        // RFC 7628 §3.2.3: the client says anything, and only then the login has failed.
+        if matches!(login, Login::Refused) {
+            return self.login_failed(535, (5, 7, 8), "this token is not taken", out);
+        }
         if line == b"*" {
             return self.error(out, 501, (5, 7, 0), "login given up");
         }
         match login {
             Login::Plain => self.login_plain(line, out),
             Login::User => self.login_user(line, out),
+            Login::Bearer => self.login_bearer(line, out),
+            Login::Refused => None,
             Login::Password { user } => match decode(line) {
                 Some(password) => self.ask(user, Secret::new(password.to_string())),
                 None => self.not_base64(out),
@@ -93,6 +115,16 @@ impl Session {
             return self.error(out, 535, (5, 7, 8), "nobody may act as another here");
         }
         self.ask(user.to_owned(), Secret::new(password.to_owned()))
+    }
+
+    /// `gs2-header kvsep *kvpair kvsep`. RFC 7628 §3.1.
+    fn login_bearer(&mut self, response: &[u8], out: &mut Vec<u8>) -> Option<Action> {
+        let Some(message) = decode(response) else { return self.not_base64(out) };
+        let Some((user, token)) = bearer::read(&message) else {
+            return self.error(out, 501, (5, 5, 2), "that is not an OAUTHBEARER message with a user and a token");
+        };
+        self.phase = Phase::Waiting;
+        Some(Action::Bear { user: user.to_owned(), token: Secret::new(token.to_owned()) })
     }
 
     fn login_user(&mut self, response: &[u8], out: &mut Vec<u8>) -> Option<Action> {
@@ -123,12 +155,42 @@ impl Session {
             Ok(submitter) => {
                 self.peer.authenticated = Some(submitter);
                 reply(out, 235, (2, 7, 0), "welcome");
-                return None;
+                None
             }
-            Err(AuthRefusal::Invalid) => reply(out, 535, (5, 7, 8), "user or password is wrong"),
-            Err(AuthRefusal::Throttled) => reply(out, 454, (4, 7, 0), "too many failed logins, please wait"),
-            Err(AuthRefusal::Unavailable) => reply(out, 454, (4, 7, 0), "cannot log anybody in now, please try later"),
+            Err(AuthRefusal::Invalid) => self.login_failed(535, (5, 7, 8), "user or password is wrong", out),
+            Err(refusal) => self.login_put_off(refusal, out),
         }
+    }
+
+    /// The host's answer to [`Action::Bear`].
+    pub fn answer_bear(
+        &mut self,
+        now: Instant,
+        answer: Result<Submitter, AuthRefusal>,
+        out: &mut Vec<u8>,
+    ) -> Option<Action> {
+        self.resume(now);
+        match answer {
+            Ok(_) => self.answer_login(now, answer, out),
+            Err(AuthRefusal::Invalid) => {
+                plain_reply(out, 334, &[&STANDARD.encode(bearer::INVALID_TOKEN)]);
+                self.phase = Phase::Login(Login::Refused);
+                None
+            }
+            Err(refusal) => self.login_put_off(refusal, out),
+        }
+    }
+
+    fn login_put_off(&mut self, refusal: AuthRefusal, out: &mut Vec<u8>) -> Option<Action> {
+        let text = match refusal {
+            AuthRefusal::Invalid | AuthRefusal::Throttled => "too many failed logins, please wait",
+            AuthRefusal::Unavailable => "cannot log anybody in now, please try later",
+        };
+        self.login_failed(454, (4, 7, 0), text, out)
+    }
+
+    fn login_failed(&mut self, code: u16, enhanced: Enhanced, text: &str, out: &mut Vec<u8>) -> Option<Action> {
+        reply(out, code, enhanced, text);
         self.login_failures += 1;
         (self.login_failures >= limits::LOGIN_FAILURES_MAX)
             .then(|| self.hang_up(out, (4, 7, 0), "too many failed logins"))

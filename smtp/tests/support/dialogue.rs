@@ -30,7 +30,7 @@ impl Dialogue {
 
     pub fn from(address: &str, kind: Kind, change: impl FnOnce(&mut SessionConfig)) -> Self {
         let mut config = SessionConfig::new(kind, "mx.satchel.test");
-        config.starttls = true;
+        (config.starttls, config.tokens) = (true, true);
         change(&mut config);
         let (now, mut out) = (Instant::now(), Vec::new());
         let session = Session::new(config.into(), address.parse().unwrap(), None, now, &mut out);
@@ -83,6 +83,11 @@ impl Dialogue {
                 let right = user == "alice" && password.reveal() == "secret";
                 let submitter = Submitter { id: 7, address: "alice@satchel.test".into(), context: None };
                 self.session.answer_login(now, if right { Ok(submitter) } else { Err(AuthRefusal::Invalid) }, out)
+            }
+            Action::Bear { user, token } => {
+                let right = user == "alice" && token.reveal() == "token";
+                let submitter = Submitter { id: 7, address: "alice@satchel.test".into(), context: None };
+                self.session.answer_bear(now, if right { Ok(submitter) } else { Err(AuthRefusal::Invalid) }, out)
             }
             Action::Mail => {
                 let full = self.session.reverse_path().domain() == Some("full.test");

@@ -150,20 +150,14 @@ impl Reader {
 
     /// `|` keeps its line ends, `>` folds them; `-` takes the last one away.
     fn block(&mut self, mark: &str, depth: usize) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        let mut margin = None;
-        while let Some(line) = self.lines.get(self.at) {
-            let is_blank = line.trim_matches(' ').is_empty();
-            if !is_blank && indent(line) <= depth {
-                break;
-            }
-            let margin = *margin.get_or_insert(if is_blank { usize::MAX } else { indent(line) });
-            if margin == usize::MAX && !is_blank {
-                unreachable!("a block begins with text");
-            }
-            lines.push(line.get(margin.min(line.len())..).unwrap_or_default().to_owned());
+        let begun = self.at;
+        let is_blank = |line: &String| line.trim_matches(' ').is_empty();
+        while self.lines.get(self.at).is_some_and(|line| is_blank(line) || indent(line) > depth) {
             self.at += 1;
         }
+        let raw = &self.lines[begun..self.at];
+        let margin = raw.iter().find(|line| !is_blank(line)).map_or(0, |line| indent(line));
+        let mut lines: Vec<&str> = raw.iter().map(|line| line.get(margin..).unwrap_or_default()).collect();
         while lines.last().is_some_and(|line| line.is_empty()) {
             lines.pop();
         }
