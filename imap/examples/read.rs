@@ -179,8 +179,8 @@ impl Client {
             let read = self.stream.read(&mut self.buffer).unwrap();
             assert!(read > 0, "closed after {line}");
             total += read;
-            tail.extend_from_slice(&self.buffer[read.saturating_sub(200)..read]);
-            tail.drain(..tail.len().saturating_sub(200));
+            tail.extend_from_slice(&self.buffer[read.saturating_sub(TAIL)..read]);
+            tail.drain(..tail.len().saturating_sub(TAIL));
             if tail.ends_with(b"\r\n") {
                 let start = tail[..tail.len() - 2].windows(2).rposition(|pair| pair == b"\r\n").map_or(0, |at| at + 2);
                 if tail[start..].starts_with(b"zz9 ") {
@@ -196,6 +196,8 @@ impl Client {
     }
 }
 
+/// Octets within which a tagged line ends an answer: LOGIN's names every capability.
+const TAIL: usize = 4096;
 /// The first command of a session: it finds nothing opened by another.
 const FIRST: usize = 2;
 const COMMANDS: [(&str, &str); 14] = [

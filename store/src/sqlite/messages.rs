@@ -255,10 +255,13 @@ pub(super) fn unpin(tx: &mut Tx<'_>) -> Result<Vec<String>> {
 /// Sealed summaries, in the order asked.
 pub(super) fn summaries(db: Db<'_>, account: AccountId, ids: &[MessageId]) -> Result<Vec<(MessageId, Bytes)>> {
     let mut out = Vec::with_capacity(ids.len());
+    let mut statement = db.conn.prepare_cached("SELECT summary FROM message WHERE id = ?1 AND account = ?2")?;
     for &id in ids {
-        let summary: Option<Vec<u8>> =
-            db.value("SELECT summary FROM message WHERE id = ?1 AND account = ?2", (id.0, account.0))?;
-        out.extend(summary.map(|summary| (id, Bytes::from(summary))));
+        let mut rows = statement.query((id.0, account.0))?;
+        if let Some(row) = rows.next()? {
+            let summary = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            out.push((id, Bytes::copy_from_slice(summary)));
+        }
     }
     Ok(out)
 }
