@@ -219,7 +219,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 2000 }
+        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 8192 }
     }
 }
 

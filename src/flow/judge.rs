@@ -191,7 +191,7 @@ fn is_allowed(house: &House, account: &Account, provenance: &Provenance) -> bool
     policy::allows(&account.settings.allowed, &vouched) || policy::allows(&house.allowed(), &vouched)
 }
 
-fn relation(provenance: &Provenance, standing: &Standing) -> Relation {
+pub(super) fn relation(provenance: &Provenance, standing: &Standing) -> Relation {
     policy::relation(&policy::Known {
         aligned: provenance.aligned,
         contact: standing.relation,

@@ -1,5 +1,8 @@
 //! A mail comes in from another server: who is it for, who wrote it, what does it cost, where does it go.
 
+#[cfg(test)]
+mod verdicts;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use smtp::{
     Submitter,
 };
 
-use crate::accounts::{self, LoginError};
+use crate::accounts::{self, Login, LoginError};
 use crate::flow::{receive, submit};
 use crate::house::House;
 
@@ -18,16 +18,15 @@ pub struct SmtpHost(pub Arc<House>);
 #[async_trait]
 impl smtp::Host for SmtpHost {
     async fn authenticate(&self, peer: &PeerInfo, user: &str, password: &Secret) -> Result<Submitter, AuthRefusal> {
-        match accounts::login(&self.0, peer.address.ip(), user, password.reveal()).await {
-            // Submitting needs no key: the unlocked one is let go at once.
-            Ok(login) => Ok(Submitter { id: login.account.id.0, address: login.account.address(), context: None }),
-            Err(LoginError::Wrong) => Err(AuthRefusal::Invalid),
-            Err(LoginError::Throttled) => Err(AuthRefusal::Throttled),
-            Err(LoginError::Fault(error)) => {
-                tracing::error!(%error, "login");
-                Err(AuthRefusal::Unavailable)
-            }
-        }
+        submitter(accounts::login(&self.0, peer.address.ip(), user, password.reveal()).await)
+    }
+
+    fn takes_tokens(&self) -> bool {
+        true
+    }
+
+    async fn bear(&self, peer: &PeerInfo, user: &str, token: &Secret) -> Result<Submitter, AuthRefusal> {
+        submitter(accounts::bear(&self.0, peer.address.ip(), user, token.reveal()).await)
     }
 
     async fn mail(
@@ -56,6 +55,19 @@ impl smtp::Host for SmtpHost {
         match envelope.peer.kind {
             Kind::Mx => receive::message(&self.0, envelope, content).await,
             Kind::Submission => submit::message(&self.0, envelope, content).await,
+        }
+    }
+}
+
+fn submitter(login: Result<Login, LoginError>) -> Result<Submitter, AuthRefusal> {
+    match login {
+        // Submitting needs no key: the unlocked one is let go at once.
+        Ok(login) => Ok(Submitter { id: login.account.id.0, address: login.account.address(), context: None }),
+        Err(LoginError::Wrong) => Err(AuthRefusal::Invalid),
+        Err(LoginError::Throttled) => Err(AuthRefusal::Throttled),
+        Err(LoginError::Fault(error)) => {
+            tracing::error!(%error, "login");
+            Err(AuthRefusal::Unavailable)
         }
     }
 }
