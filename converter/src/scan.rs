@@ -227,7 +227,9 @@ impl Scanner<'_> {
                 }
             }
             Some((_, kind, subtype))
-                if kind.eq_ignore_ascii_case(b"message") && subtype.eq_ignore_ascii_case(b"rfc822") =>
+                if kind.eq_ignore_ascii_case(b"message")
+                    // RFC 9051 §6.4.5.1: both have parts within.
+                    && (subtype.eq_ignore_ascii_case(b"rfc822") || subtype.eq_ignore_ascii_case(b"global")) =>
             {
                 head.kind = PartKind::Message;
             }

@@ -37,6 +37,7 @@ const TABLE: &[Capability] = &[
     shown(When::Always, "IMAP4rev1", "RFC 3501"),
     shown(When::Always, "ENABLE", "RFC 5161"),
     shown(When::Always, "ID", "RFC 2971"),
+    shown(When::Always, "IMAP4rev2", "RFC 9051"),
     shown(When::Always, "LITERAL+", "RFC 7888"),
     shown(When::Always, "SASL-IR", "RFC 4959"),
     shown(When::TlsCanBegin, "STARTTLS", "RFC 3501"),

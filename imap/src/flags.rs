@@ -15,6 +15,9 @@ pub(crate) const SYSTEM: [(Flags, &str); 5] = [
     (Flags::DRAFT, "\\Draft"),
 ];
 
+/// What RFC 9051 §2.3.2 asks servers to support. Others are as good; these are named before anybody used them.
+pub(crate) const STANDARD_KEYWORDS: [&str; 5] = ["$MDNSent", "$Forwarded", "$Junk", "$NotJunk", "$Phishing"];
+
 /// What becomes of a `\Recent` that a client writes.
 #[derive(Debug, Clone, Copy)]
 enum Recent {

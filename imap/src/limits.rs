@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Octets of a command without its literals. RFC 9051 §4 and RFC 7162 §4 ask for 8192 and more; Dovecot takes
+/// Octets of a command without its literals. RFC 7162 §4 asks for 8192 and more; Dovecot takes
 /// 64 KiB, which clients with long UID lists rely on.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Octets of one literal, and of all literals of a command together, that are not an APPEND's message.

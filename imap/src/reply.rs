@@ -144,7 +144,8 @@ impl From<LoginRefusal> for Tagged {
     fn from(refusal: LoginRefusal) -> Self {
         match refusal {
             LoginRefusal::Credentials => Self::no("[AUTHENTICATIONFAILED] Wrong name or password"),
-            LoginRefusal::NotAllowed => Self::no("[AUTHORIZATIONFAILED] This account may not log in here"),
+            // RFC 9051 §7.1: AUTHORIZATIONFAILED is for acting as somebody else.
+            LoginRefusal::NotAllowed => Self::no("[CONTACTADMIN] This account may not log in here"),
             LoginRefusal::Throttled => Self::no("[UNAVAILABLE] Too many attempts, try again later"),
             LoginRefusal::Unavailable => Self::no("[UNAVAILABLE] Login is not possible at the moment, try again later"),
         }

@@ -122,7 +122,10 @@ impl Selected {
 
     /// FLAGS, PERMANENTFLAGS, EXISTS, RECENT, UNSEEN, UIDVALIDITY, UIDNEXT (RFC 3501 §6.3.1), HIGHESTMODSEQ.
     pub(crate) fn announce(&mut self, out: &mut Vec<u8>) {
-        self.announced = self.snapshot.words().iter().take(KEYWORDS_ANNOUNCED_MAX).cloned().collect();
+        // RFC 9051 §2.3.2: keywords that a client can count on.
+        let standard: &[&str] = if self.enabled.imap4rev2 { &flags::STANDARD_KEYWORDS } else { &[] };
+        self.announced = standard.iter().map(|&word| Arc::from(word)).collect();
+        self.take_words();
         self.write_flags(out);
         write_count(out, self.snapshot.rows.len(), "EXISTS");
         self.write_recent(out);
@@ -206,6 +209,13 @@ impl Selected {
     /// Names keywords that came into use, before a FETCH shows one.
     fn announce_words(&mut self, out: &mut Vec<u8>) {
         let before = self.announced.len();
+        self.take_words();
+        if self.announced.len() > before {
+            self.write_flags(out);
+        }
+    }
+
+    fn take_words(&mut self) {
         for word in self.snapshot.words() {
             if self.announced.len() >= KEYWORDS_ANNOUNCED_MAX {
                 break;
@@ -213,9 +223,6 @@ impl Selected {
             if !self.announced.iter().any(|known| known.eq_ignore_ascii_case(word)) {
                 self.announced.push(word.clone());
             }
-        }
-        if self.announced.len() > before {
-            self.write_flags(out);
         }
     }
 
@@ -364,9 +371,11 @@ impl Selected {
         }
     }
 
-    /// `UID n ` where a response has to have it. RFC 7162 §3.2.4: in every unsolicited one once CONDSTORE is on.
+    /// `UID n ` where a response has to have it. RFC 7162 §3.2.4: in every unsolicited one once CONDSTORE is on;
+    /// RFC 9051 §7.5.2: by IMAP4rev2 too.
     fn write_uid_item(&self, row: &Row, by: By, out: &mut Vec<u8>) {
-        if (by == By::Uid || self.enabled.condstore) && !self.enabled.uid_only {
+        let always = self.enabled.condstore || self.enabled.imap4rev2;
+        if (by == By::Uid || always) && !self.enabled.uid_only {
             out.extend_from_slice(b"UID ");
             write::number(out, u64::from(row.uid));
             out.push(b' ');

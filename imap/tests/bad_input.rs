@@ -159,7 +159,9 @@ async fn names_that_cannot_be_are_refused_and_told_why() {
         assert_eq!(client.tagged(&format!("CREATE {name}")).await, expected, "{name}");
     }
     let wild = format!("LIST \"\" \"{}\"", "*a".repeat(500));
-    assert!(client.tagged(&wild).await.starts_with("NO [LIMIT] "));
+    // RFC 5258 §3: a pattern that is not accepted names nothing, and that is no error.
+    let passed_over = "OK LIST completed; patterns too long or with too many wildcards are passed over";
+    assert_eq!(client.command(&wild).await, [passed_over]);
     let patterns = format!("LIST \"\" ({})", "a ".repeat(500));
     assert_eq!(client.tagged(&patterns).await, "BAD Too many patterns");
 }
@@ -213,4 +215,134 @@ async fn one_octet_at_a_time_is_a_command_too() {
         client.send(&[octet]).await;
     }
     assert!(answer(&mut client, b"\n").await.starts_with("OK "));
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_refused_by_every_command_that_takes_one() {
+    let world = World::start().await;
+    let mut client = selected(&world).await;
+    let commands = [
+        "CREATE @",
+        "DELETE @",
+        "RENAME @ x",
+        "RENAME Sent @",
+        "SUBSCRIBE @",
+        "UNSUBSCRIBE @",
+        "STATUS @ (MESSAGES)",
+        "COPY 1 @",
+        "UID MOVE 1 @",
+        "APPEND @ {3+}\r\na:b",
+        "REPLACE 1 @ {3+}\r\na:b",
+        "GETQUOTAROOT @",
+        "GETQUOTA @",
+        "GETMETADATA @ /private/comment",
+        "SETMETADATA @ (/private/comment NIL)",
+        "MYRIGHTS @",
+        "GETACL @",
+        "SETACL @ bob l",
+        "DELETEACL @ bob",
+        "LISTRIGHTS @ bob",
+        "EXAMINE @",
+        "SELECT @",
+    ];
+    let literal = "{3+}\r\n&A\u{ff}";
+    for (spelling, names) in [
+        ("X-NONE", &["&A-", "\"&\"", "&2D3-", "\"&AAA-\"", literal][..]),
+        ("IMAP4rev2", &["{2+}\r\n\u{ff}x", "\"a/\u{c2}\u{85}\""][..]),
+    ] {
+        client.ok(&format!("ENABLE {spelling}")).await;
+        for name in names {
+            for command in commands {
+                let octets: Vec<u8> =
+                    format!("a {}\r\n", command.replace('@', name)).chars().map(|c| c as u8).collect();
+                let said = answer(&mut client, &octets).await;
+                assert!(said.starts_with("NO [CANNOT] Mailbox name "), "{command} {name:?}: {said}");
+            }
+            // What a pattern names that cannot be is not there.
+            for command in ["LIST \"\" @", "LSUB \"\" @", "LIST (SUBSCRIBED) @ (@ @)", "ESEARCH IN (mailboxes @) ALL"] {
+                let octets: Vec<u8> =
+                    format!("a {}\r\n", command.replace('@', name)).chars().map(|c| c as u8).collect();
+                let said = answer(&mut client, &octets).await;
+                assert!(said.starts_with("OK "), "{command} {name:?}: {said}");
+            }
+            client.ok("SELECT INBOX").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_too_deep_or_too_much_for_a_clear_answer() {
+    let world = World::start().await;
+    let mut client = selected(&world).await;
+    let many = |word: &str, count: usize| vec![word; count].join(" ");
+    let (open, close) = ("(".repeat(20_000), ")".repeat(20_000));
+    let path = vec!["1"; 20_000].join(".");
+    let large = "x".repeat(60_000);
+    for command in [
+        format!("SEARCH {}ALL", "OR ALL ".repeat(8_000)),
+        format!("SEARCH {open}"),
+        format!("SORT {open}{close} UTF-8 ALL"),
+        format!("SORT ({}) UTF-8 ALL", many("REVERSE DATE", 4_000)),
+        format!("THREAD REFERENCES UTF-8 {open}ALL{close}"),
+        format!("LIST {open}{close} \"\" *"),
+        format!("LIST \"\" {open}{close}"),
+        format!("LIST \"\" * RETURN {open}{close}"),
+        format!("LIST ({}) \"\" *", many("SUBSCRIBED", 5_000)),
+        format!("LIST \"\" * RETURN (STATUS ({}))", many("MESSAGES", 5_000)),
+        format!("LIST \"\" * RETURN (METADATA ({}))", many("/private/a", 5_000)),
+        format!("STATUS INBOX ({})", many("MESSAGES", 5_000)),
+        format!("FETCH 1 {open}FLAGS{close}"),
+        format!("FETCH 1 ({})", many("FLAGS", 10_000)),
+        format!("FETCH 1 BODY[{path}]"),
+        format!("FETCH 1 BINARY.SIZE[{path}]"),
+        format!("FETCH 1 BODY[HEADER.FIELDS ({})]", many("a", 20_000)),
+        format!("STORE 1 FLAGS {open}\\Seen{close}"),
+        format!("STORE 1 FLAGS {}", many("k", 20_000)),
+        format!("STORE 1 +FLAGS ({large})"),
+        format!("APPEND INBOX ({}) {{3+}}\r\na:b", many("k", 20_000)),
+        format!("APPEND INBOX CATENATE ({})", many("URL x", 8_000)),
+        format!("APPEND INBOX CATENATE {open}"),
+        format!("ID {open}"),
+        format!("ID ({})", many("\"a\" \"b\"", 5_000)),
+        format!("ENABLE {}", many("X", 20_000)),
+        format!("SELECT INBOX {open}{close}"),
+        format!("SELECT INBOX (QRESYNC {open}1 1{close})"),
+        format!("CREATE x (USE ({}))", many("\\Sent", 5_000)),
+        format!("GETMETADATA INBOX ({})", many("/private/a", 5_000)),
+        format!("SETMETADATA INBOX ({})", many("/private/a NIL", 3_000)),
+        format!("SETQUOTA \"\" ({})", many("STORAGE 1", 5_000)),
+        format!("ESEARCH IN ({}) ALL", many("selected", 5_000)),
+        format!("ESEARCH IN (mailboxes {open}) ALL"),
+        format!("SEARCH RETURN ({}) ALL", many("MIN", 10_000)),
+        format!("UID FETCH 1 FLAGS {open}"),
+        format!("CANCELUPDATE {}", many("\"x\"", 15_000)),
+        large.clone(),
+        format!("UID {large}"),
+        format!("LOGIN {large} x"),
+        format!("AUTHENTICATE {large}"),
+        "SEARCH LARGER 99999999999999999999".to_owned(),
+        "FETCH 1 BODY[]<99999999999999999999.1>".to_owned(),
+        "UID FETCH 1 FLAGS (CHANGEDSINCE 99999999999999999999)".to_owned(),
+        "UID FETCH 1 FLAGS (PARTIAL 1:99999999999)".to_owned(),
+        "SETQUOTA \"\" (STORAGE 99999999999999999999)".to_owned(),
+    ] {
+        let began = std::time::Instant::now();
+        let said = answer(&mut client, format!("a {command}\r\n").as_bytes()).await;
+        let (word, text) = said.split_once(' ').unwrap();
+        assert!(matches!(word, "BAD" | "NO"), "{command:.60}: {said:.100}");
+        assert!(
+            text.len() > 8 && text.len() < 200 && !text.contains("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+            "{text:.200}"
+        );
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{command:.60} took {:?}", began.elapsed());
+        assert!(answer(&mut client, b"a NOOP\r\n").await.starts_with("OK "), "after {command:.60}");
+    }
+    // Twenty in a row, and the end is announced.
+    for _ in 0..19 {
+        assert!(answer(&mut client, b"a FROBNICATE\r\n").await.starts_with("BAD "));
+    }
+    client.send(b"a FROBNICATE\r\n").await;
+    assert!(client.line().await.starts_with("a BAD "));
+    assert_eq!(client.line().await, "* BYE Too many invalid commands");
+    assert_eq!(client.line().await, "<closed>");
 }

@@ -54,14 +54,54 @@ async fn parts_come_decoded_and_a_nul_makes_a_literal8() {
         C: f FETCH 1 (BINARY.PEEK[5.1] BINARY.SIZE[5])
         S: * 1 FETCH (BINARY[5.1] {2}\\r\\nin BINARY.SIZE[5] 41)
         S: f OK FETCH completed
-        C: g FETCH 1 BINARY.PEEK[1.MIME]
-        S: g BAD BINARY takes part numbers only
+        C: g FETCH 1 BINARY.PEEK[1.NONSENSE]
+        S: g BAD Invalid section
         C: h FETCH 1 BINARY.SIZE[1]<0.1>
         S: h BAD …
         C: i UID FETCH 1 (FLAGS BINARY[2])
         S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent) BINARY[2] ~{3}\\r\\n\0\x01\x02)
         S: i OK FETCH completed
     ").await;
+}
+
+#[tokio::test]
+async fn headers_and_texts_can_be_asked_for_too() {
+    let world = World::start().await;
+    world.deliver("alice", Place::Inbox, PARTS).await;
+    let one = b"Subject: one\r\nContent-Transfer-Encoding: base64\r\n\r\nYQpiCg==\r\n";
+    world.deliver("alice", Place::Inbox, one).await;
+    let mut client = world.login("alice").await;
+    client.ok("SELECT INBOX").await;
+    conversation(&mut [&mut client], "
+        C: a FETCH 1 (BINARY.PEEK[2.MIME] BINARY.SIZE[2.MIME] BINARY.PEEK[2.mime]<5.2>)
+        S: * 1 FETCH (BINARY[2.MIME] {77}\\r\\nContent-Type: …\\r\\n\\r\\n BINARY.SIZE[2.MIME] 77 BINARY[2.MIME]<5> {2}\\r\\nnt)
+        S: a OK FETCH completed
+        C: b FETCH 1 (BINARY.PEEK[5.HEADER] BINARY.SIZE[5.HEADER])
+        S: * 1 FETCH (BINARY[5.HEADER] {37}\\r\\nContent-Transfer-Encoding: base64\\r\\n\\r\\n BINARY.SIZE[5.HEADER] 37)
+        S: b OK FETCH completed
+        C: c FETCH 1 (BINARY.PEEK[HEADER.FIELDS (subject x)] BINARY.SIZE[HEADER.FIELDS (subject)] BINARY.SIZE[HEADER.FIELDS.NOT (Content-Type)])
+        S: * 1 FETCH (BINARY[HEADER.FIELDS (subject x)] {14}\\r\\nSubject: b\\r\\n\\r\\n BINARY.SIZE[HEADER.FIELDS (subject)] 14 BINARY.SIZE[HEADER.FIELDS.NOT (Content-Type)] 14)
+        S: c OK FETCH completed
+        # The text of a mail of one part is that part, in a mail in a mail too.
+        C: d FETCH 1 (BINARY.PEEK[5.TEXT] BINARY.SIZE[5.TEXT])
+        S: * 1 FETCH (BINARY[5.TEXT] {2}\\r\\nin BINARY.SIZE[5.TEXT] 2)
+        S: d OK FETCH completed
+        C: e FETCH 2 (BINARY.PEEK[TEXT] BINARY.SIZE[TEXT] BINARY.SIZE[1] BINARY.PEEK[TEXT]<3>)
+        S: * 2 FETCH (BINARY[TEXT] {6}\\r\\na\\r\\nb\\r\\n BINARY.SIZE[TEXT] 6 BINARY.SIZE[1] 6 BINARY[TEXT]<3> {3}\\r\\nb\\r\\n)
+        S: e OK FETCH completed
+        C: f FETCH 2 (BINARY.PEEK[7.MIME] BINARY.SIZE[7.TEXT])
+        S: * 2 FETCH (BINARY[7.MIME] NIL BINARY.SIZE[7.TEXT] 0)
+        S: f OK FETCH completed
+        C: g FETCH 1:2 (FLAGS)
+        S: * 1 FETCH (FLAGS (\\Recent))
+        S: * 2 FETCH (FLAGS (\\Recent))
+        S: g OK FETCH completed
+    ").await;
+    // All of a mail of several parts, as it lies there.
+    let (text, literal8) = literal(&mut client, "FETCH 1 BINARY[TEXT]").await;
+    let start = PARTS.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!((text.as_slice(), literal8), (&PARTS[start..], false));
+    assert_eq!(client.ok("FETCH 1 FLAGS").await, ["* 1 FETCH (FLAGS (\\Seen \\Recent))"]);
 }
 
 #[tokio::test]

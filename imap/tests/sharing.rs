@@ -261,3 +261,192 @@ async fn only_a_user_with_the_right_t_lets_a_mail_in() {
     assert!(bob.tagged("MOVE 1 INBOX").await.starts_with("OK "));
     assert_eq!(state().await, GateState::Waived, "with t it does, though the mail went to another account");
 }
+
+const INBOX: &str = "\"Other Users/alice@satchel.test/INBOX\"";
+
+#[tokio::test]
+async fn annotations_and_quota_of_a_shared_mailbox_are_its_owners() {
+    let world = World::start().await;
+    world.deliver("alice", Place::Inbox, &[HELLO, &[b'x'; 4096]].concat()).await;
+    world.store.set_quota(world.account("alice"), Some(100 * 1024)).await.unwrap();
+    let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
+    alice.ok("SETACL INBOX bob lrs").await;
+    alice.ok("SETMETADATA INBOX (/shared/comment \"for all\" /private/comment \"alice's\")").await;
+    let wanted = "(/shared/comment /private/comment)";
+    assert_eq!(
+        bob.ok(&format!("GETMETADATA {INBOX} {wanted}")).await,
+        [format!("* METADATA {INBOX} (/shared/comment \"for all\" /private/comment NIL)")]
+    );
+    bob.ok(&format!("SETMETADATA {INBOX} (/private/comment \"bob's\")")).await;
+    let shared = bob.tagged(&format!("SETMETADATA {INBOX} (/shared/comment NIL)")).await;
+    assert_eq!(shared, "NO [NOPERM] You need the right w in this mailbox");
+    alice.ok("SETACL INBOX bob +w").await;
+    bob.ok(&format!("SETMETADATA {INBOX} (/shared/comment \"bob was here\")")).await;
+    assert_eq!(
+        bob.ok(&format!("LIST \"\" {INBOX} RETURN (METADATA {wanted})")).await[1],
+        format!("* METADATA {INBOX} (/shared/comment \"bob was here\" /private/comment \"bob's\")")
+    );
+    assert_eq!(
+        alice.ok(&format!("GETMETADATA INBOX {wanted}")).await,
+        ["* METADATA INBOX (/shared/comment \"bob was here\" /private/comment \"alice's\")"]
+    );
+    let use_of_it = bob.tagged(&format!("SETMETADATA {INBOX} (/private/specialuse \"\\\\Sent\")")).await;
+    assert!(use_of_it.starts_with("NO [USEATTR] "), "{use_of_it}");
+    // RFC 5464 §3.3: `l` and one of `rswip`.
+    alice.ok("SETACL INBOX bob l").await;
+    let denied = bob.tagged(&format!("GETMETADATA {INBOX} {wanted}")).await;
+    assert_eq!(denied, "NO [NOPERM] You need the right r in this mailbox");
+    let listed = bob.ok(&format!("LIST \"\" {INBOX} RETURN (METADATA {wanted} STATUS (MESSAGES))")).await;
+    assert_eq!(listed, [format!("* LIST (\\Noselect \\HasNoChildren) \"/\" {INBOX}")]);
+    assert!(bob.tagged(&format!("GETQUOTAROOT {INBOX}")).await.starts_with("NO [NOPERM] "));
+    alice.ok("SETACL INBOX bob lr").await;
+    let root = "\"Other Users/alice@satchel.test\"";
+    for command in [format!("GETQUOTAROOT {INBOX}"), format!("GETQUOTAROOT {root}"), format!("GETQUOTA {root}")] {
+        let told = bob.ok(&command).await;
+        assert_eq!(told.last().unwrap(), &format!("* QUOTA {root} (STORAGE 5 100)"), "{command}");
+    }
+    assert_eq!(bob.ok(&format!("GETQUOTAROOT {INBOX}")).await[0], format!("* QUOTAROOT {INBOX} {root}"));
+    assert_eq!(bob.ok("GETQUOTAROOT INBOX").await, ["* QUOTAROOT INBOX \"\"", "* QUOTA \"\" ()"]);
+    for root in ["\"Other Users/carol@satchel.test\"", "alice", "\"Other Users\""] {
+        assert!(bob.tagged(&format!("GETQUOTA {root}")).await.starts_with("NO [NONEXISTENT] "), "{root}");
+    }
+}
+
+#[tokio::test]
+async fn what_names_a_mail_names_it_to_all_who_read_it() {
+    let world = World::start().await;
+    let mail = [b"Message-ID: <1@shop.test>\r\n", HELLO].concat();
+    world.deliver("alice", Place::Inbox, &mail).await;
+    let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
+    alice.ok("SETACL INBOX bob lrs").await;
+    let mailbox = async |client: &mut support::Client, name: &str| {
+        let status = client.ok(&format!("STATUS {name} (MAILBOXID)")).await.remove(0);
+        let selected = client.ok(&format!("EXAMINE {name}")).await;
+        let id = status.rsplit_once("MAILBOXID (").unwrap().1.trim_end_matches(')').to_owned();
+        assert!(selected.iter().any(|line| line.contains(&format!("[MAILBOXID ({id})]"))), "{id}: {selected:?}");
+        let listed = client.ok(&format!("LIST \"\" {name} RETURN (STATUS (MAILBOXID))")).await;
+        assert!(listed[1].ends_with(&format!("(MAILBOXID ({id}))")), "{listed:?}");
+        id
+    };
+    assert_eq!(mailbox(&mut alice, "INBOX").await, mailbox(&mut bob, INBOX).await);
+    let fetched = alice.ok("FETCH 1 (EMAILID THREADID)").await;
+    assert_eq!(bob.ok("FETCH 1 (EMAILID THREADID)").await, fetched);
+    let ids: Vec<&str> = fetched[0].split(['(', ')']).filter(|word| word.starts_with(['M', 'T'])).collect();
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(client.ok(&format!("SEARCH EMAILID {}", ids[0])).await, ["* SEARCH 1"]);
+        assert_eq!(client.ok(&format!("SEARCH THREADID {}", ids[1])).await, ["* SEARCH 1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_in_anothers_tree_needs_the_right_of_what_is_right_above_it() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
+    alice.ok("CREATE Support").await;
+    alice.ok("SETACL Support bob lrkx").await;
+    alice.ok("CREATE Support/Closed/x").await;
+    alice.ok("DELETEACL Support/Closed bob").await;
+    let support = "\"Other Users/alice@satchel.test/Support";
+    let denied = bob.tagged(&format!("CREATE {support}/Closed/y\"")).await;
+    assert_eq!(denied, "NO [NOPERM] You need the right k in this mailbox");
+    bob.ok(&format!("CREATE {support}/Open\"")).await;
+    assert!(bob.tagged(&format!("CREATE {support}/Open\"")).await.starts_with("NO [ALREADYEXISTS] "));
+    for (from, to, expected) in [
+        ("Open", "Closed/Open", "NO [NOPERM] You need the right k in this mailbox"),
+        ("Closed", "Mine", "NO [NONEXISTENT] No such mailbox"),
+        ("Open", "Closed", "NO [ALREADYEXISTS] Mailbox already exists"),
+        ("Closed/x", "Open/x", "OK RENAME completed"),
+    ] {
+        let said = bob.tagged(&format!("RENAME {support}/{from}\" {support}/{to}\"")).await;
+        assert!(said.starts_with(expected), "{from} {to}: {said}");
+    }
+    // IMAP4rev2 is told of the new name.
+    bob.ok("ENABLE IMAP4rev2").await;
+    assert_eq!(
+        bob.ok(&format!("RENAME {support}/Open\" {support}/Shut\"")).await,
+        [format!("* LIST (\\HasChildren) \"/\" {support}/Shut\" (\"OLDNAME\" ({support}/Open\"))")]
+    );
+}
+
+#[tokio::test]
+async fn a_search_in_several_mailboxes_reads_those_it_may() {
+    let world = World::start().await;
+    world.deliver("alice", Place::Inbox, HELLO).await;
+    world.deliver("alice", Place::Archive, HELLO).await;
+    world.deliver("alice", Place::Sent, HELLO).await;
+    world.deliver("bob", Place::Inbox, HELLO).await;
+    let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
+    alice.ok("SETACL INBOX bob lrs").await;
+    alice.ok("SETACL Archive bob r").await;
+    alice.ok("SETACL Sent bob l").await;
+    let found = async |bob: &mut support::Client, sources: &str| {
+        let told = bob.ok(&format!("ESEARCH IN ({sources}) SUBJECT hello")).await;
+        let name =
+            |line: &String| line.split(" MAILBOX ").nth(1).unwrap().split(" UIDVALIDITY ").next().unwrap().to_owned();
+        assert!(told.iter().all(|line| line.ends_with(") UID ALL 1")), "{told:?}");
+        told.iter().map(name).collect::<Vec<_>>()
+    };
+    let (archive, sent) = (INBOX.replace("INBOX", "Archive"), INBOX.replace("INBOX", "Sent"));
+    assert_eq!(found(&mut bob, "subtree \"Other Users\"").await, [INBOX], "without l it is not found by itself");
+    let named = format!("mailboxes (INBOX {INBOX} {archive} {sent})");
+    assert_eq!(
+        found(&mut bob, &named).await,
+        ["INBOX", archive.as_str(), INBOX],
+        "but by its name; without r it is not read"
+    );
+    assert_eq!(found(&mut bob, "personal").await, ["INBOX"]);
+    bob.ok(&format!("SUBSCRIBE {INBOX}")).await;
+    bob.ok(&format!("SUBSCRIBE {archive}")).await;
+    assert_eq!(found(&mut bob, "subscribed").await, ["INBOX", INBOX]);
+    bob.ok(&format!("SELECT {INBOX}")).await;
+    assert_eq!(found(&mut bob, "selected").await, [INBOX]);
+    // What another's mail says is read with another's key; the flags are one's own.
+    bob.ok("STORE 1 +FLAGS.SILENT (\\Seen)").await;
+    assert!(bob.ok(&format!("ESEARCH IN (mailboxes {INBOX}) UNSEEN BODY alice")).await.is_empty());
+    assert_eq!(bob.ok(&format!("ESEARCH IN (mailboxes {INBOX}) SEEN BODY alice")).await.len(), 1);
+    alice.ok("DELETEACL INBOX bob").await;
+    let mut bob = world.login("bob").await;
+    assert_eq!(found(&mut bob, &named).await, ["INBOX", archive.as_str()]);
+}
+
+#[tokio::test]
+async fn a_replace_needs_the_rights_of_append_store_and_expunge() {
+    let world = World::start().await;
+    world.deliver("alice", Place::Drafts, HELLO).await;
+    let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
+    let drafts = INBOX.replace("INBOX", "Drafts");
+    let replace = format!("UID REPLACE 1 {drafts} (\\Draft) {{3+}}\r\na:b");
+    for (rights, missing) in
+        [("lrite", None), ("lrie", Some('t')), ("lrit", Some('e')), ("lrte", Some('i'))].into_iter().rev()
+    {
+        alice.ok(&format!("SETACL Drafts bob {rights}")).await;
+        bob.ok(&format!("SELECT {drafts}")).await;
+        let said = bob.command(&replace).await;
+        match missing {
+            Some(right) => {
+                assert_eq!(said, [format!("NO [NOPERM] You need the right {right} in this mailbox")], "{rights}");
+                assert_eq!(
+                    alice.ok("STATUS Drafts (MESSAGES UIDNEXT)").await,
+                    ["* STATUS Drafts (MESSAGES 1 UIDNEXT 2)"]
+                );
+            }
+            None => {
+                assert!(said[0].starts_with("* OK [APPENDUID ") && said[0].contains(" 2] "), "{said:?}");
+                assert!(said.contains(&"* 1 EXPUNGE".to_owned()), "{said:?}");
+            }
+        }
+    }
+    // From one's own into another's: the rights of each are those of their own mailbox.
+    world.deliver("bob", Place::Drafts, HELLO).await;
+    alice.ok("SETACL Drafts bob li").await;
+    bob.ok("SELECT Drafts").await;
+    let said = bob.command(&replace).await;
+    // RFC 4315 §3: a mailbox that may not be selected tells nothing of itself.
+    assert_eq!(said[0], "* OK Replacement message is stored");
+    assert!(said.contains(&"* 1 EXPUNGE".to_owned()), "{said:?}");
+    assert_eq!(bob.append(&drafts, "", HELLO).await, "OK APPEND completed");
+    bob.append("INBOX", "", HELLO).await;
+    bob.ok("SELECT INBOX").await;
+    assert_eq!(bob.tagged(&format!("COPY 1 {drafts}")).await, "OK COPY completed");
+    assert_eq!(alice.ok("STATUS Drafts (MESSAGES)").await, ["* STATUS Drafts (MESSAGES 4)"]);
+}

@@ -266,6 +266,19 @@ pub trait Store: Send + Sync + 'static {
     async fn set_acl(&self, account: AccountId, change: AclChange) -> Result<Rights>;
     /// The owner's opening key, wrapped for `account` ([`AclChange::wrap`]).
     async fn share_key(&self, account: AccountId, owner: AccountId) -> Result<Option<Vec<u8>>>;
+    /// Creates a mailbox of `owner`'s, and what is missing above it. `account` needs the right `k` in the nearest mailbox
+    /// that there is above (RFC 4314 §4).
+    async fn create_shared(&self, account: AccountId, owner: AccountId, name: &str, now: UnixMs) -> Result<Mailbox>;
+    /// As [`Store::rename_mailbox`], of a mailbox of `owner`'s: `account` needs the right `x` in it, and `k` in the nearest
+    /// mailbox above its new name.
+    async fn rename_shared(
+        &self,
+        account: AccountId,
+        owner: AccountId,
+        from: &str,
+        to: &str,
+        now: UnixMs,
+    ) -> Result<()>;
     /// Ends a COPY, or with `take` a MOVE, into a mailbox of another owner, once the mails are there: judges what it
     /// means for each, as if it had gone to a `to` of the same account, and takes the entries out. Returns those gone.
     async fn carried_off(

@@ -16,6 +16,7 @@ use catenate::{Catenation, Part};
 use store::{MailboxId, Rights, StoreError, Uid};
 
 use crate::access::Found;
+use crate::command::list::told;
 use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX, CATENATE_PARTS_MAX};
@@ -232,6 +233,15 @@ impl Append {
     }
 }
 
+/// Whether the command brings a header in UTF-8. What is 8-bit and no UTF-8 is taken as it comes: mails of an older time
+/// have it, and no command could bring them otherwise.
+fn has_utf8_header(message: &Message) -> bool {
+    let Some(Part::Text(text)) = message.parts.first() else { return false };
+    let end = [&b"\r\n\r\n"[..], b"\n\n"].iter().filter_map(|end| memchr::memmem::find(text, end)).min();
+    let header = &text[..end.unwrap_or(text.len())];
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
+}
+
 /// One message, as REPLACE has it.
 pub(super) fn parse_message(cursor: &mut Cursor<'_>) -> Parsed<Message> {
     Ok(Reader::default().message(cursor)?.owned())
@@ -240,11 +250,11 @@ pub(super) fn parse_message(cursor: &mut Cursor<'_>) -> Parsed<Message> {
 /// Seals the messages and stores all of them or none; the APPENDUID response code.
 pub(super) async fn store_messages(
     session: &mut Session,
-    mailbox: &[u8],
+    wire: &[u8],
     messages: Vec<Message>,
     replaces: Option<(MailboxId, Uid)>,
 ) -> Result<String, Stop> {
-    let name = session.name(mailbox)?;
+    let name = session.name(wire)?;
     let Found { owner, mailbox, rights } = session.find(&name).await?;
     if !rights.contains(Rights::INSERT) {
         return Err(StoreError::Denied('i').into());
@@ -256,6 +266,10 @@ pub(super) async fn store_messages(
     let empty = || Tagged::no("[CANNOT] An empty message cannot be stored");
     if messages.iter().any(|message| matches!(&message.parts[..], [Part::Text(text)] if text.is_empty())) {
         return Err(empty().into());
+    }
+    if messages.iter().any(has_utf8_header) && !session.enabled.utf8_names() && session.offers("UTF8=ACCEPT") {
+        // RFC 6855 §4
+        return Err(Tagged::no("[CANNOT] The header is in UTF-8: ENABLE UTF8=ACCEPT or IMAP4rev2 first").into());
     }
     let (account, now) = (session.account()?, (session.shared.now)());
     let shared = session.shared.clone();
@@ -280,6 +294,11 @@ pub(super) async fn store_messages(
     }
     let append = store::Append { account, mailbox: mailbox.id, messages: sealed, replaces };
     let appended = shared.store.append(append, now).await?;
+    told::normalised(session, name.as_str(), wire).await?;
+    // RFC 4315 §3, RFC 9051 §6.3.12: a mailbox that may not be selected tells nothing of itself.
+    if !rights.contains(Rights::READ) {
+        return Ok(String::new());
+    }
     let mut code = b"[APPENDUID ".to_vec();
     write::number(&mut code, u64::from(appended.uid_validity.0.get()));
     code.push(b' ');

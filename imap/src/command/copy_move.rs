@@ -1,6 +1,6 @@
 //! COPY (RFC 3501 §6.4.7, COPYUID: RFC 4315 §3) and MOVE (RFC 6851).
 
-use store::{Copied, StoreError, Uid};
+use store::{Copied, Rights, StoreError, Uid};
 
 use crate::command::carry;
 use crate::limits::{GONE_UIDS_MAX, WRITE_MESSAGES_MAX};
@@ -65,6 +65,9 @@ impl CopyMove {
         let name = session.name(&self.mailbox)?;
         let into = session.find(&name).await?;
         let to = into.mailbox.id;
+        // RFC 4315 §3, RFC 9051 §6.4.7: a mailbox that may not be selected tells nothing of itself.
+        let told = into.rights.contains(Rights::READ);
+        let copyuid = |copied: &Copied| if told { copyuid(copied) } else { String::new() };
         let (account, now) = (session.account()?, (session.shared.now)());
         let store = session.shared.store.clone();
         if uids.is_empty() {

@@ -91,12 +91,12 @@ impl Esearch {
     async fn answer(self, session: &mut Session, tag: &str) -> Run {
         let Self { sources, returns, program } = self;
         let key = program.keys(session)?;
-        // RFC 7377 §2.1: what is saved is a result in the selected mailbox, and nothing else may be searched then.
+        // RFC 7377 §2.2: what is saved is a result in the selected mailbox, and nothing else may be searched then.
         let only_selected = sources.iter().all(|source| *source == Source::Selected);
         if !only_selected && (returns.save || key.any(&uses_saved)) {
             return Err(Bad::new("$ and SAVE are for searches of the selected mailbox alone").into());
         }
-        // RFC 7377 §2.1: it is the selected mailbox whose changes are told.
+        // RFC 7377 §2.2: it is the selected mailbox whose changes are told.
         if updates(session, Some(&returns), tag)? && session.selected.is_none() {
             return Err(Bad::new("UPDATE is for a selected mailbox, and none is").into());
         }
@@ -184,13 +184,13 @@ async fn gather(session: &Session, sources: &[Source]) -> Result<BTreeMap<(Strin
                 gathered.insert((found.mailbox.name.clone(), found.mailbox.id), found.clone());
             }
         };
-        // RFC 4314 §4: what a pattern names is listed, for which the right `l` is needed.
+        // RFC 7377 §2.2: what is not named itself needs the right `l` too.
         let listed = |found: &Found| found.rights.contains(Rights::LOOKUP);
         match source {
             Source::Personal => take(&|found| found.owner == account),
             Source::Subscribed => {
                 let names = session.shared.store.subscriptions(account).await?;
-                take(&|found| names.contains(&found.mailbox.name));
+                take(&|found| listed(found) && names.contains(&found.mailbox.name));
             }
             // RFC 5465 §6.3: where mail is delivered to.
             Source::Inboxes => take(&|found| {

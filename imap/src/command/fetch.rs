@@ -2,6 +2,7 @@
 
 mod binary;
 mod decode;
+mod global;
 mod item;
 mod modifiers;
 
@@ -436,7 +437,6 @@ impl Fetch {
     }
 
     fn write_row_item(&self, session: &mut Session, item: &Item, row: &Row) -> Result<(), Stop> {
-        let account = session.account()?;
         let Session { io, shared, selected: Some(selected), .. } = session else { return Ok(()) };
         let out = &mut io.out;
         match item {
@@ -455,7 +455,8 @@ impl Fetch {
                 date::write_date_time(out, DateTimeZone { ms: i64::from(row.saved_at) * 1000, zone: 0 });
             }
             Item::EmailId => {
-                let id = object_id::of_email(&*shared.store, account, row.message);
+                // RFC 8474 §5.1: the same for all who read it.
+                let id = object_id::of_email(&*shared.store, selected.owner.account, row.message);
                 out.extend_from_slice(format!("EMAILID ({id})").as_bytes());
             }
             Item::Size => {
@@ -479,7 +480,8 @@ impl Fetch {
 
     /// Whether it was one that the summary answers.
     fn write_summary_item(&self, session: &mut Session, item: &Item, row: &Row, summary: &Summary) -> bool {
-        let out = &mut session.io.out;
+        let Session { io, shared, selected: Some(selected), .. } = session else { return false };
+        let out = &mut io.out;
         let (name, octets) = match item {
             Item::Envelope => (&b"ENVELOPE "[..], &summary.envelope),
             Item::Body => (&b"BODY "[..], &summary.body),
@@ -494,8 +496,7 @@ impl Fetch {
                 return true;
             }
             Item::ThreadId => {
-                let Some(user) = &session.user else { return false };
-                let id = object_id::of_thread(&*session.shared.store, user.account, row.message, summary);
+                let id = object_id::of_thread(&*shared.store, selected.owner.account, row.message, summary);
                 out.extend_from_slice(format!("THREADID ({id})").as_bytes());
                 return true;
             }
@@ -520,7 +521,11 @@ impl Fetch {
             | Item::Binary(_) => return false,
         };
         out.extend_from_slice(name);
-        out.extend_from_slice(octets);
+        if selected.enabled.imap4rev2 || *item == Item::Envelope {
+            out.extend_from_slice(octets);
+        } else {
+            out.extend_from_slice(&global::as_basic(octets));
+        }
         true
     }
 }

@@ -1,16 +1,20 @@
 //! LIST (RFC 3501 §6.3.8), extended (RFC 5258, SPECIAL-USE: RFC 6154, STATUS: RFC 5819), XLIST, LSUB.
+//!
+//! `tree` is what there is, `told` what IMAP4rev2 tells unasked.
+
+pub(super) mod told;
+mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 
-use lnmp::Place;
-use store::{Mailbox, MailboxId, MailboxStatus, Rights, SpecialUse};
+use store::MailboxId;
 
+use crate::command::list::tree::{Node, Tree};
 use crate::command::metadata::{self, Wanted};
-use crate::command::special_use;
 use crate::command::status::{Item, parse_items, write_status};
 use crate::limits::LIST_PATTERNS_MAX;
-use crate::name::{Pattern, SEPARATOR, Spelling, ancestors, write_name};
-use crate::reply::{Run, Stop, Tagged};
+use crate::name::{Pattern, Spelling, ancestors, write_name};
+use crate::reply::{Run, Tagged};
 use crate::session::Session;
 use crate::wire::{Bad, Cursor, Parsed};
 
@@ -107,7 +111,7 @@ impl List {
             return Ok(Tagged::ok(done));
         }
         let spelling = session.spelling();
-        let patterns = compile(&self.reference, &self.patterns, spelling)?;
+        let patterns = compile(&self.reference, &self.patterns, spelling);
         let account = session.account()?;
         let store = session.shared.store.clone();
         let tree = Tree::read(session).await?;
@@ -117,64 +121,55 @@ impl List {
             HashMap::new()
         } else {
             let ids: Vec<MailboxId> =
-                listed.iter().filter_map(|(_, node)| node.mailbox.as_ref().map(|m| m.id)).collect();
+                listed.iter().filter_map(|(_, node)| node.found.as_ref().map(|found| found.mailbox.id)).collect();
             store.status(account, &ids).await?.into_iter().map(|status| (status.id, status)).collect()
         };
         let mut longest = None;
         for (name, node) in inbox_first(listed) {
             let attributes = self.attributes(&tree, name, node);
-            let recursive = self.selection.recursive && tree.has_hidden_subscription(name, &patterns);
-            let extended = if recursive { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
-            write_line(&mut session.io.out, word, &attributes, name, extended, spelling);
-            if let Some(mailbox) = &node.mailbox {
-                self.write_status(session, account, mailbox, &counts);
-                if let Some(wanted) = &self.returns.metadata {
-                    let all = metadata::of_mailbox(session, mailbox).await?;
-                    wanted.write(&mut session.io.out, &mailbox.name, spelling, &all, &mut longest);
+            let recursive = self.selection.recursive && self.hides(&tree, &patterns, name);
+            let extended = if recursive { self.selection.child_info() } else { String::new() };
+            write_line(&mut session.io.out, word, &attributes, name, &extended, spelling);
+            if let Some(found) = &node.found {
+                // RFC 5819 §2: not of what is named only for something below it.
+                if let Some(status) = counts.get(&found.mailbox.id).filter(|_| self.selection.selected(node)) {
+                    write_status(session, found, &self.returns.status, status);
+                }
+                if let Some(wanted) = &self.returns.metadata
+                    && let Some(all) = metadata::of_listed(session, found).await?
+                {
+                    wanted.write(&mut session.io.out, &found.mailbox.name, spelling, &all, &mut longest);
                 }
             }
             session.io.relieve().await?;
         }
-        Ok(metadata::done(done, longest))
-    }
-
-    fn write_status(
-        &self,
-        session: &mut Session,
-        account: store::AccountId,
-        mailbox: &Mailbox,
-        counts: &HashMap<MailboxId, MailboxStatus>,
-    ) {
-        if let Some(status) = counts.get(&mailbox.id) {
-            write_status(session, account, &mailbox.name, &self.returns.status, status);
+        if patterns.len() < self.patterns.len() {
+            return Ok(Tagged::ok(format!("{done}; patterns too long or with too many wildcards are passed over")));
         }
+        Ok(metadata::done(done, longest))
     }
 
     fn lists(&self, tree: &Tree, patterns: &[Pattern], name: &str, node: &Node) -> bool {
         if !patterns.iter().any(|pattern| pattern.matches(name)) {
             return false;
         }
-        let Selection { subscribed, special_use, recursive, .. } = self.selection;
-        if special_use && node.special_use().is_empty() {
-            return false;
-        }
-        if subscribed {
-            return node.subscribed || recursive && tree.has_hidden_subscription(name, patterns);
+        if self.selection.selects() {
+            return self.selection.selected(node) || self.selection.recursive && self.hides(tree, patterns, name);
         }
         // A name that only a subscription remembers is no mailbox.
-        node.mailbox.is_some() || tree.has_children(name)
+        node.found.is_some() || tree.has_children(name)
+    }
+
+    /// RFC 5258 §3.5: whether something below is selected that the patterns do not show by itself.
+    fn hides(&self, tree: &Tree, patterns: &[Pattern], name: &str) -> bool {
+        let shown = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        tree.below(name).any(|(below, node)| self.selection.selected(node) && !shown(below))
     }
 
     fn attributes(&self, tree: &Tree, name: &str, node: &Node) -> Vec<&'static str> {
-        let mut attributes = Vec::new();
-        if node.mailbox.is_none() {
-            // RFC 5258 §3: \NonExistent implies \Noselect; a client of RFC 3501 knows only the latter.
-            attributes.push(if self.selection.extended { "\\NonExistent" } else { "\\Noselect" });
-        }
-        if node.subscribed && (self.selection.subscribed || self.returns.subscribed) {
-            attributes.push("\\Subscribed");
-        }
-        attributes.push(if tree.has_children(name) { "\\HasChildren" } else { "\\HasNoChildren" });
+        // RFC 5258 §3: \NonExistent implies \Noselect; a client of RFC 3501 knows only the latter.
+        let absent = if self.selection.extended { "\\NonExistent" } else { "\\Noselect" };
+        let mut attributes = tree.attributes(name, absent, self.selection.subscribed || self.returns.subscribed);
         if self.answer == Answer::Xlist && name == "INBOX" {
             attributes.push("\\Inbox");
         }
@@ -201,6 +196,23 @@ impl Selection {
         })?;
         // RFC 5258 §3.1: RECURSIVEMATCH alone, or with REMOTE alone, is a syntax error.
         if self.recursive && !base { Err(Bad::new("RECURSIVEMATCH needs another option")) } else { Ok(()) }
+    }
+
+    /// Whether only some are listed.
+    fn selects(&self) -> bool {
+        self.subscribed || self.special_use
+    }
+
+    /// RFC 5258 §3: options are cumulative.
+    fn selected(&self, node: &Node) -> bool {
+        (!self.subscribed || node.subscribed) && (!self.special_use || !node.special_use().is_empty())
+    }
+
+    /// RFC 5258 §3.5: which criteria something below meets.
+    fn child_info(&self) -> String {
+        let met = [(self.subscribed, "\"SUBSCRIBED\""), (self.special_use, "\"SPECIAL-USE\"")];
+        let met: Vec<&str> = met.into_iter().filter(|(is_met, _)| *is_met).map(|(_, name)| name).collect();
+        format!(" (\"CHILDINFO\" ({}))", met.join(" "))
     }
 }
 
@@ -243,18 +255,20 @@ impl Lsub {
         }
         let ends_at_level = self.pattern.ends_with(b"%");
         let spelling = session.spelling();
-        let patterns = compile(&self.reference, &[self.pattern], spelling)?;
+        let Some(pattern) = Pattern::new(&self.reference, &self.pattern, spelling) else {
+            return Ok(Tagged::ok("LSUB completed; the pattern is too long or has too many wildcards"));
+        };
         let tree = Tree::read(session).await?;
         let mut lines: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
         for (name, node) in tree.0.iter().filter(|(_, node)| node.subscribed) {
-            if patterns[0].matches(name) {
-                let selectable = node.mailbox.is_some();
+            if pattern.matches(name) {
+                let selectable = node.found.is_some();
                 let mut attributes: Vec<&str> = if selectable { Vec::new() } else { vec!["\\Noselect"] };
                 attributes.extend(node.special_use());
                 lines.insert(name, attributes);
             } else if ends_at_level {
                 // RFC 3501 §6.3.9: `%` names the parent of a subscribed mailbox it does not reach.
-                for above in ancestors(name).filter(|above| patterns[0].matches(above)) {
+                for above in ancestors(name).filter(|above| pattern.matches(above)) {
                     if !tree.0.get(above).is_some_and(|node| node.subscribed) {
                         lines.entry(above).or_insert_with(|| vec!["\\Noselect"]);
                     }
@@ -269,9 +283,9 @@ impl Lsub {
     }
 }
 
-fn compile(reference: &[u8], patterns: &[Vec<u8>], spelling: Spelling) -> Result<Vec<Pattern>, Stop> {
-    let compiled: Option<Vec<_>> = patterns.iter().map(|pattern| Pattern::new(reference, pattern, spelling)).collect();
-    compiled.ok_or_else(|| Tagged::no("[LIMIT] Pattern is too long or has too many wildcards").into())
+/// RFC 5258 §3: a pattern that is not accepted names nothing, and the command succeeds.
+fn compile(reference: &[u8], patterns: &[Vec<u8>], spelling: Spelling) -> Vec<Pattern> {
+    patterns.iter().filter_map(|pattern| Pattern::new(reference, pattern, spelling)).collect()
 }
 
 /// Names in order, INBOX before all others.
@@ -292,73 +306,6 @@ pub(super) fn write_line(
     write_name(out, name, spelling);
     out.extend_from_slice(extended.as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// What there is under a name.
-#[derive(Debug, Default)]
-struct Node {
-    mailbox: Option<Mailbox>,
-    subscribed: bool,
-}
-
-impl Node {
-    /// RFC 6154 §2.
-    fn special_use(&self) -> Vec<&'static str> {
-        self.mailbox.as_ref().map(special_use::names).unwrap_or_default()
-    }
-}
-
-/// Every name: mailboxes, subscriptions, and what lies above them.
-#[derive(Debug)]
-struct Tree(BTreeMap<String, Node>);
-
-impl Tree {
-    async fn read(session: &Session) -> Result<Self, Stop> {
-        let account = session.account()?;
-        let store = &session.shared.store;
-        let mailboxes = store.mailboxes(account).await?;
-        let subscriptions = store.subscriptions(account).await?;
-        // RFC 4314 §4: LIST needs the right `l`, and is silent without it. Another's Trash is no Trash of ours.
-        let shared =
-            session.shared_mailboxes().await?.into_iter().filter(|found| found.rights.contains(Rights::LOOKUP));
-        let shared = shared.map(|found| Mailbox { place: Place::Own, special_use: SpecialUse::NONE, ..found.mailbox });
-        Ok(Self::new(mailboxes.into_iter().chain(shared).collect(), subscriptions))
-    }
-
-    fn new(mailboxes: Vec<Mailbox>, subscriptions: Vec<String>) -> Self {
-        let mut names: BTreeMap<String, Node> = BTreeMap::new();
-        for mailbox in mailboxes {
-            for above in ancestors(&mailbox.name) {
-                names.entry(above.to_owned()).or_default();
-            }
-            let name = mailbox.name.clone();
-            names.entry(name).or_default().mailbox = Some(mailbox);
-        }
-        for name in subscriptions {
-            // RFC 5258 §3.5: RECURSIVEMATCH names what is above a subscription, mailbox or not.
-            for above in ancestors(&name) {
-                names.entry(above.to_owned()).or_default();
-            }
-            names.entry(name).or_default().subscribed = true;
-        }
-        Self(names)
-    }
-
-    fn below<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a String, &'a Node)> {
-        let prefix = format!("{name}{SEPARATOR}");
-        let start = prefix.clone();
-        self.0.range(start..).take_while(move |(below, _)| below.starts_with(&prefix))
-    }
-
-    fn has_children(&self, name: &str) -> bool {
-        self.below(name).any(|(_, node)| node.mailbox.is_some())
-    }
-
-    /// RFC 5258 §3.5: whether something below is subscribed that the patterns do not show by itself.
-    fn has_hidden_subscription(&self, name: &str, patterns: &[Pattern]) -> bool {
-        let shown = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
-        self.below(name).any(|(below, node)| node.subscribed && !shown(below))
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
 
-use store::{Mailbox, Rights, StoreError};
+mod shared;
 
-use crate::access::Found;
-use crate::command::list::write_line;
+use store::{Mailbox, StoreError};
+
+use crate::command::list::told;
 use crate::command::special_use;
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
-use crate::name::{MailboxName, SEPARATOR, Spelling, ancestors, write_name};
+use crate::name::{SEPARATOR, ancestors};
 use crate::object_id;
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
@@ -71,51 +72,17 @@ impl Create {
             return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
         }
         if name.is_of_other_user() {
-            return create_shared(session, &name).await;
+            let made = shared::create(session, &name).await?;
+            told::normalised(session, name.as_str(), &self.mailbox).await?;
+            return Ok(made);
         }
         create_ancestors(session, name.as_str(), &mailboxes).await?;
         let made = store.create_mailbox_for(account, name.as_str(), uses, now).await?;
-        let asked = String::from_utf8_lossy(&self.mailbox);
-        tell_old_name(session, asked.trim_end_matches(SEPARATOR), name.as_str());
+        told::normalised(session, name.as_str(), &self.mailbox).await?;
         // RFC 8474 §4.1
         let id = object_id::of_mailbox(&*store, account, made.id);
         Ok(Tagged::ok(format!("[MAILBOXID ({id})] CREATE completed")))
     }
-}
-
-/// RFC 9051 §6.3.9.7: a client that enabled IMAP4rev2 is told under which name it finds what it named otherwise, because
-/// it was renamed or because the server spells it in another way.
-fn tell_old_name(session: &mut Session, old: &str, new: &str) {
-    if session.enabled.imap4rev2 && old != new {
-        let mut extended = b" (\"OLDNAME\" (".to_vec();
-        write_name(&mut extended, old, Spelling::Utf8);
-        extended.extend_from_slice(b"))");
-        let extended = String::from_utf8_lossy(&extended).into_owned();
-        write_line(&mut session.io.out, "LIST", &[], new, &extended, Spelling::Utf8);
-    }
-}
-
-/// RFC 4314 §4: below a mailbox that is shared with the right `k`. The new one is its owner's, and shared as that is.
-async fn create_shared(session: &Session, name: &MailboxName) -> Run {
-    let shared = session.shared_mailboxes().await?;
-    if shared.iter().any(|found| found.mailbox.name == name.as_str()) {
-        return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
-    }
-    let Some(parent) = nearest_parent(&shared, name) else {
-        return Ok(Tagged::no("[NOPERM] Nothing above this name is shared with you"));
-    };
-    if !parent.rights.contains(Rights::CREATE) {
-        return Err(StoreError::Denied('k').into());
-    }
-    let (store, now) = (&session.shared.store, (session.shared.now)());
-    let own = own_name(name);
-    let taken = store.mailboxes(parent.owner).await?;
-    for level in ancestors(own).chain([own]) {
-        if level == own || !taken.iter().any(|mailbox| mailbox.name == level) {
-            store.create_mailbox(parent.owner, level, now).await?;
-        }
-    }
-    Ok(Tagged::ok("CREATE completed"))
 }
 
 /// RFC 3501 §6.3.3: superior names that are needed are created too.
@@ -171,6 +138,7 @@ impl Delete {
                 tracing::warn!(%error, "an attachment of a deleted mailbox stays for the collector");
             }
         }
+        told::deleted(session, name.as_str(), &self.mailbox);
         Ok(Tagged::ok("DELETE completed"))
     }
 }
@@ -187,7 +155,9 @@ impl Rename {
         let from = session.name(&self.from)?;
         let to = session.name_to_create(&self.to)?;
         if from.is_of_other_user() || to.is_of_other_user() {
-            return rename_shared(session, &from, &to).await;
+            shared::rename(session, &from, &to).await?;
+            told::renamed(session, to.as_str(), &self.from).await?;
+            return Ok(Tagged::ok("RENAME completed"));
         }
         let to = to.into_string();
         let account = session.account()?;
@@ -198,7 +168,8 @@ impl Rename {
             return Ok(Tagged::no("[ALREADYEXISTS] Mailbox already exists"));
         }
         if from.is_inbox() {
-            return rename_inbox(session, &to, &mailboxes).await;
+            rename_inbox(session, &to, &mailboxes).await?;
+            return Ok(Tagged::ok("RENAME completed"));
         }
         let from = from.into_string();
         if to.starts_with(&below(&from)) {
@@ -212,51 +183,17 @@ impl Rename {
             return Ok(Tagged::no("[CANNOT] Mailbox name is too long"));
         }
         store.rename_mailbox(account, &from, &to, (session.shared.now)()).await?;
-        tell_old_name(session, &from, &to);
+        told::renamed(session, &to, &self.from).await?;
         Ok(Tagged::ok("RENAME completed"))
     }
 }
 
-/// RFC 4314 §4: needs `x` on the mailbox, and `k` above its new name. It stays its owner's, and shared as it was.
-async fn rename_shared(session: &Session, from: &MailboxName, to: &MailboxName) -> Run {
-    let shared = session.shared_mailboxes().await?;
-    let Some(found) = shared.iter().find(|found| found.mailbox.name == from.as_str()) else {
-        return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
-    };
-    let Some(parent) = nearest_parent(&shared, to).filter(|parent| parent.owner == found.owner) else {
-        return Ok(Tagged::no(
-            "[NOPERM] A shared mailbox stays its owner's: nothing of theirs above the new name is shared with you",
-        ));
-    };
-    for (found, right, letter) in [(found, Rights::DELETE_MAILBOX, 'x'), (parent, Rights::CREATE, 'k')] {
-        if !found.rights.contains(right) {
-            return Err(StoreError::Denied(letter).into());
-        }
-    }
-    let now = (session.shared.now)();
-    session.shared.store.rename_mailbox(found.owner, own_name(from), own_name(to), now).await?;
-    Ok(Tagged::ok("RENAME completed"))
-}
-
-/// Of what is shared, what lies closest above a name.
-fn nearest_parent<'a>(shared: &'a [Found], name: &MailboxName) -> Option<&'a Found> {
-    let above = |found: &&Found| {
-        name.as_str().strip_prefix(&found.mailbox.name).is_some_and(|rest| rest.starts_with(SEPARATOR))
-    };
-    shared.iter().filter(above).max_by_key(|found| found.mailbox.name.len())
-}
-
-/// Its owner's name for a shared mailbox: two levels less.
-fn own_name(name: &MailboxName) -> &str {
-    name.as_str().splitn(3, SEPARATOR).nth(2).unwrap_or_default()
-}
-
 /// RFC 3501 §6.3.5: the messages move to a new mailbox, INBOX stays and is empty; mailboxes below it stay too.
-async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Run {
+async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Result<(), Stop> {
     let (account, now) = (session.account()?, (session.shared.now)());
     let store = &session.shared.store;
     let Some(inbox) = mailboxes.iter().find(|mailbox| mailbox.name == "INBOX") else {
-        return Ok(Tagged::no("[NONEXISTENT] No such mailbox"));
+        return Err(Tagged::no("[NONEXISTENT] No such mailbox").into());
     };
     create_ancestors(session, to, mailboxes).await?;
     let target = store.create_mailbox(account, to, now).await?;
@@ -269,7 +206,7 @@ async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Run
     if !uids.is_empty() {
         store.move_entries(account, inbox.id, &uids, target.id, now).await?;
     }
-    Ok(Tagged::ok("RENAME completed"))
+    Ok(())
 }
 
 impl Subscribe {

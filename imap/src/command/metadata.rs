@@ -1,10 +1,11 @@
 //! GETMETADATA and SETMETADATA (RFC 5464), and the annotations in LIST (RFC 9590).
 //!
-//! Whoever logs in is the only user of an account, so `/private` and `/shared` of a mailbox differ in name alone. What
-//! is `/shared` of the server itself is the operator's: everybody reads it, nobody changes it here.
+//! What is `/private` of a mailbox is each user's own, what is `/shared` is for all who share it: the store keeps them
+//! apart. What is `/shared` of the server itself is the operator's: everybody reads it, nobody changes it here.
 
-use store::{Annotation, Mailbox, MailboxId, SpecialUse};
+use store::{Annotation, MailboxId, SpecialUse, StoreError};
 
+use crate::access::Found;
 use crate::command::special_use;
 use crate::limits::{METADATA_ENTRIES_MAX, METADATA_OPTIONS_MAX};
 use crate::name::{Spelling, write_name};
@@ -224,9 +225,9 @@ impl GetMetadata {
 
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let (name, all) = match target(session, &self.mailbox).await? {
-            Some(mailbox) => {
-                let all = of_mailbox(session, &mailbox).await?;
-                (mailbox.name, all)
+            Some(found) => {
+                let all = of_mailbox(session, &found).await?;
+                (found.mailbox.name, all)
             }
             None => (String::new(), of_server(session).await?),
         };
@@ -246,22 +247,34 @@ pub(super) fn done(text: &'static str, longest: Option<usize>) -> Tagged {
 }
 
 /// The mailbox of a name; `None` for the empty one, which is the server.
-async fn target(session: &Session, mailbox: &[u8]) -> Result<Option<Mailbox>, Stop> {
+async fn target(session: &Session, mailbox: &[u8]) -> Result<Option<Found>, Stop> {
     if mailbox.is_empty() {
         return Ok(None);
     }
     let name = session.name(mailbox)?;
-    match session.existing(&name).await {
+    match session.find(&name).await {
         Err(Stop::Tagged(_)) => Err(Tagged::no("[NONEXISTENT] No such mailbox").into()),
         found => found.map(Some),
     }
 }
 
+/// [`of_mailbox`] for LIST, where a mailbox without the rights to read any is just not told of.
+pub(super) async fn of_listed(session: &Session, found: &Found) -> Result<Option<Vec<Annotation>>, Stop> {
+    match session.shared.store.annotations(session.account()?, Some(found.mailbox.id)).await {
+        Err(StoreError::Denied(_)) => Ok(None),
+        kept => Ok(Some(with_use(kept?, session, found)?)),
+    }
+}
+
 /// What is kept of a mailbox, and what follows from its use.
-pub(super) async fn of_mailbox(session: &Session, mailbox: &Mailbox) -> Result<Vec<Annotation>, Stop> {
-    let mut all = session.shared.store.annotations(session.account()?, Some(mailbox.id)).await?;
-    let uses = special_use::names(mailbox);
-    if !uses.is_empty() {
+async fn of_mailbox(session: &Session, found: &Found) -> Result<Vec<Annotation>, Stop> {
+    with_use(session.shared.store.annotations(session.account()?, Some(found.mailbox.id)).await?, session, found)
+}
+
+/// RFC 6154 §4. Another's Trash is no Trash of ours.
+fn with_use(mut all: Vec<Annotation>, session: &Session, found: &Found) -> Result<Vec<Annotation>, Stop> {
+    let uses = special_use::names(&found.mailbox);
+    if !uses.is_empty() && found.owner == session.account()? {
         all.push(Annotation { name: SPECIAL_USE.into(), value: uses.join(" ").into_bytes() });
     }
     Ok(all)
@@ -311,16 +324,19 @@ impl SetMetadata {
         let special =
             mailbox.as_ref().and_then(|_| changes.iter().position(|(name, _)| name.eq_ignore_ascii_case(SPECIAL_USE)));
         let special = match (special, &mailbox) {
-            (Some(at), Some(mailbox)) => {
+            (Some(at), Some(Found { owner, mailbox, .. })) => {
                 let (_, value) = changes.remove(at);
                 let uses = special_use::of_words(value.as_deref().unwrap_or_default())?;
+                if *owner != session.account()? {
+                    return Ok(Tagged::no("[USEATTR] What a mailbox of somebody else is for cannot be changed"));
+                }
                 // RFC 6154 §4: checked as CREATE is, before anything is changed.
                 special_use::may_be(mailbox, uses)?;
                 (mailbox.place == lnmp::Place::Own).then_some((mailbox.id, uses))
             }
             _ => None,
         };
-        annotate(session, mailbox.map(|mailbox| mailbox.id), changes, special).await
+        annotate(session, mailbox.map(|found| found.mailbox.id), changes, special).await
     }
 }
 
@@ -334,7 +350,7 @@ async fn annotate(
     let store = &session.shared.store;
     match store.annotate(account, mailbox, changes).await {
         // Sizes were looked at above: it is their number.
-        Err(store::StoreError::Limit(_)) => {
+        Err(StoreError::Limit(_)) => {
             return Ok(Tagged::no("[METADATA TOOMANY] This account has as many annotations as it may"));
         }
         done => done?,

@@ -21,7 +21,7 @@ impl Replace {
     pub(super) fn parse(cursor: &mut Cursor<'_>, by: By) -> Parsed<Self> {
         let number = parse_number(cursor)?;
         let mailbox = append::parse_mailbox(cursor)?;
-        // RFC 8508 §3.1: one message, whatever else APPEND may take.
+        // RFC 8508 §4.7: one message, whatever else APPEND may take.
         Ok(Self { by, number, mailbox, message: append::parse_message(cursor)? })
     }
 
@@ -37,13 +37,13 @@ impl Replace {
         };
         let old = (selected.mailbox, Uid::new(row.uid).ok_or_else(gone)?);
         let code = append::store_messages(session, &self.mailbox, vec![self.message], Some(old)).await?;
-        // RFC 8508 §4: APPENDUID comes before the EXPUNGE, which comes with bringing the client in step.
+        // RFC 8508 §4.3: APPENDUID comes before the EXPUNGE, which comes with bringing the client in step.
         session.io.out.extend_from_slice(format!("* OK {code}Replacement message is stored\r\n").as_bytes());
         Ok(Tagged::ok("REPLACE completed"))
     }
 }
 
-/// RFC 8508 §3.3: what cannot be replaced is not replaced, and nothing is appended.
+/// RFC 8508 §3.4: what cannot be replaced is not replaced, and nothing is appended.
 fn gone() -> Tagged {
     Tagged::no("[NONEXISTENT] No such message")
 }

@@ -7,6 +7,7 @@ use lnmp::Place;
 use store::{Rights, StoreError};
 
 use crate::access::Found;
+use crate::command::list::told;
 use crate::command::select::resync::Resync;
 use crate::limits::WRITE_MESSAGES_MAX;
 use crate::object_id;
@@ -77,6 +78,7 @@ impl Select {
             found => found?,
         };
         let owner = session.reader_of(owner).await?;
+        let owner_account = owner.account;
         // The room listens before the state is read: nothing falls between.
         let room = shared.rooms.mailbox(account, mailbox.id);
         let signal = room.signal();
@@ -85,8 +87,9 @@ impl Select {
         selected.enabled = session.enabled;
         selected.announce(&mut session.io.out);
         // RFC 8474 §4.2
-        let id = object_id::of_mailbox(&*shared.store, account, mailbox.id);
+        let id = object_id::of_mailbox(&*shared.store, owner_account, mailbox.id);
         session.io.out.extend_from_slice(format!("* OK [MAILBOXID ({id})] Its name for ever\r\n").as_bytes());
+        told::selected(session, &mailbox.name, &self.mailbox).await?;
         if matches!(selected.place, Place::Requests | Place::Queue) && rights.contains(Rights::DELETE_MESSAGES) {
             // Design section 3: no notice about paid mail while somebody looks who decides.
             shared.store.requests_seen(selected.owner.account, (shared.now)()).await?;

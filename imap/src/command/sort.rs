@@ -36,7 +36,7 @@ impl Sort {
         let charset = cursor.astring()?;
         cursor.space()?;
         if returns.is_none() {
-            // RFC 5267 §4.3 has the options first; some write them here, where no search key could be meant.
+            // RFC 5267 §3 has the options first; some write them here, where no search key could be meant.
             returns = Returns::parse(cursor)?;
         }
         Ok(Self { by, returns, criteria, program: Program::parse(cursor, &charset)? })

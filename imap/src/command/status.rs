@@ -1,7 +1,8 @@
 //! STATUS (RFC 3501 §6.3.10), and its items in LIST (RFC 5819).
 
-use store::{AccountId, MailboxStatus, StoreError};
+use store::{MailboxStatus, Rights, StoreError};
 
+use crate::access::Found;
 use crate::limits::APPEND_BYTES_MAX;
 use crate::name::write_name;
 use crate::object_id;
@@ -64,20 +65,14 @@ pub(super) fn parse_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
 }
 
 /// `* STATUS name (…)`
-pub(super) fn write_status(
-    session: &mut Session,
-    account: AccountId,
-    name: &str,
-    items: &[Item],
-    status: &MailboxStatus,
-) {
+pub(super) fn write_status(session: &mut Session, found: &Found, items: &[Item], status: &MailboxStatus) {
     // UIDs up to here were \Recent to a session already, whatever the store says.
-    let claimed = session.shared.rooms.claimed(account, status.id);
+    let claimed = session.user.as_ref().map_or(0, |user| session.shared.rooms.claimed(user.account, status.id));
     let spelling = session.spelling();
     let Session { io, shared, .. } = session;
     let out = &mut io.out;
     out.extend_from_slice(b"* STATUS ");
-    write_name(out, name, spelling);
+    write_name(out, &found.mailbox.name, spelling);
     out.extend_from_slice(b" (");
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -97,7 +92,7 @@ pub(super) fn write_status(
             Item::HighestModSeq => ("HIGHESTMODSEQ ", status.highest_modseq.0),
             Item::AppendLimit => ("APPENDLIMIT ", APPEND_BYTES_MAX as u64),
             Item::MailboxId => {
-                let id = object_id::of_mailbox(&*shared.store, account, status.id);
+                let id = object_id::of_mailbox(&*shared.store, found.owner, status.id);
                 out.extend_from_slice(format!("MAILBOXID ({id})").as_bytes());
                 continue;
             }
@@ -124,13 +119,17 @@ impl Status {
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let name = session.name(&self.mailbox)?;
         let account = session.account()?;
-        let mailbox = match session.existing(&name).await {
+        let found = match session.find(&name).await {
             Err(Stop::Tagged(_)) => return Ok(Tagged::no("[NONEXISTENT] No such mailbox")),
             found => found?,
         };
-        let counts = session.shared.store.status(account, &[mailbox.id]).await?;
+        // RFC 4314 §4
+        if !found.rights.contains(Rights::READ) {
+            return Err(StoreError::Denied('r').into());
+        }
+        let counts = session.shared.store.status(account, &[found.mailbox.id]).await?;
         let status = counts.first().ok_or(StoreError::NoSuch("mailbox"))?;
-        write_status(session, account, &mailbox.name, &self.items, status);
+        write_status(session, &found, &self.items, status);
         Ok(Tagged::ok("STATUS completed"))
     }
 }

@@ -172,7 +172,7 @@ impl<'a> Cursor<'a> {
         }
         if inner[stop] == b'"' {
             self.rest = &inner[stop + 1..];
-            return Ok(Cow::Borrowed(&inner[..stop]));
+            return in_utf8(Cow::Borrowed(&inner[..stop]));
         }
         let mut out = inner[..stop].to_vec();
         let mut at = stop;
@@ -198,7 +198,7 @@ impl<'a> Cursor<'a> {
             }
         }
         self.rest = &inner[at + 1..];
-        Ok(Cow::Owned(out))
+        in_utf8(Cow::Owned(out))
     }
 
     /// `literal`; the framer has made sure that its octets are here.
@@ -257,6 +257,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// RFC 6855 §3: what is 8-bit between quotes is UTF-8, or BAD.
+fn in_utf8(quoted: Cow<'_, [u8]>) -> Parsed<Cow<'_, [u8]>> {
+    match std::str::from_utf8(&quoted) {
+        Ok(_) => Ok(quoted),
+        Err(_) => Err(Bad::new("Quoted strings are UTF-8; send other octets as a literal")),
+    }
+}
+
 /// Decimal digits as a number; `None` for none or too many.
 pub(crate) fn parse_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 20 {
@@ -291,6 +299,8 @@ mod tests {
             (b"\"abc\\", "Unterminated quoted string"),
             (b"\"a\\n\"", "Escaped character is neither a quote nor a backslash"),
             (b"\"a\nb\"", "Quoted strings cannot hold NUL, CR or LF"),
+            (b"\"a\xff\"", "Quoted strings are UTF-8; send other octets as a literal"),
+            (b"\"\\\"\xff\"", "Quoted strings are UTF-8; send other octets as a literal"),
             (b"{99999999999}\r\n", "Invalid literal size"),
             (b"{5}\r\nab", "Literal is shorter than announced"),
             (b"(", "Expected an atom or a string"),

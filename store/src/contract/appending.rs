@@ -44,7 +44,7 @@ pub async fn a_replaced_message_goes_as_its_successor_comes(store: Subject) {
     let drafts = folder(&store, alice, Place::Drafts).await.id;
     let changes = store.changes(alice, drafts, since).await.unwrap();
     assert_eq!((changes.changed.len(), changes.vanished), (1, first.uids));
-    // RFC 8508 §1: into another mailbox, as when a draft was sent.
+    // RFC 8508 §3.4: into another mailbox, as when a draft was sent.
     replace(&store, alice, Place::Drafts, Place::Sent, 3).await;
     assert!(entries(&store, alice, Place::Drafts).await.is_empty());
     assert_eq!(entries(&store, alice, Place::Sent).await.len(), 1);

@@ -145,6 +145,8 @@ macro_rules! store_contract {
             with_the_right_t_reading_accepts_where_the_owner_chose_so,
             what_is_carried_to_another_account_is_in_both_until_the_source_hears,
             an_append_to_a_shared_mailbox_is_its_owners,
+            names_in_a_shared_tree_need_the_rights_k_and_x,
+            annotations_of_a_shared_mailbox_are_shared_and_each_users,
         ]);
         $crate::store_contract!($make, desk: [
             a_queue_shows_open_mail_best_paid_first,

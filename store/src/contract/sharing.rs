@@ -264,3 +264,66 @@ pub async fn an_append_to_a_shared_mailbox_is_its_owners(store: Subject) {
     share(&store, alice, Place::Archive, bob, "lrs").await;
     denied(store.append(append, NOW).await, 'i');
 }
+
+pub async fn names_in_a_shared_tree_need_the_rights_k_and_x(store: Subject) {
+    let (alice, bob, eve) =
+        (account(&store, "alice").await, account(&store, "bob").await, account(&store, "eve").await);
+    let archive = share(&store, alice, Place::Archive, bob, "lk").await;
+    denied(store.create_shared(eve, alice, "Archive/a", NOW).await, 'k');
+    denied(store.create_shared(bob, alice, "Mine", NOW).await, 'k');
+    denied(store.create_shared(bob, alice, "INBOX/a", NOW).await, 'k');
+    let made = store.create_shared(bob, alice, "Archive/a/b", NOW).await.unwrap();
+    assert!(matches!(store.create_shared(bob, alice, "Archive/a", NOW).await, Err(StoreError::Exists(_))));
+    assert_eq!(store.acl(alice, made.id).await.unwrap(), store.acl(alice, archive).await.unwrap());
+    denied(store.rename_shared(bob, alice, "Archive/a", "Archive/c", NOW).await, 'x');
+    let rights = |mailbox, rights: &str| {
+        let rights = Rights::parse(rights).unwrap();
+        AclChange { mailbox, user: bob, mode: RightsMode::Replace, rights, wrap: None }
+    };
+    store.set_acl(alice, rights(made.id, "lx")).await.unwrap();
+    denied(store.rename_shared(bob, alice, "Archive/a/b", "Archive/a/b/c", NOW).await, 'k');
+    denied(store.rename_shared(bob, alice, "Archive/a/b", "Sent/b", NOW).await, 'k');
+    store.rename_shared(bob, alice, "Archive/a/b", "Archive/x/b", NOW).await.unwrap();
+    assert!(matches!(store.rename_shared(bob, alice, "INBOX", "Archive/i", NOW).await, Err(StoreError::NoSuch(_))));
+    assert!(matches!(store.rename_shared(bob, alice, "Nowhere", "Archive/i", NOW).await, Err(StoreError::NoSuch(_))));
+    // What lies between and is not shared is nobody's to add to.
+    let between = store.mailboxes(alice).await.unwrap().into_iter().find(|m| m.name == "Archive/x").unwrap().id;
+    store.set_acl(alice, rights(between, "")).await.unwrap();
+    denied(store.create_shared(bob, alice, "Archive/x/c", NOW).await, 'k');
+}
+
+pub async fn annotations_of_a_shared_mailbox_are_shared_and_each_users(store: Subject) {
+    let (alice, bob, eve) =
+        (account(&store, "alice").await, account(&store, "bob").await, account(&store, "eve").await);
+    let inbox = share(&store, alice, Place::Inbox, bob, "lr").await;
+    let set = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+    let seen = async |by| -> Vec<(String, String)> {
+        let all = store.annotations(by, Some(inbox)).await.unwrap();
+        all.into_iter().map(|one| (one.name, String::from_utf8(one.value).unwrap())).collect()
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    store.annotate(alice, Some(inbox), vec![set("/private/a", "alice"), set("/shared/a", "all")]).await.unwrap();
+    store.annotate(bob, Some(inbox), vec![set("/PRIVATE/a", "bob")]).await.unwrap();
+    denied(store.annotate(bob, Some(inbox), vec![set("/private/a", "b"), set("/shared/a", "b")]).await, 'w');
+    assert_eq!(seen(alice).await, [pair("/private/a", "alice"), pair("/shared/a", "all")]);
+    assert_eq!(seen(bob).await, [pair("/PRIVATE/a", "bob"), pair("/shared/a", "all")]);
+    assert!(seen(eve).await.is_empty());
+    share(&store, alice, Place::Inbox, bob, "lw").await;
+    store.annotate(bob, Some(inbox), vec![set("/shared/a", "bob's")]).await.unwrap();
+    assert_eq!(seen(alice).await[1], pair("/shared/a", "bob's"));
+    for rights in ["r", "lkxtea"] {
+        share(&store, alice, Place::Inbox, bob, rights).await;
+        assert!(matches!(store.annotations(bob, Some(inbox)).await, Err(StoreError::Denied(_))), "{rights}");
+        assert!(matches!(
+            store.annotate(bob, Some(inbox), vec![set("/private/a", "")]).await,
+            Err(StoreError::Denied(_))
+        ));
+    }
+    // What was theirs goes with the last of their rights.
+    share(&store, alice, Place::Inbox, bob, "").await;
+    share(&store, alice, Place::Inbox, bob, "lr").await;
+    assert_eq!(seen(bob).await, [pair("/shared/a", "bob's")]);
+    store.annotate(bob, Some(inbox), vec![set("/private/a", "again")]).await.unwrap();
+    store.remove_account(alice, NOW).await.unwrap();
+    assert!(seen(bob).await.is_empty());
+}

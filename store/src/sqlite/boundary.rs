@@ -358,6 +358,24 @@ impl Store for Sqlite {
         self.readers.quick(|db| sharing::key(&db, owner, account)).await
     }
 
+    async fn create_shared(&self, account: AccountId, owner: AccountId, name: &str, now: UnixMs) -> Result<Mailbox> {
+        let name = name.to_owned();
+        let id = self.writer.write(move |tx| mailboxes::create_shared(tx, account, owner, &name, now)).await?;
+        self.readers.quick(|db| mailboxes::get(db, owner, id)).await
+    }
+
+    async fn rename_shared(
+        &self,
+        account: AccountId,
+        owner: AccountId,
+        from: &str,
+        to: &str,
+        now: UnixMs,
+    ) -> Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.writer.write(move |tx| mailboxes::rename_shared(tx, account, owner, &from, &to, now)).await
+    }
+
     async fn carried_off(
         &self,
         account: AccountId,

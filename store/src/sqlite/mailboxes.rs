@@ -335,17 +335,48 @@ pub(super) fn create(
         (account.0, place.code(), validity, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes()), special_use.0),
     )?;
     let id = MailboxId(id);
-    if let Some((above, _)) = name.rsplit_once('/') {
-        let parent = tx.value(
-            "SELECT id FROM mailbox WHERE account = ?1 AND name_hash = ?2",
-            (account.0, self::name_hash(tx, account, above)?),
-        )?;
-        if let Some(parent) = parent {
-            sharing::inherit(tx, MailboxId(parent), id)?;
-        }
+    if let Some((above, _)) = name.rsplit_once(SEPARATOR)
+        && let Some(parent) = named(tx, account, above)?
+    {
+        sharing::inherit(tx, parent, id)?;
     }
     tx.announce_list(account);
     Ok(id)
+}
+
+fn named(db: &Db<'_>, account: AccountId, name: &str) -> Result<Option<MailboxId>> {
+    let hash = name_hash(db, account, name)?;
+    Ok(db.value("SELECT id FROM mailbox WHERE account = ?1 AND name_hash = ?2", (account.0, hash))?.map(MailboxId))
+}
+
+/// As [`create`], with what is missing above, by a user with the right `k`.
+pub(super) fn create_shared(
+    tx: &mut Tx<'_>,
+    by: AccountId,
+    owner: AccountId,
+    name: &str,
+    now: UnixMs,
+) -> Result<MailboxId> {
+    may_create(tx, by, owner, name)?;
+    for (at, _) in name.match_indices(SEPARATOR) {
+        if named(tx, owner, &name[..at])?.is_none() {
+            create(tx, owner, &name[..at], Place::Own, SpecialUse::NONE, now)?;
+        }
+    }
+    create(tx, owner, name, Place::Own, SpecialUse::NONE, now)
+}
+
+/// RFC 4314 §4: `k` on the nearest mailbox that there is above, whether it is shared with this user or not.
+fn may_create(db: &Db<'_>, by: AccountId, owner: AccountId, name: &str) -> Result<()> {
+    for (at, _) in name.rmatch_indices(SEPARATOR) {
+        let Some(above) = named(db, owner, &name[..at])? else { continue };
+        return match sharing::access(db, by, above, Rights::CREATE) {
+            Ok(_) => Ok(()),
+            Err(StoreError::NoSuch(_)) => Err(StoreError::Denied('k')),
+            Err(error) => Err(error),
+        };
+    }
+    Err(StoreError::Denied('k'))
 }
 
 /// Deletes one of the user's own. Its entries are expunged, with all that means.
@@ -373,7 +404,8 @@ pub(super) fn remove(tx: &mut Tx<'_>, owner: AccountId, id: MailboxId) -> Result
     tx.touched.remove(&id);
     tx.run("DELETE FROM vanished WHERE mailbox = ?1", [id.0])?;
     tx.run("DELETE FROM tombstone WHERE mailbox = ?1", [id.0])?;
-    tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2", (owner.0, id.0))?;
+    // Those of its users too.
+    tx.run("DELETE FROM annotation WHERE mailbox = ?1", [id.0])?;
     // RFC 4314 §4: its ACL goes with it.
     tx.run("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
     sharing::drop_idle_keys(tx, owner)?;
@@ -429,6 +461,21 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str, 
     }
     tx.announce_list(account);
     Ok(())
+}
+
+/// As [`rename`], by a user with the rights `x` in the mailbox and `k` above its new name (RFC 4314 §4).
+pub(super) fn rename_shared(
+    tx: &mut Tx<'_>,
+    by: AccountId,
+    owner: AccountId,
+    from: &str,
+    to: &str,
+    now: UnixMs,
+) -> Result<()> {
+    let mailbox = named(tx, owner, from)?.ok_or(StoreError::NoSuch("mailbox"))?;
+    sharing::access(tx, by, mailbox, Rights::DELETE_MAILBOX)?;
+    may_create(tx, by, owner, to)?;
+    rename(tx, owner, from, to, now)
 }
 
 fn rename_one(tx: &Tx<'_>, account: AccountId, mailbox: &Mailbox, name: &str) -> Result<()> {

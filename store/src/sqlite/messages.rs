@@ -153,7 +153,7 @@ pub(super) fn append(tx: &mut Tx<'_>, append: &Append, now: UnixMs) -> Result<Ap
         let source = sharing::access(tx, append.account, from, Rights::DELETE_MESSAGES.with(Rights::EXPUNGE))?;
         desk::refuse(tx, from)?;
         replaced = Some((source, from, uid));
-        // RFC 8508 §3.5: nothing to replace, nothing is appended.
+        // RFC 8508 §3.4: nothing to replace, nothing is appended.
         let old = entries::get(tx, from, i64::from(uid.get()))?.ok_or(StoreError::NoSuch("message"))?;
         if source.owner == into.owner {
             growth -= old.size;

@@ -94,6 +94,7 @@ pub(super) fn set_acl(tx: &mut Tx<'_>, by: AccountId, change: &AclChange) -> Res
     };
     if rights == Rights::NONE {
         tx.run("DELETE FROM acl WHERE mailbox = ?1 AND account = ?2", (change.mailbox.0, change.user.0))?;
+        tx.run("DELETE FROM annotation WHERE mailbox = ?1 AND account = ?2", (change.mailbox.0, change.user.0))?;
     } else {
         if had.is_none() && users.len() >= ACL_USERS_MAX {
             return Err(StoreError::Limit("users of one shared mailbox"));
@@ -143,6 +144,7 @@ pub(super) fn forget(tx: &Tx<'_>, account: AccountId) -> Result<()> {
         "DELETE FROM acl WHERE account = ?1 OR mailbox IN (SELECT id FROM mailbox WHERE account = ?1)",
         [account.0],
     )?;
+    tx.run("DELETE FROM annotation WHERE mailbox IN (SELECT id FROM mailbox WHERE account = ?1)", [account.0])?;
     tx.run("DELETE FROM share_key WHERE owner = ?1 OR sharee = ?1", [account.0])?;
     tx.run("DELETE FROM seen WHERE viewer = ?1", [account.0])?;
     Ok(())

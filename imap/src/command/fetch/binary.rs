@@ -10,14 +10,14 @@
 use std::ops::Range;
 
 use attachments::Shelf;
-use converter::{PartKind, Piece, SectionKind, Summary, fields};
+use converter::{PartKind, Piece, SectionKind, Summary, fields, header_fields};
 
 use super::decode::{Decoder, Lines};
-use super::item::{HEADER_READ_BYTES_MAX, Item};
+use super::item::{HEADER_READ_BYTES_MAX, Item, SectionText, parse_partial, parse_spec};
 use crate::io::Connection;
-use crate::limits::{ATTACHMENT_PIECE_BYTES, PART_DEPTH_MAX};
+use crate::limits::ATTACHMENT_PIECE_BYTES;
 use crate::mail::{Mail, MailError};
-use crate::wire::{Bad, Cursor, Parsed, write};
+use crate::wire::{Cursor, Parsed, write};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(in crate::command) struct Binary {
     /// `BINARY[1.2]`, as the answer repeats it.
     label: Vec<u8>,
     path: Vec<u32>,
+    text: SectionText,
     wanted: Wanted,
 }
 
@@ -64,31 +65,14 @@ pub(super) enum Prepared {
 impl Binary {
     /// Behind `BINARY`, `BINARY.PEEK` or `BINARY.SIZE`.
     pub(super) fn parse(cursor: &mut Cursor<'_>, word: &[u8]) -> Parsed<Item> {
-        cursor.expect(b'[', "Expected a section")?;
-        let mut label = if word == b"BINARY.SIZE" { b"BINARY.SIZE[".to_vec() } else { b"BINARY[".to_vec() };
-        let mut path = Vec::new();
-        // RFC 3516 §4.2: part numbers only, neither HEADER nor MIME.
-        while !cursor.take(b']') {
-            if !path.is_empty() {
-                cursor.expect(b'.', "BINARY takes part numbers only")?;
-                label.push(b'.');
-            }
-            match cursor.number("BINARY takes part numbers only")? {
-                0 => return Err(Bad::new("Invalid part number")),
-                _ if path.len() == PART_DEPTH_MAX => return Err(Bad::new("Part number is too deep")),
-                number => path.push(number),
-            }
-            write::number(&mut label, u64::from(path[path.len() - 1]));
-        }
-        label.push(b']');
+        let mut label = if word == b"BINARY.SIZE" { b"BINARY.SIZE".to_vec() } else { b"BINARY".to_vec() };
+        // RFC 3516 §4.2 has part numbers only. Dovecot answers what BODY[…] can name, and imaptest asks for it.
+        let (path, text) = parse_spec(cursor, &mut label)?;
         let wanted = match word {
             b"BINARY.SIZE" => Wanted::Size,
-            _ => {
-                let partial = super::item::parse_partial(cursor)?;
-                Wanted::Octets { peek: word == b"BINARY.PEEK", partial }
-            }
+            _ => Wanted::Octets { peek: word == b"BINARY.PEEK", partial: parse_open_partial(cursor)? },
         };
-        Ok(Item::Binary(Self { label, path, wanted }))
+        Ok(Item::Binary(Self { label, path, text, wanted }))
     }
 
     pub(super) fn sets_seen(&self) -> bool {
@@ -113,14 +97,26 @@ impl Binary {
         mail: &Mail,
         summary: &Summary,
     ) -> Result<Prepared, Unreadable> {
-        let Some(part) = Part::of(shelf, mail, summary, &self.path).await? else {
-            return Ok(if self.wanted == Wanted::Size { Prepared::Size(0) } else { Prepared::Nothing });
-        };
         let (start, end) = match self.wanted {
             Wanted::Size => (u64::MAX, u64::MAX),
             Wanted::Octets { partial: None, .. } => (0, u64::MAX),
             Wanted::Octets { partial: Some((start, count)), .. } => (start, start.saturating_add(count)),
         };
+        let Some(part) = Part::of(shelf, mail, summary, &self.path, &self.text).await? else {
+            return Ok(if self.wanted == Wanted::Size { Prepared::Size(0) } else { Prepared::Nothing });
+        };
+        if let SectionText::Fields { names, pick } = &self.text {
+            let header = part.source.range();
+            let header = mail.read(shelf, header.start..header.end.min(header.start + HEADER_READ_BYTES_MAX)).await?;
+            let fields = header_fields(&header, names, *pick);
+            let size = fields.len() as u64;
+            return Ok(match self.wanted {
+                Wanted::Size => Prepared::Size(size),
+                Wanted::Octets { .. } => {
+                    Prepared::Octets(fields[start.min(size) as usize..end.min(size) as usize].to_vec())
+                }
+            });
+        }
         let (mut kept, mut at) = (Vec::new(), 0_u64);
         if let Some(size) = part.known_size() {
             at = size;
@@ -223,8 +219,62 @@ enum Source {
     Attachment { index: usize, size: u64 },
 }
 
+impl Source {
+    /// Octets of the mail, encoded; of an attachment, none.
+    fn range(&self) -> Range<u64> {
+        match self {
+            Self::Mail(range) => range.clone(),
+            Self::Attachment { .. } => 0..0,
+        }
+    }
+}
+
+/// `["<" number ["." nz-number] ">"]`: without a length up to the end, as Dovecot has it.
+fn parse_open_partial(cursor: &mut Cursor<'_>) -> Parsed<Option<(u64, u64)>> {
+    let mut ahead = cursor.clone();
+    if ahead.take(b'<')
+        && let Ok(start) = ahead.number64("Invalid partial")
+        && ahead.take(b'>')
+    {
+        *cursor = ahead;
+        return Ok(Some((start, u64::MAX)));
+    }
+    parse_partial(cursor)
+}
+
 impl Part {
-    async fn of(shelf: &dyn Shelf, mail: &Mail, summary: &Summary, path: &[u32]) -> Result<Option<Self>, Unreadable> {
+    async fn of(
+        shelf: &dyn Shelf,
+        mail: &Mail,
+        summary: &Summary,
+        path: &[u32],
+        text: &SectionText,
+    ) -> Result<Option<Self>, Unreadable> {
+        let kind = match text {
+            SectionText::Whole => return Self::whole(shelf, mail, summary, path).await,
+            SectionText::Header | SectionText::Fields { .. } => SectionKind::Header,
+            SectionText::Mime => SectionKind::Mime,
+            SectionText::Text => {
+                // A message of one part: its text is that part.
+                let only = [path, &[1]].concat();
+                let text = summary.section(path, SectionKind::Text);
+                if text.is_some() && summary.section(&only, SectionKind::Whole) == text {
+                    return Self::whole(shelf, mail, summary, &only).await;
+                }
+                SectionKind::Text
+            }
+        };
+        let size = mail.layout.size();
+        let range = summary.section(path, kind).filter(|range| range.start <= range.end && range.end <= size);
+        Ok(range.map(|range| Self { source: Source::Mail(range), decoder: Decoder::Identity, lines: None }))
+    }
+
+    async fn whole(
+        shelf: &dyn Shelf,
+        mail: &Mail,
+        summary: &Summary,
+        path: &[u32],
+    ) -> Result<Option<Self>, Unreadable> {
         let whole = |range| Self { source: Source::Mail(range), decoder: Decoder::Identity, lines: None };
         if path.is_empty() {
             // A mail as such has no transfer encoding: RFC 2045 §6.1 gives its body one.

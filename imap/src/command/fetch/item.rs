@@ -216,8 +216,16 @@ pub(super) fn section_of(text: &[u8]) -> Option<Section> {
 }
 
 fn parse_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<Item> {
+    let mut label = b"BODY".to_vec();
+    let (path, text) = parse_spec(cursor, &mut label)?;
+    let partial = parse_partial(cursor)?;
+    Ok(Item::Section(Section { label, path, text, partial, peek }))
+}
+
+/// `"[" [section-spec] "]"`, which is repeated behind `label`.
+pub(super) fn parse_spec(cursor: &mut Cursor<'_>, label: &mut Vec<u8>) -> Parsed<(Vec<u32>, SectionText)> {
     cursor.expect(b'[', "Expected a section")?;
-    let mut label = b"BODY[".to_vec();
+    label.push(b'[');
     let mut path = Vec::new();
     let mut text = SectionText::Whole;
     while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
@@ -228,7 +236,7 @@ fn parse_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<Item> {
             0 => return Err(Bad::new("Invalid part number")),
             number => path.push(number),
         }
-        write::number(&mut label, u64::from(path[path.len() - 1]));
+        write::number(label, u64::from(path[path.len() - 1]));
         if !cursor.take(b'.') {
             break;
         }
@@ -247,15 +255,14 @@ fn parse_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<Item> {
             b"HEADER" => SectionText::Header,
             b"TEXT" => SectionText::Text,
             b"MIME" if !path.is_empty() => SectionText::Mime,
-            b"HEADER.FIELDS" => fields(parse_fields(cursor, &mut label, Pick::Named)?),
-            b"HEADER.FIELDS.NOT" => fields(parse_fields(cursor, &mut label, Pick::Others)?),
+            b"HEADER.FIELDS" => fields(parse_fields(cursor, label, Pick::Named)?),
+            b"HEADER.FIELDS.NOT" => fields(parse_fields(cursor, label, Pick::Others)?),
             _ => return Err(Bad::new("Invalid section")),
         };
     }
     cursor.expect(b']', "Missing ']'")?;
     label.push(b']');
-    let partial = parse_partial(cursor)?;
-    Ok(Item::Section(Section { label, path, text, partial, peek }))
+    Ok((path, text))
 }
 
 /// `["<" number "." nz-number ">"]`
