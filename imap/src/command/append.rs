@@ -233,15 +233,6 @@ impl Append {
     }
 }
 
-/// Whether the command brings a header in UTF-8. What is 8-bit and no UTF-8 is taken as it comes: mails of an older time
-/// have it, and no command could bring them otherwise.
-fn has_utf8_header(message: &Message) -> bool {
-    let Some(Part::Text(text)) = message.parts.first() else { return false };
-    let end = [&b"\r\n\r\n"[..], b"\n\n"].iter().filter_map(|end| memchr::memmem::find(text, end)).min();
-    let header = &text[..end.unwrap_or(text.len())];
-    !header.is_ascii() && std::str::from_utf8(header).is_ok()
-}
-
 /// One message, as REPLACE has it.
 pub(super) fn parse_message(cursor: &mut Cursor<'_>) -> Parsed<Message> {
     Ok(Reader::default().message(cursor)?.owned())
@@ -267,10 +258,8 @@ pub(super) async fn store_messages(
     if messages.iter().any(|message| matches!(&message.parts[..], [Part::Text(text)] if text.is_empty())) {
         return Err(empty().into());
     }
-    if messages.iter().any(has_utf8_header) && !session.enabled.utf8_names() && session.offers("UTF8=ACCEPT") {
-        // RFC 6855 §4
-        return Err(Tagged::no("[CANNOT] The header is in UTF-8: ENABLE UTF8=ACCEPT or IMAP4rev2 first").into());
-    }
+    // RFC 6855 §4 would refuse a header in UTF-8 from who has not said ENABLE: programs that copy old mailboxes say
+    // nothing and have such mails, and a mail that is refused is a mail lost. Taken as it comes.
     let (account, now) = (session.account()?, (session.shared.now)());
     let shared = session.shared.clone();
     let mut catenation = Catenation::default();
