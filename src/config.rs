@@ -205,6 +205,9 @@ impl Default for Money {
     }
 }
 
+/// The least MESSAGELIMIT (RFC 9738 §3): clients ask for some hundred messages at once.
+const IMAP_MESSAGES_MIN: u32 = 1000;
+
 /// Sizes and counts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -215,11 +218,14 @@ pub struct Limits {
     pub disk_free_mib: u64,
     /// SMTP connections at once.
     pub smtp_connections: usize,
+    /// Messages one IMAP command goes through (MESSAGELIMIT, RFC 9738). Clients that do not know this limit take a part
+    /// of a larger mailbox for all of it.
+    pub imap_messages: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 8192 }
+        Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 8192, imap_messages: imap::limits::MESSAGE_LIMIT }
     }
 }
 
@@ -329,6 +335,12 @@ impl Config {
         }
         if self.limits.smtp_connections == 0 {
             return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
+        }
+        if self.limits.imap_messages < IMAP_MESSAGES_MIN {
+            return Err((
+                "limits.imap_messages",
+                format!("{} is too low; allowed: {IMAP_MESSAGES_MIN} and more", self.limits.imap_messages),
+            ));
         }
         Ok(())
     }

@@ -383,6 +383,7 @@ fn open_doors(
         host: Arc::new(ImapHost(Arc::clone(house))),
         tls: Arc::new(move || Some(Arc::clone(&tls))),
         now: now_ms,
+        message_limit: house.config.limits.imap_messages,
     });
     for (key, security) in [("imap", imap::Security::StartTls), ("imaps", imap::Security::Implicit)] {
         let Some(listener) = bound.0.remove(key) else { continue };

@@ -311,7 +311,14 @@ fn main() {
         }
         println!("{messages} messages of {octets} octets filled in {:.1} s", started.elapsed().as_secs_f64());
         let shelf = Arc::new(MemoryShelf::new());
-        let parts = Parts { store, shelf, host: house, tls: Arc::new(|| None), now: || NOW };
+        let parts = Parts {
+            store,
+            shelf,
+            host: house,
+            tls: Arc::new(|| None),
+            now: || NOW,
+            message_limit: imap::limits::MESSAGE_LIMIT,
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (keep, stopping) = watch::channel(false);

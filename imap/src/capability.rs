@@ -64,6 +64,8 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "LIST-EXTENDED", "RFC 5258"),
     shown(When::LoggedIn, "LIST-METADATA", "RFC 9590"),
     shown(When::LoggedIn, "LIST-STATUS", "RFC 5819"),
+    // The number is the default; CAPABILITY shows the server's own.
+    shown(When::LoggedIn, "MESSAGELIMIT=1000000", "RFC 9738"),
     shown(When::LoggedIn, "METADATA", "RFC 5464"),
     shown(When::LoggedIn, "MOVE", "RFC 6851"),
     shown(When::LoggedIn, "MULTIAPPEND", "RFC 3502"),
@@ -97,6 +99,7 @@ const TABLE: &[Capability] = &[
 ];
 
 const _: () = assert!(crate::limits::APPEND_BYTES_MAX == 67_108_864, "what APPENDLIMIT says");
+const _: () = assert!(crate::limits::MESSAGE_LIMIT == 1_000_000, "what MESSAGELIMIT says");
 
 /// Where a dialogue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,8 @@ pub(crate) struct Place {
     pub(crate) tls_can_begin: bool,
     /// Whether a password may be sent as things are.
     pub(crate) may_log_in: bool,
+    /// Messages one command goes through.
+    pub(crate) message_limit: usize,
 }
 
 impl When {
@@ -155,7 +160,10 @@ pub(crate) fn capabilities(place: Place, disabled: Disabled) -> String {
     let mut list = String::with_capacity(512);
     for capability in TABLE.iter().filter(|capability| capability.when.holds(place) && !disabled.has(capability.name)) {
         let space = if list.is_empty() { "" } else { " " };
-        let _ = write!(list, "{space}{}", capability.name);
+        let _ = match capability.name.strip_prefix("MESSAGELIMIT=") {
+            Some(_) => write!(list, "{space}MESSAGELIMIT={}", place.message_limit),
+            None => write!(list, "{space}{}", capability.name),
+        };
     }
     list
 }
@@ -164,8 +172,9 @@ pub(crate) fn capabilities(place: Place, disabled: Disabled) -> String {
 mod tests {
     use super::*;
 
-    const BEFORE_LOGIN: Place = Place { logged_in: false, tls_can_begin: false, may_log_in: false };
-    const LOGGED_IN: Place = Place { logged_in: true, tls_can_begin: true, may_log_in: true };
+    const BEFORE_LOGIN: Place =
+        Place { logged_in: false, tls_can_begin: false, may_log_in: false, message_limit: 1_000_000 };
+    const LOGGED_IN: Place = Place { logged_in: true, tls_can_begin: true, may_log_in: true, message_limit: 5 };
 
     fn shown_at(place: Place) -> Vec<String> {
         capabilities(place, Disabled::default()).split(' ').map(str::to_owned).collect()
@@ -214,6 +223,7 @@ mod tests {
         assert!(!shown_at(tls).iter().any(|name| name == "STARTTLS" || name == "LOGINDISABLED"));
         assert!(!shown_at(LOGGED_IN).iter().any(|name| name == "STARTTLS" || name.starts_with("AUTH=")));
         assert_eq!(shown_at(LOGGED_IN)[0], "IMAP4rev1");
+        assert!(shown_at(LOGGED_IN).contains(&"MESSAGELIMIT=5".into()));
     }
 
     #[test]

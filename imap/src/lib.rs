@@ -43,6 +43,7 @@ pub mod host;
 mod io;
 pub mod limits;
 mod mail;
+mod message_limit;
 mod name;
 mod object_id;
 mod progress;

@@ -34,6 +34,11 @@ pub const LITERALS_MAX: usize = 512;
 
 /// Ranges in a sequence set: what fits a line, and what one command may make us resolve.
 pub const SEQUENCE_RANGES_MAX: usize = 20_000;
+/// Messages one command goes through (RFC 9738 §3), unless the config says otherwise. RFC 9738 §4: a client that does
+/// not know this limit takes a part of a mailbox for all of it, so it lies above every mailbox that clients open as a
+/// whole: a list of as many messages alone is 48 MiB. Those we know stay below: Thunderbird with 100,000 asks for them
+/// in one FETCH.
+pub const MESSAGE_LIMIT: u32 = 1_000_000;
 /// Messages that one write of a STORE, MOVE or EXPUNGE changes; a longer one is a sequence of writes, so that others
 /// wait for some tens of milliseconds at most. A COPY is one write whatever it copies (RFC 3501 §6.4.7: all or none).
 pub const WRITE_MESSAGES_MAX: usize = 1000;

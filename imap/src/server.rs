@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::host::Host;
 use crate::io::{Connection, Wire};
+#[cfg(doc)]
+use crate::limits::MESSAGE_LIMIT;
 use crate::limits::{APPEND_BYTES_IN_FLIGHT_MAX, CONNECTIONS_MAX, SHUTDOWN_DEADLINE, TLS_HANDSHAKE_DEADLINE};
 use crate::rooms::Rooms;
 use crate::session::{Peer, Session, Shared};
@@ -46,6 +48,9 @@ pub struct Parts {
     pub tls: TlsSource,
     /// The clock: milliseconds since 1970.
     pub now: fn() -> UnixMs,
+    /// Messages one command goes through: [`MESSAGE_LIMIT`], or what the operator prefers. RFC 9738 §3 wants 1000 at
+    /// least.
+    pub message_limit: u32,
 }
 
 /// An IMAP server over any number of listeners.
@@ -64,11 +69,12 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Puts the parts together and begins to follow the store's changes. To be called within a tokio runtime.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, shelf, host, tls, now } = parts;
+        let Parts { store, shelf, host, tls, now, message_limit } = parts;
         let rooms = Arc::new(Rooms::default());
         tokio::spawn(rooms.clone().follow(store.clone()));
         let append_memory = Arc::new(Semaphore::new(APPEND_BYTES_IN_FLIGHT_MAX / 1024 + 1024));
-        let shared = Arc::new(Shared { store, shelf, host, rooms, now, append_memory });
+        let message_limit = message_limit.max(1) as usize;
+        let shared = Arc::new(Shared { store, shelf, host, rooms, now, append_memory, message_limit });
         Arc::new(Self { shared, tls, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) now: fn() -> UnixMs,
     /// KiB that APPENDed messages may still take in memory.
     pub(crate) append_memory: Arc<Semaphore>,
+    /// Messages one command goes through.
+    pub(crate) message_limit: usize,
 }
 
 /// Whom a session talks to, and how.
@@ -143,6 +145,7 @@ impl Session {
             logged_in: self.user.is_some(),
             tls_can_begin: !self.peer.secure && self.peer.tls.is_some(),
             may_log_in: self.may_log_in(),
+            message_limit: self.shared.message_limit,
         };
         capabilities(place, self.user.as_ref().map_or_else(Disabled::default, |user| user.disabled))
     }
@@ -288,7 +291,7 @@ impl Session {
         }
         match command::destination(self.io.framer.command(), self.spelling()) {
             Destination::Message(message) => {
-                if let Some(refusal) = message.refusal(&literal) {
+                if let Some(refusal) = message.refusal(&literal, self.shared.message_limit) {
                     return Err(refusal.into());
                 }
                 if literal.synchronising {

@@ -20,6 +20,7 @@ use crate::command::list::told;
 use crate::command::{replace, tag_of};
 use crate::flags::FlagList;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_COMMAND_BYTES_MAX, APPEND_MESSAGES_MAX, CATENATE_PARTS_MAX};
+use crate::message_limit;
 use crate::name::{MailboxName, Spelling};
 use crate::reply::{Run, Stop, Tagged};
 use crate::session::Session;
@@ -69,7 +70,10 @@ pub(crate) struct Announced {
 
 impl Announced {
     /// Why the literal is not wanted, if so (RFC 7889 §4 wants TOOBIG before it is sent).
-    pub(crate) fn refusal(&self, literal: &LiteralHeader) -> Option<Tagged> {
+    pub(crate) fn refusal(&self, literal: &LiteralHeader, message_limit: usize) -> Option<Tagged> {
+        if self.number > message_limit {
+            return Some(message_limit::too_many(message_limit));
+        }
         if self.number > APPEND_MESSAGES_MAX {
             return Some(too_many());
         }
@@ -250,6 +254,10 @@ pub(super) async fn store_messages(
     if !rights.contains(Rights::INSERT) {
         return Err(StoreError::Denied('i').into());
     }
+    // RFC 9738 §3.1: all or none, as MULTIAPPEND is.
+    if messages.len() > session.shared.message_limit {
+        return Err(message_limit::too_many(session.shared.message_limit).into());
+    }
     if messages.len() > APPEND_MESSAGES_MAX {
         return Err(too_many().into());
     }
@@ -358,14 +366,15 @@ mod tests {
     fn what_would_not_fit_is_refused_at_its_header() {
         let announced = |number| Announced { mailbox: MailboxName::from_wire(b"x").unwrap(), number, before: 0 };
         let literal = |before, size| LiteralHeader { size, synchronising: true, before };
-        assert_eq!(announced(APPEND_MESSAGES_MAX).refusal(&literal(0, APPEND_BYTES_MAX as u64)), None);
+        assert_eq!(announced(APPEND_MESSAGES_MAX).refusal(&literal(0, APPEND_BYTES_MAX as u64), 1000), None);
+        assert_eq!(announced(4).refusal(&literal(0, 1), 3), Some(message_limit::too_many(3)));
         for (number, before, size) in [
             (APPEND_MESSAGES_MAX + 1, 0, 1),
             (1, 0, APPEND_BYTES_MAX as u64 + 1),
             (2, APPEND_COMMAND_BYTES_MAX as u64, 1),
             (1, 0, u64::MAX),
         ] {
-            assert!(announced(number).refusal(&literal(before, size)).is_some(), "{number} {before} {size}");
+            assert!(announced(number).refusal(&literal(before, size), 1000).is_some(), "{number} {before} {size}");
         }
     }
 }

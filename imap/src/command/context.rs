@@ -133,16 +133,20 @@ pub(super) fn is_used(session: &Session, tag: &str) -> bool {
 
 /// Follows a context from now on, or says why not. RFC 5267 §4.3.1: the rest of the search stands either way.
 pub(super) fn follow(session: &mut Session, scope: &Scope, context: Context) {
-    let Session { io, selected: Some(selected), .. } = session else { return };
+    let Some(selected) = session.selected.as_mut() else { return };
     let count = selected.contexts.as_ref().map_or(0, |contexts| contexts.list.len());
     if count >= CONTEXTS_MAX || context.results.len() > CONTEXT_RESULTS_MAX {
         let why = if count >= CONTEXTS_MAX { "Too many contexts" } else { "Too many results" };
-        io.out.extend_from_slice(format!("* NO [NOUPDATE \"{}\"] {why}\r\n", context.tag).as_bytes());
-        return;
+        return do_not_follow(session, &context.tag, why);
     }
     let contexts =
         selected.contexts.get_or_insert_with(|| Box::new(Contexts { at: scope.snapshot.clone(), list: Vec::new() }));
     contexts.list.push(context);
+}
+
+/// RFC 5267 §4.3.1: the results are not followed, the search stands.
+pub(super) fn do_not_follow(session: &mut Session, tag: &str, why: &str) {
+    session.io.out.extend_from_slice(format!("* NO [NOUPDATE \"{tag}\"] {why}\r\n").as_bytes());
 }
 
 /// Tells of results that are about to be expunged. RFC 5267 §4.3.4: before the EXPUNGE, while numbers are valid.

@@ -4,6 +4,7 @@ use store::{Copied, Rights, StoreError, Uid};
 
 use crate::command::carry;
 use crate::limits::{GONE_UIDS_MAX, WRITE_MESSAGES_MAX};
+use crate::message_limit::Partial;
 use crate::progress::Progress;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::{By, Selected};
@@ -47,6 +48,16 @@ pub(super) fn with_gone(selected: &Selected, set: &SequenceSet, by: By) -> Optio
     Some(uids.into_iter().filter_map(Uid::new).collect())
 }
 
+/// Cuts UIDs of [`with_gone`] to as many messages as one command goes through. What is gone is none (RFC 9738 §3.1: a
+/// client may send the same UID MOVE again until all are moved).
+pub(super) fn cut(selected: &Selected, limit: usize, uids: &mut Vec<Uid>) -> Option<Partial> {
+    let there = |uid: &Uid| selected.snapshot.index_of(uid.get()).is_some();
+    let mut messages: Vec<Uid> = uids.iter().copied().filter(there).collect();
+    let left = Partial::of(limit, &mut messages, |uid| uid.get())?;
+    *uids = messages;
+    Some(left)
+}
+
 impl CopyMove {
     pub(super) fn parse(cursor: &mut Cursor<'_>, by: By, kind: Kind) -> Parsed<Self> {
         cursor.space()?;
@@ -60,7 +71,7 @@ impl CopyMove {
             Kind::Copy => session.selected()?,
             Kind::Move => session.writable()?,
         };
-        let uids = with_gone(selected, &self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
+        let mut uids = with_gone(selected, &self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
         let from = selected.mailbox;
         let name = session.name(&self.mailbox)?;
         let into = session.find(&name).await?;
@@ -73,6 +84,13 @@ impl CopyMove {
         if uids.is_empty() {
             // Stalwart #1201 and others: messages that are gone are no error.
             return Ok(Tagged::ok("No messages to copy"));
+        }
+        let left = cut(selected, session.shared.message_limit, &mut uids);
+        if let Some(left) = left
+            && self.kind == Kind::Copy
+        {
+            // RFC 9738 §3.1: COPY is of all or none.
+            return Ok(left.refused());
         }
         // A number names a message that the client was not told is gone. Of UIDs it may know, and `$` loses them by
         // itself (RFC 5182 §2.1).
@@ -87,7 +105,10 @@ impl CopyMove {
                         // RFC 6851 §4.3, as below.
                         session.io.out.extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
                     }
-                    Tagged::ok("MOVE completed")
+                    match left {
+                        Some(left) => left.told_of_removal(session, Tagged::ok("MOVE completed")),
+                        None => Tagged::ok("MOVE completed"),
+                    }
                 }
             });
         }
@@ -109,7 +130,12 @@ impl CopyMove {
                 // RFC 6851 §3.3: each message moves whole or not at all; the set need not.
                 let (mut done, mut moved_count) = (0, 0);
                 let mut progress = Progress::new(&mut session.io, tag);
-                for some in uids.chunks(WRITE_MESSAGES_MAX) {
+                let mut chunks: Vec<&[Uid]> = uids.chunks(WRITE_MESSAGES_MAX).collect();
+                if left.is_some() {
+                    // RFC 9738 §3.1: from the highest UID to the lowest.
+                    chunks.reverse();
+                }
+                for some in chunks {
                     let moved = store.move_entries(account, from, some, to, now).await?;
                     let code = copyuid(&moved);
                     if !code.is_empty() {
@@ -120,10 +146,13 @@ impl CopyMove {
                     done += some.len();
                     progress.at(done, uids.len()).await?;
                 }
-                if all && moved_count < uids.len() {
-                    return Err(gone());
+                let is_gone = all && moved_count < uids.len();
+                match left {
+                    Some(left) if is_gone => left.tell(session),
+                    Some(left) => return Ok(left.told_of_removal(session, Tagged::ok("MOVE completed"))),
+                    None => {}
                 }
-                Ok(Tagged::ok("MOVE completed"))
+                if is_gone { Err(gone()) } else { Ok(Tagged::ok("MOVE completed")) }
             }
         }
     }

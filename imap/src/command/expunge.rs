@@ -3,6 +3,7 @@
 use store::{Flags, Uid};
 
 use crate::limits::WRITE_MESSAGES_MAX;
+use crate::message_limit::Partial;
 use crate::progress::Progress;
 use crate::reply::{Run, Tagged};
 use crate::selected::By;
@@ -38,12 +39,20 @@ impl Expunge {
             Some(set) => selected.resolve(set, By::Uid).unwrap_or_default(),
             None => (0..rows.len()).collect(),
         };
-        let uids: Vec<Uid> = named.into_iter().filter(deleted).filter_map(|index| Uid::new(rows[index].uid)).collect();
+        let mut uids: Vec<Uid> =
+            named.into_iter().filter(deleted).filter_map(|index| Uid::new(rows[index].uid)).collect();
+        // RFC 9738 §3.1: UID EXPUNGE is limited by what is \Deleted, EXPUNGE never.
+        let limit = session.shared.message_limit;
+        let left = self.set.as_ref().and_then(|_| Partial::of(limit, &mut uids, |uid| uid.get()));
+        let mut chunks: Vec<&[Uid]> = uids.chunks(WRITE_MESSAGES_MAX).collect();
+        if left.is_some() {
+            chunks.reverse();
+        }
         let store = session.shared.store.clone();
         let mut progress = Progress::new(&mut session.io, tag);
         if self.set.is_some() || uids.len() > WRITE_MESSAGES_MAX {
             let mut done = 0;
-            for some in uids.chunks(WRITE_MESSAGES_MAX) {
+            for some in chunks {
                 store.expunge(account, mailbox, Some(some), now).await?;
                 done += some.len();
                 progress.at(done, uids.len()).await?;
@@ -53,6 +62,9 @@ impl Expunge {
             // All that are marked, also those that we were not told of.
             store.expunge(account, mailbox, None, now).await?;
         }
-        Ok(Tagged::ok("EXPUNGE completed"))
+        Ok(match left {
+            Some(left) => left.told_of_removal(session, Tagged::ok("EXPUNGE completed")),
+            None => Tagged::ok("EXPUNGE completed"),
+        })
     }
 }

@@ -18,6 +18,7 @@ use crate::command::fetch::item::{Item, Need, Section, SectionText};
 use crate::command::fetch::modifiers::Modifiers;
 use crate::limits::SUMMARY_BATCH;
 use crate::mail::{Feed, Mail, MailError, read_one};
+use crate::message_limit::{self, Partial};
 use crate::object_id;
 use crate::reply::{End, Run, Stop, Tagged};
 use crate::selected::{By, write_modseq_item};
@@ -87,10 +88,15 @@ impl Fetch {
             self.items.remove(0);
         }
         let selected = session.selected()?;
+        let limit = session.shared.message_limit;
         let mut indexes = selected.resolve(&self.set, self.by).ok_or(Bad::new("Message number does not exist"))?;
         // RFC 9394 §3.4: first the part, then what of it changed.
         if let Some(partial) = self.modifiers.partial {
             indexes = indexes[partial.of(indexes.len())].to_vec();
+            // RFC 9738 §3.1: a client that names its window knows what to change.
+            if indexes.len() > limit {
+                return Ok(message_limit::too_many(limit));
+            }
         }
         if let Some(since) = self.modifiers.changed_since {
             indexes.retain(|&index| selected.snapshot.rows[index].modseq.0 > since);
@@ -98,7 +104,13 @@ impl Fetch {
                 self.tell_vanished(session, since).await?;
             }
         }
+        let rows = &session.selected()?.snapshot.rows;
+        let left = Partial::of(limit, &mut indexes, |&index| rows[index].uid);
         let newly_seen = self.set_seen(session, &indexes).await?;
+        if left.is_some() {
+            // RFC 9738 §3.1: from the highest UID to the lowest.
+            indexes.reverse();
+        }
         let need = self.items.iter().map(Item::need).max().unwrap_or(Need::Row);
         let mut outcome = Outcome::default();
         match need {
@@ -106,7 +118,7 @@ impl Fetch {
             Need::Summary => self.answer_from_summaries(session, &indexes, &newly_seen, &mut outcome).await?,
             Need::Content => self.answer_from_contents(session, &indexes, &newly_seen, &mut outcome).await?,
         }
-        Ok(match outcome {
+        let done = match outcome {
             // RFC 3516 §4.3: the command fails; what could be decoded was shown.
             Outcome { unknown_encoding: true, .. } => {
                 Tagged::no("[UNKNOWN-CTE] Some parts have a transfer encoding that is not known here")
@@ -115,6 +127,10 @@ impl Fetch {
             // RFC 2180 §4.1.2
             Outcome { gone: true, .. } => Tagged::no("[EXPUNGEISSUED] Some messages are gone"),
             Outcome { .. } => Tagged::ok("FETCH completed"),
+        };
+        Ok(match left {
+            Some(left) => left.told(session, done),
+            None => done,
         })
     }
 

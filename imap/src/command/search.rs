@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::command::context::{self, Context, Results};
 use crate::command::search::key::{Key, Measure, parse_keys};
 use crate::command::search::returns::{Answer, Correlator, Returns};
-use crate::command::search::scan::{Scope, matching};
+use crate::command::search::scan::{Scope, limited, matching, matching_among};
 use crate::progress::Progress;
 use crate::reply::{Run, Status, Stop, Tagged};
 use crate::selected::By;
@@ -107,13 +107,25 @@ impl Search {
         let key = key.resolve(measure(session)?);
         let updates = updates(session, returns.as_ref(), tag)?;
         let kept = updates.then(|| key.clone().in_uids(&scope.snapshot.rows));
-        let found = matching(&scope, key, &mut Progress::new(&mut session.io, tag)).await?;
-        if let Some(key) = kept {
+        let limited = limited(&scope, &key, session.shared.message_limit);
+        let left = limited.as_ref().map(|(_, left)| *left);
+        let progress = &mut Progress::new(&mut session.io, tag);
+        let found = match limited {
+            Some((among, _)) => matching_among(&scope, key, among.into_iter(), progress).await?,
+            None => matching(&scope, key, progress).await?,
+        };
+        if kept.is_some() && left.is_some() {
+            context::do_not_follow(session, tag, "Not all messages were searched");
+        } else if let Some(key) = kept {
             let uids = found.iter().map(|&index| scope.snapshot.rows[index].uid).collect();
             let results = Results::Mailbox(uids);
             context::follow(session, &scope, Context::new(Correlator { tag, mailbox: None }, by, key, results));
         }
-        answer(session, &scope, Outcome { kind: Kind::Search, by, returns, found, tells_modseq }, tag)
+        let done = answer(session, &scope, Outcome { kind: Kind::Search, by, returns, found, tells_modseq }, tag)?;
+        Ok(match left {
+            Some(left) => left.told(session, done),
+            None => done,
+        })
     }
 }
 

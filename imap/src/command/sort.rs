@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::command::context::{self, Context, Results};
 use crate::command::search::key::Key;
 use crate::command::search::returns::{Correlator, Returns};
-use crate::command::search::scan::{PORTION, Scope, matching};
+use crate::command::search::scan::{PORTION, Scope, limited, matching};
 use crate::command::search::{Kind, Outcome, Program, answer, forget_saved, measure, updates};
 use crate::command::sort::order::{Criteria, Sortable};
+use crate::message_limit;
 use crate::progress::Progress;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::By;
@@ -55,6 +56,10 @@ impl Sort {
         let tells_modseq = key.asks_modseq();
         let scope = Arc::new(Scope::selected(session)?);
         let key = key.resolve(measure(session)?);
+        // RFC 9738 §3.3: the first of a part are not the first of all.
+        if limited(&scope, &key, session.shared.message_limit).is_some() {
+            return Ok(message_limit::too_many(session.shared.message_limit));
+        }
         let updates = updates(session, returns.as_ref(), tag)?;
         let kept = updates.then(|| key.clone().in_uids(&scope.snapshot.rows));
         let mut sorted = sorted(&scope, key, &criteria, &mut Progress::new(&mut session.io, tag)).await?;

@@ -2,7 +2,7 @@
 
 use store::{FlagChange, FlagMode, FlagsSet, ModSeq, Uid};
 
-use crate::command::copy_move::with_gone;
+use crate::command::copy_move::{cut, with_gone};
 use crate::flags::FlagList;
 use crate::limits::WRITE_MESSAGES_MAX;
 use crate::progress::Progress;
@@ -47,15 +47,21 @@ impl StoreFlags {
     pub(super) async fn run(self, session: &mut Session, tag: &str) -> Run {
         let Self { by, set, mode, silent, list, unchanged_since } = self;
         let selected = session.writable()?;
-        let indexes = selected.resolve(&set, by).ok_or(Bad::new("Message number does not exist"))?;
+        let mut indexes = selected.resolve(&set, by).ok_or(Bad::new("Message number does not exist"))?;
         // Only decision keywords reach a message that the server moved away.
-        let uids: Vec<Uid> = if list.keywords.is_empty() {
+        let mut uids: Vec<Uid> = if list.keywords.is_empty() {
             indexes.iter().filter_map(|&index| Uid::new(selected.snapshot.rows[index].uid)).collect()
         } else {
             with_gone(selected, &set, by).unwrap_or_default()
         };
         if uids.is_empty() {
             return Ok(Tagged::ok("STORE completed"));
+        }
+        let left = cut(selected, session.shared.message_limit, &mut uids);
+        if let Some(left) = left {
+            // RFC 9738 §3.1: from the highest UID to the lowest.
+            indexes.retain(|&index| selected.snapshot.rows[index].uid >= left.lowest);
+            indexes.reverse();
         }
         let nothing_to_write = unchanged_since.is_none() && is_done(session, &indexes, mode, &list).await?;
         let selected = session.selected()?;
@@ -70,11 +76,15 @@ impl StoreFlags {
         };
         let mut progress = Progress::new(io, tag);
         let (mut done, mut broken_off) = (0, None);
+        let mut chunks: Vec<&[Uid]> = uids.chunks(WRITE_MESSAGES_MAX).collect();
+        if left.is_some() {
+            chunks.reverse();
+        }
         if nothing_to_write {
             there = uids.iter().map(|uid| uid.get()).collect();
-            done = goal;
+            chunks.clear();
         }
-        for uids in uids[done..].chunks(WRITE_MESSAGES_MAX) {
+        for uids in chunks {
             let change = FlagChange {
                 mailbox,
                 uids: uids.to_vec(),
@@ -99,6 +109,9 @@ impl StoreFlags {
             selected.update(&entries, progress.out());
             done += uids.len();
             progress.at(done, goal).await?;
+        }
+        if left.is_some() {
+            [&mut failed, &mut moved, &mut there].into_iter().for_each(|uids| uids.sort_unstable());
         }
         let after = selected.snapshot.clone();
         let mut gone = false;
@@ -129,7 +142,7 @@ impl StoreFlags {
         // RFC 2180 §4.2.2: the others are stored. UIDs that are gone are no error, and `$` loses them by itself
         // (RFC 5182 §2.1).
         let gone = gone && by == By::Number && !is_saved;
-        Ok(match modified_set(&failed, by, |uid| after.index_of(uid)) {
+        let done = match modified_set(&failed, by, |uid| after.index_of(uid)) {
             // RFC 7162 §3.1.3
             Some(set) if gone => {
                 Tagged::no(format!("[MODIFIED {set}] Some messages were changed since, some are gone"))
@@ -137,6 +150,10 @@ impl StoreFlags {
             Some(set) => Tagged::ok(format!("[MODIFIED {set}] Some messages were changed since")),
             None if gone => Tagged::no("[EXPUNGEISSUED] Some messages are gone"),
             None => Tagged::ok("STORE completed"),
+        };
+        Ok(match left {
+            Some(left) => left.told(session, done),
+            None => done,
         })
     }
 }

@@ -9,12 +9,13 @@ use converter::{Summary, fields};
 
 use crate::casemap::casemap;
 use crate::command::envelope::{Envelope, decoded};
-use crate::command::search::scan::{PORTION, Scope, matching};
+use crate::command::search::scan::{PORTION, Scope, limited, matching};
 use crate::command::search::{Program, measure};
 use crate::command::sort::order::sent;
 use crate::command::sort::subject::base_subject;
 use crate::command::thread::references::{Finish, Forest, Item, thread};
 use crate::limits::THREAD_REFERENCES_MAX;
+use crate::message_limit;
 use crate::progress::Progress;
 use crate::reply::{Run, Stop, Tagged};
 use crate::selected::By;
@@ -58,6 +59,10 @@ impl Thread {
         let key = program.keys(session)?;
         let scope = Arc::new(Scope::selected(session)?);
         let resolved = key.resolve(measure(session)?);
+        // RFC 9738 §3.3
+        if limited(&scope, &resolved, session.shared.message_limit).is_some() {
+            return Ok(message_limit::too_many(session.shared.message_limit));
+        }
         let mut progress = Progress::new(&mut session.io, tag);
         let found = matching(&scope, resolved, &mut progress).await?;
         let (items, ids) = items(&scope, &found, &mut progress).await?;

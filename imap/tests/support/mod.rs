@@ -164,14 +164,24 @@ impl World {
     }
 
     pub async fn start_on(address: &str) -> Self {
-        Self::start_at(address, Security::StartTls, None).await
+        Self::start_at(address, Security::StartTls, None, imap::limits::MESSAGE_LIMIT).await
     }
 
     pub async fn start_with(security: Security, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        Self::start_at("127.0.0.1:0", security, tls).await
+        Self::start_at("127.0.0.1:0", security, tls, imap::limits::MESSAGE_LIMIT).await
     }
 
-    async fn start_at(address: &str, security: Security, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    /// With commands that go through so many messages.
+    pub async fn start_limited(message_limit: u32) -> Self {
+        Self::start_at("127.0.0.1:0", Security::StartTls, None, message_limit).await
+    }
+
+    async fn start_at(
+        address: &str,
+        security: Security,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        message_limit: u32,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.sqlite");
         let store: Arc<dyn Store> = Sqlite::open(&path, BridgeKey::from_bytes([7; 32]), Arc::new(LetIn)).unwrap();
@@ -212,6 +222,7 @@ impl World {
             host: house.clone(),
             tls: Arc::new(move || tls.clone()),
             now: || NOW,
+            message_limit,
         };
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();

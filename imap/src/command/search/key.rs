@@ -169,6 +169,15 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
             cursor.space()?;
             Key::UidSet(SequenceSet::parse(cursor)?)
         }
+        // RFC 9738 §3.2
+        "UIDAFTER" => match parse_uid(cursor)? {
+            u32::MAX => not(Key::All),
+            uid => Key::Uids(vec![(uid + 1, u32::MAX)]),
+        },
+        "UIDBEFORE" => match parse_uid(cursor)? {
+            1 => not(Key::All),
+            uid => Key::Uids(vec![(1, uid - 1)]),
+        },
         "NOT" => {
             cursor.space()?;
             not(parse_key(cursor, depth + 1, budget)?)
@@ -181,6 +190,16 @@ fn parse_key(cursor: &mut Cursor<'_>, depth: usize, budget: &mut usize) -> Parse
         }
         _ => return Err(Bad::new("Unknown search key")),
     })
+}
+
+/// `uniqueid`
+fn parse_uid(cursor: &mut Cursor<'_>) -> Parsed<u32> {
+    const INVALID: &str = "UIDAFTER and UIDBEFORE take a UID, 1 to 4294967295";
+    cursor.space()?;
+    match cursor.number(INVALID)? {
+        0 => Err(Bad::new(INVALID)),
+        uid => Ok(uid),
+    }
 }
 
 fn parse_keyword(cursor: &mut Cursor<'_>) -> Parsed<String> {
@@ -303,6 +322,17 @@ impl Key {
         self.any(&|key| matches!(key, Self::Modseq(_)))
     }
 
+    /// Whether the sets of this resolved key leave a message in question: what a search is said to go through (RFC 9738
+    /// §3.1: the messages searched, not those found).
+    pub(crate) fn names(&self, number: u32, uid: u32) -> bool {
+        match self {
+            Self::Numbers(ranges) => within(ranges, number),
+            Self::Uids(ranges) => within(ranges, uid),
+            Self::And(keys) => keys.iter().all(|key| key.names(number, uid)),
+            _ => true,
+        }
+    }
+
     /// Whether it asks for the texts of mails, by a string that can rule some out.
     pub(super) fn is_indexed(&self) -> bool {
         self.any(&|key| matches!(key, Self::Body(needle) | Self::Text(needle) if needle.is_indexed()))
@@ -411,6 +441,11 @@ mod tests {
             ("ALL", Some(true)),
             ("1:3 UID 7", Some(true)),
             ("UID 8:*", Some(true)),
+            ("UIDAFTER 6 UIDBEFORE 8", Some(true)),
+            ("UIDAFTER 7", Some(false)),
+            ("UIDBEFORE 7", Some(false)),
+            ("UIDBEFORE 1", Some(false)),
+            ("UIDAFTER 4294967295", Some(false)),
             ("2:*", Some(true)),
             ("3", Some(false)),
             ("SEEN UNDELETED", Some(true)),
@@ -479,6 +514,9 @@ mod tests {
             "0",
             "OLDER 0",
             "YOUNGER",
+            "UIDAFTER 0",
+            "UIDBEFORE *",
+            "UIDBEFORE 1:3",
             "$,1",
             "MODSEQ x",
             "MODSEQ \"/x/y\" all 1",

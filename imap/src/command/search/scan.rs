@@ -14,6 +14,7 @@ use crate::command::search::key::{Key, Subject};
 use crate::command::search::text::{Texts, texts_of};
 use crate::limits::{FILTER_PORTION, SUMMARY_BATCH};
 use crate::mail::{Feed, Mail};
+use crate::message_limit::Partial;
 use crate::progress::Progress;
 use crate::reply::{Stop, Tagged};
 use crate::session::{Session, Shared};
@@ -69,6 +70,18 @@ pub(crate) const PORTION: usize = 4 * SUMMARY_BATCH;
 /// The indexes of the messages for which the resolved `key` holds, in order.
 pub(crate) async fn matching(scope: &Arc<Scope>, key: Key, progress: &mut Progress<'_>) -> Result<Vec<usize>, Stop> {
     matching_among(scope, key, 0..scope.snapshot.rows.len(), progress).await
+}
+
+/// The messages a search goes through, where they are more than one command may: the last of them, and where they end.
+pub(crate) fn limited(scope: &Scope, key: &Key, limit: usize) -> Option<(Vec<usize>, Partial)> {
+    let rows = &scope.snapshot.rows;
+    if rows.len() <= limit {
+        return None;
+    }
+    let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+    let mut among: Vec<usize> = (0..rows.len()).filter(|&index| key.names(number(index), rows[index].uid)).collect();
+    let left = Partial::of(limit, &mut among, |&index| rows[index].uid)?;
+    Some((among, left))
 }
 
 /// [`matching`], among some messages.
