@@ -71,6 +71,7 @@ const TABLE: &[Capability] = &[
     shown(When::LoggedIn, "MULTIAPPEND", "RFC 3502"),
     shown(When::LoggedIn, "MULTISEARCH", "RFC 7377"),
     shown(When::LoggedIn, "NAMESPACE", "RFC 2342"),
+    shown(When::LoggedIn, "NOTIFY", "RFC 5465"),
     shown(When::LoggedIn, "OBJECTID", "RFC 8474"),
     shown(When::LoggedIn, "PARTIAL", "RFC 9394"),
     shown(When::LoggedIn, "PREVIEW", "RFC 8970"),

@@ -17,6 +17,7 @@ mod login;
 mod mailbox;
 mod metadata;
 mod misc;
+mod notify;
 mod quota;
 mod replace;
 mod sasl;
@@ -32,6 +33,7 @@ mod unauthenticate;
 
 pub(crate) use append::{Destination, destination};
 pub(crate) use context::{Contexts, after_step, before_step};
+pub(crate) use notify::{Act, Interests, Made, tell_others, wait_and_tell};
 pub use search::trigrams;
 
 use crate::enabled::Enabled;
@@ -81,6 +83,7 @@ pub(crate) enum Command {
     Fetch(fetch::Fetch),
     Store(store_flags::StoreFlags),
     CopyMove(copy_move::CopyMove),
+    Notify(notify::Notify),
     Compress(compress::Compress),
     Unauthenticate,
 }
@@ -111,6 +114,8 @@ pub(crate) enum Step {
     Told,
     /// With everything the store knows.
     Asked,
+    /// The same, because the command itself may have changed the mailbox.
+    Acted,
 }
 
 /// The tag a line begins with; `None` when there is none.
@@ -185,6 +190,7 @@ pub(crate) fn parse(line: &[u8]) -> Parsed<Command> {
         (By::Number, "ESEARCH") => Command::Esearch(esearch::Esearch::parse(cursor)?),
         (By::Number, "CANCELUPDATE") => Command::CancelUpdate(context::CancelUpdate::parse(cursor)?),
         (By::Number, "IDLE") => Command::Idle,
+        (By::Number, "NOTIFY") => Command::Notify(notify::Notify::parse(cursor)?),
         (By::Number, "COMPRESS") => Command::Compress(compress::Compress::parse(cursor)?),
         (By::Number, "UNAUTHENTICATE") => Command::Unauthenticate,
         (By::Number, _) => return Err(Bad(format!("Unknown command {}", shown(&name)).into())),
@@ -224,6 +230,7 @@ impl Command {
             | Self::Append(_)
             | Self::Compress(_)
             | Self::Unauthenticate
+            | Self::Notify(_)
             | Self::Idle => Needs::Login,
             Self::Check
             | Self::Close
@@ -255,9 +262,8 @@ impl Command {
                 By::Number => Step::Held,
                 By::Uid => Step::Told,
             },
-            Self::Noop | Self::Check | Self::Append(_) | Self::Replace(_) | Self::CopyMove(_) | Self::Expunge(_) => {
-                Step::Asked
-            }
+            Self::Noop | Self::Check => Step::Asked,
+            Self::Append(_) | Self::Replace(_) | Self::CopyMove(_) | Self::Expunge(_) => Step::Acted,
             Self::Capability
             | Self::Id
             | Self::Namespace
@@ -278,6 +284,7 @@ impl Command {
             | Self::Esearch(_)
             | Self::Acl(_) => Step::Told,
             Self::Idle
+            | Self::Notify(_)
             | Self::Compress(_)
             | Self::Unauthenticate
             | Self::Logout
@@ -287,6 +294,15 @@ impl Command {
             | Self::Select(_)
             | Self::Close
             | Self::Unselect => Step::None,
+        }
+    }
+
+    /// Whether news of other mailboxes may stand among its responses (RFC 5465): not where they would be taken for the
+    /// answer. They follow it.
+    pub(crate) fn may_be_told_others(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Lsub(_) | Self::Status(_) | Self::GetMetadata(_) => false,
+            command => command.step(Enabled::default()) != Step::None,
         }
     }
 
@@ -373,6 +389,7 @@ impl Command {
             Self::Append(command) => Box::pin(command.run(session)).await,
             Self::Replace(command) => Box::pin(command.run(session)).await,
             Self::Idle => Box::pin(idle::run(session)).await,
+            Self::Notify(command) => Box::pin(command.run(session)).await,
             Self::Expunge(command) => Box::pin(command.run(session, tag)).await,
             Self::Search(command) => Box::pin(command.run(session, tag)).await,
             Self::Esearch(command) => Box::pin(command.run(session, tag)).await,
@@ -442,6 +459,9 @@ mod tests {
         "a UID MOVE 1:3 Trash",
         "a UID EXPUNGE 5:9",
         "a IDLE",
+        "a NOTIFY NONE",
+        "a NOTIFY SET STATUS (selected-delayed (MessageNew (UID BODY.PEEK[HEADER]) MessageExpunge FlagChange)) (subtree \
+         (a {1+}\r\nb) (MailboxName SubscriptionChange)) (personal NONE)",
         "a COMPRESS DEFLATE",
         "a UNAUTHENTICATE",
     ];

@@ -7,7 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::compress::Deflate;
-use crate::limits::{BUFFER_KEEP_BYTES, CLOSE_LINGER, OUTPUT_FLUSH_BYTES, READ_BYTES, READ_LITERAL_BYTES, WRITE_STALL};
+use crate::limits::{
+    BUFFER_KEEP_BYTES, CLOSE_LINGER, COMPRESSOR_KEPT, OUTPUT_FLUSH_BYTES, READ_BYTES, READ_LITERAL_BYTES, WRITE_STALL,
+};
 use crate::wire::Framer;
 
 /// What a session talks through: TCP, TLS over it, or a test's pipe.
@@ -112,6 +114,17 @@ impl Connection {
             return Err(Error::from(ErrorKind::UnexpectedEof));
         }
         Ok(())
+    }
+
+    /// As [`Connection::fill`], for what may be a long wait: what that does not need is given back.
+    pub(crate) async fn fill_in_silence(&mut self) -> Result<()> {
+        if self.is_compressed()
+            && let Ok(filled) = timeout(COMPRESSOR_KEPT, self.fill()).await
+        {
+            return filled;
+        }
+        self.rest();
+        self.fill().await
     }
 
     pub(crate) fn is_compressed(&self) -> bool {

@@ -11,6 +11,7 @@
 //! ```
 //! Start at [`Server`], then `session.rs` (one dialogue) and `command/` (one file for each command). A mailbox as
 //! clients number it is a `Snapshot`, shared by all sessions in step; `Selected` is one session's view of it.
+//! A session that asked with NOTIFY has a `Watcher` too, for all that happens outside its mailbox.
 //!
 //! Extensions: the table in [`capability`] has each with its document.
 //!
@@ -55,6 +56,7 @@ mod session;
 mod snapshot;
 mod summaries;
 mod trigrams;
+mod watchers;
 mod wire;
 
 pub use capability::Disabled;

@@ -56,6 +56,15 @@ pub const SORT_KEYS_MAX: usize = 9;
 pub const CONTEXTS_MAX: usize = 8;
 /// Results of such a search: what is remembered is about 100 octets of each, if they are sorted.
 pub const CONTEXT_RESULTS_MAX: usize = 100_000;
+/// Groups of events in one NOTIFY: each name is held against each.
+pub const NOTIFY_GROUPS_MAX: usize = 64;
+/// Mailboxes and subscriptions together that NOTIFY keeps an eye on for one session, about 100 octets each; asking for
+/// more is refused, and growing beyond it ends the notifications (RFC 5465 §5.8). Twice what the largest users have.
+pub const NOTIFY_MAILBOXES_MAX: usize = 2000;
+/// Octets of their names together.
+pub const NOTIFY_NAMES_BYTES_MAX: usize = 128 * 1024;
+/// Names of changed annotations that wait for a session that is busy; more end its notifications.
+pub const NOTIFY_ANNOTATIONS_MAX: usize = 200;
 /// Mailboxes one ESEARCH goes through; each is opened for it.
 pub const MULTISEARCH_MAILBOXES_MAX: usize = 1000;
 /// Ancestors that threading looks at before it makes a link, to be sure that it closes no ring. A deeper thread falls

@@ -16,6 +16,7 @@ use crate::agreements::Agreements;
 use crate::filters::FilterCache;
 use crate::snapshot::Snapshot;
 use crate::summaries::SummaryCache;
+use crate::watchers::Watchers;
 
 /// The mailbox, and who looks at it: what they see of it may differ (`\Seen`).
 type MailboxKey = (MailboxId, AccountId);
@@ -25,6 +26,8 @@ type MailboxKey = (MailboxId, AccountId);
 pub(crate) struct Rooms {
     accounts: Mutex<HashMap<AccountId, Weak<AccountRoom>>>,
     mailboxes: Mutex<BTreeMap<MailboxKey, Weak<MailboxRoom>>>,
+    /// Sessions that asked to be notified of more than the mailbox they are in.
+    pub(crate) watchers: Arc<Watchers>,
 }
 
 /// What the sessions of one account share.
@@ -80,7 +83,7 @@ impl Rooms {
         let mut changes = store.watch();
         loop {
             match changes.recv().await {
-                Ok(change) => self.changed(change),
+                Ok(change) => self.changed(&change),
                 Err(RecvError::Lagged(_)) => self.missed(),
                 Err(RecvError::Closed) => return,
             }
@@ -88,7 +91,12 @@ impl Rooms {
     }
 
     /// Wakes the rooms a change concerns: the owner's, and those of users it is shared with.
-    pub(crate) fn changed(&self, change: Change) {
+    pub(crate) fn changed(&self, change: &Change) {
+        self.wake_rooms(change);
+        self.watchers.changed(change);
+    }
+
+    fn wake_rooms(&self, change: &Change) {
         let Some(mailbox) = change.mailbox else { return };
         let all = (mailbox, AccountId(i64::MIN))..=(mailbox, AccountId(i64::MAX));
         let rooms: Vec<_> = lock(&self.mailboxes).range(all).filter_map(|(_, room)| room.upgrade()).collect();
@@ -104,6 +112,7 @@ impl Rooms {
             lock(&room.signal).missed += 1;
             room.news.notify_waiters();
         }
+        self.watchers.missed();
     }
 
     pub(crate) fn account(self: &Arc<Self>, account: AccountId) -> Arc<AccountRoom> {
@@ -288,7 +297,7 @@ mod tests {
         let room = rooms.mailbox(account, mailbox);
         assert!(Arc::ptr_eq(&room, &rooms.mailbox(account, mailbox)));
         let mut seen = room.signal();
-        rooms.changed(Change { account, mailbox: Some(mailbox), modseq: ModSeq(7) });
+        rooms.changed(&Change { account, mailbox: Some(mailbox), modseq: ModSeq(7), annotations: None });
         room.changed(&mut seen).await;
         assert_eq!(seen.modseq, 7);
         assert!(room.changed(&mut seen).now_or_never().is_none());

@@ -57,6 +57,10 @@ pub(crate) struct Selected {
     announced: Vec<Arc<str>>,
     /// Messages that are gone and not told yet.
     gone: usize,
+    /// Flags that others change are not told (RFC 5465: no FlagChange).
+    pub(crate) quiet: bool,
+    /// From where on that was so.
+    withheld: Option<ModSeq>,
     /// `$`: UIDs of the result saved last, as ranges in order (RFC 5182 §2.1). Empty until a search saves one. What is
     /// expunged falls out by itself: its UID names nothing any more.
     pub(crate) saved: Vec<(u32, u32)>,
@@ -97,9 +101,18 @@ impl Selected {
             recent,
             announced: Vec::new(),
             gone: 0,
+            quiet: false,
+            withheld: None,
             saved: Vec::new(),
             contexts: None,
         }
+    }
+
+    /// Whether there is nothing to be told.
+    pub(crate) fn is_in_step(&self, expunges: Expunges) -> bool {
+        let signal = self.room.signal();
+        let known = signal.missed == self.seen.missed && signal.modseq <= self.snapshot.modseq.0;
+        known && (self.gone == 0 || expunges == Expunges::Held)
     }
 
     pub(crate) fn is_recent(&self, uid: u32) -> bool {
@@ -228,7 +241,9 @@ impl Selected {
 
     /// Goes from the state the client knows to `next`, and says what changed.
     pub(crate) fn move_to(&mut self, next: Arc<Snapshot>, expunges: Expunges, by: By, out: &mut Vec<u8>) {
-        if Arc::ptr_eq(&next, &self.snapshot) && (self.gone == 0 || expunges == Expunges::Held) {
+        let resumes = self.withheld.filter(|_| !self.quiet);
+        let same = Arc::ptr_eq(&next, &self.snapshot);
+        if same && resumes.is_none() && (self.gone == 0 || expunges == Expunges::Held) {
             return;
         }
         let before = self.snapshot.clone();
@@ -250,7 +265,9 @@ impl Selected {
                     if old.modseq > row.modseq {
                         // A STORE of ours that `next` does not know yet.
                         ahead.push((at, *old));
-                    } else if old.modseq != row.modseq && (self.enabled.condstore || differs()) {
+                    } else if old.modseq != row.modseq && (self.enabled.condstore || differs())
+                        || resumes.is_some_and(|since| row.modseq > since)
+                    {
                         changed.push(row.uid);
                     }
                 }
@@ -259,6 +276,13 @@ impl Selected {
             }
         }
         vanished.extend(old.map(|(number, _)| number));
+        if resumes.is_some() {
+            self.withheld = None;
+        }
+        if self.quiet && !changed.is_empty() {
+            self.withheld.get_or_insert(before.modseq);
+            changed.clear();
+        }
         for (at, row) in ahead {
             Arc::make_mut(&mut next).keep_newer(at, &before, row);
         }
@@ -291,7 +315,7 @@ impl Selected {
             }
         }
         self.snapshot = next;
-        if self.gone == 0 {
+        if self.gone == 0 && self.withheld.is_none() {
             self.told = self.told.max(self.snapshot.modseq);
         }
         if let Some((first, last)) = new_uids {
@@ -492,6 +516,8 @@ mod tests {
             recent: Vec::new(),
             announced: Vec::new(),
             gone: 0,
+            quiet: false,
+            withheld: None,
             saved: Vec::new(),
             contexts: None,
         }
@@ -535,6 +561,23 @@ mod tests {
         assert_eq!(out, b"* 2 EXPUNGE\r\n");
         assert_eq!(selected.snapshot.count(), 3);
         assert_eq!(moved(&mut selected, next, Expunges::Told), "");
+    }
+
+    #[test]
+    fn flags_nobody_asked_for_are_told_when_they_are() {
+        let mut selected = selected(three());
+        selected.quiet = true;
+        let next = three().after(&changes(9, &[entry(2, Flags::SEEN, &[], 5), entry(7, Flags::NONE, &[], 6)], &[]));
+        assert_eq!(moved(&mut selected, next, Expunges::Told), "* 4 EXISTS\r\n* 1 RECENT\r\n");
+        assert_eq!(selected.told, ModSeq(3));
+        selected.quiet = false;
+        let same = selected.snapshot.clone();
+        let mut out = Vec::new();
+        selected.move_to(same.clone(), Expunges::Held, By::Uid, &mut out);
+        selected.move_to(same, Expunges::Held, By::Uid, &mut out);
+        let told = "* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n* 4 FETCH (UID 7 FLAGS (\\Recent))\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), told);
+        assert_eq!(selected.told, ModSeq(9));
     }
 
     #[test]

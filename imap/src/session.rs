@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use store::{AccountId, Store, UnixMs};
+use store::{AccountId, MailboxId, Store, UnixMs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroize as _;
 
 use crate::capability::{Disabled, Place, capabilities};
-use crate::command::{self, Command, Destination, Needs, Step};
+use crate::command::{self, Act, Command, Destination, Interests, Made, Needs, Step};
 use crate::enabled::Enabled;
 use crate::host::{Host, LoggedIn};
 use crate::io::Connection;
 use crate::limits::{
-    APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, COMPRESSOR_KEPT, CONTENT_KEPT_BYTES,
+    APPEND_MEMORY_WAIT, AUTOLOGOUT, BAD_COMMANDS_MAX, COMMAND_STALL, CONTENT_KEPT_BYTES,
     LITERAL_BEFORE_LOGIN_BYTES_MAX, LITERAL_BYTES_MAX, LOGIN_DEADLINE, SKIP_BYTES_MAX,
 };
 use crate::mail::Mail;
@@ -72,6 +72,10 @@ pub(crate) struct Session {
     pub(crate) kept: Option<(store::MessageId, Arc<Mail>)>,
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) login_failures: u32,
+    /// What NOTIFY asked for, once it was used.
+    pub(crate) interests: Option<Box<Interests>>,
+    /// Messages that the command which runs put into mailboxes, where somebody may ask.
+    pub(crate) made: Vec<Made>,
     bad_commands: u32,
     began: Instant,
     memory: Option<OwnedSemaphorePermit>,
@@ -97,6 +101,8 @@ impl Session {
             kept: None,
             stopping,
             login_failures: 0,
+            interests: None,
+            made: Vec::new(),
             bad_commands: 0,
             began: Instant::now(),
             memory: None,
@@ -206,18 +212,13 @@ impl Session {
             if self.user.is_none() {
                 deadline = deadline.min(self.began + LOGIN_DEADLINE);
             }
+            if self.interests.is_some() && !self.io.framer.is_within_command() {
+                Box::pin(command::wait_and_tell(self, deadline)).await?;
+                continue;
+            }
             let Self { io, stopping, user, .. } = self;
             let revoked = user.as_mut().and_then(|user| user.revoked.as_mut());
-            let filled = async {
-                if io.is_compressed()
-                    && let Ok(filled) = timeout(COMPRESSOR_KEPT, io.fill()).await
-                {
-                    return filled;
-                }
-                io.rest();
-                io.fill().await
-            };
-            match Self::wait(stopping, revoked, timeout_at(deadline, filled)).await {
+            match Self::wait(stopping, revoked, timeout_at(deadline, io.fill_in_silence())).await {
                 Waited::Done(Ok(filled)) => filled?,
                 Waited::Done(Err(_)) if self.user.is_none() => return Err(End::Bye("Login took too long")),
                 Waited::Done(Err(_)) => return Err(End::Bye("Connection was idle for too long")),
@@ -349,6 +350,8 @@ impl Session {
             self.turn_on("CONDSTORE");
         }
         let (step, by) = (command.step(self.enabled), command.by());
+        let tells_others = command.may_be_told_others();
+        self.made.clear();
         // RFC 7162 §3.2.7, §3.2.9; not CLOSE (§3.2.8), whose client is not told what went.
         let removes = command.removes() && self.enabled.qresync;
         let before = self.selected.as_ref().map(|selected| selected.told);
@@ -361,6 +364,10 @@ impl Session {
             Err(Stop::End(end)) => return Err(end),
             // A store that cannot answer now: the command's own outcome stands, the news come with the next one.
             Ok(()) | Err(Stop::Tagged(_) | Stop::Answered) => {}
+        }
+        if self.interests.is_some() && tells_others {
+            Box::pin(command::tell_others(self)).await?;
+            self.made = Vec::new();
         }
         let told = self.selected.as_ref().map(|selected| selected.told);
         match told {
@@ -408,9 +415,18 @@ impl Session {
             Step::Held => (Ask::WhenSignalled, Expunges::Held),
             Step::Told => (Ask::WhenSignalled, Expunges::Told),
             Step::HeldAsked => (Ask::Always, Expunges::Held),
-            Step::Asked => (Ask::Always, Expunges::Told),
+            Step::Asked | Step::Acted => (Ask::Always, Expunges::Told),
         };
         let Some(selected) = self.selected.as_mut() else { return Ok(()) };
+        let wanted = self.interests.as_ref().map(|interests| &interests.selected);
+        // RFC 5465 §5: the numbers of a client that wants no news keep their meaning. What a command does itself is told.
+        if wanted.is_some_and(|wanted| !wanted.messages) && step != Step::Acted {
+            return Ok(());
+        }
+        selected.quiet = wanted.is_some_and(|wanted| !wanted.flags);
+        // RFC 5465 §5.1: with the UID.
+        let by = if wanted.is_some_and(|wanted| wanted.flags) { By::Uid } else { by };
+        let new_from = selected.snapshot.uid_next;
         let room = selected.room.clone();
         match room.refresh(&*self.shared.store, &selected.snapshot, &mut selected.seen, ask).await {
             Ok(next) => {
@@ -429,7 +445,39 @@ impl Session {
             }
             Err(error) => return Err(error.into()),
         }
-        command::after_step(self).await
+        command::after_step(self, new_from).await
+    }
+
+    /// Tells everything the store knows of the selected mailbox, whatever NOTIFY asked for before.
+    pub(crate) async fn tell_all(&mut self) -> Result<(), Stop> {
+        let interests = self.interests.take();
+        let told = Box::pin(self.bring_in_step(Step::Asked, By::Uid)).await;
+        self.interests = interests;
+        told
+    }
+
+    /// Notes messages that the running command put into a mailbox: nobody tells the client what it did itself.
+    pub(crate) fn note_made(&mut self, mailbox: MailboxId, uids: impl Iterator<Item = u32>) {
+        let follows = self.selected.as_ref().is_some_and(|selected| selected.contexts.is_some());
+        if self.interests.is_some() || follows {
+            let made = uids.fold(None, |made: Option<Made>, uid| {
+                let made = made.unwrap_or(Made { mailbox, first: uid, last: uid, count: 0 });
+                Some(Made {
+                    mailbox,
+                    first: made.first.min(uid),
+                    last: made.last.max(uid),
+                    count: made.count.saturating_add(1),
+                })
+            });
+            self.made.extend(made);
+        }
+    }
+
+    /// Notes what else the running command did.
+    pub(crate) fn did(&mut self, act: impl FnOnce() -> Act) {
+        if let Some(interests) = &mut self.interests {
+            interests.did(act());
+        }
     }
 
     /// Logs somebody in.
@@ -446,6 +494,7 @@ impl Session {
         self.leave().await;
         self.user = None;
         self.enabled = Enabled::default();
+        self.interests = None;
         self.bad_commands = 0;
         // Another login gets as long as the first.
         self.began = Instant::now();
@@ -469,6 +518,9 @@ impl Session {
     pub(crate) async fn leave(&mut self) {
         self.kept = None;
         let Some(selected) = self.selected.take() else { return };
+        if let Some(interests) = &mut self.interests {
+            interests.leave(&selected);
+        }
         if selected.claimed
             && let Some(user) = &self.user
             && let Err(error) = self.shared.store.claim_recent(user.account, selected.mailbox).await

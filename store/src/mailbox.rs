@@ -1,6 +1,7 @@
 //! Mailboxes and their entries.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use lnmp::Place;
 use serde::{Deserialize, Serialize};
@@ -288,12 +289,15 @@ pub struct Copied {
 }
 
 /// A mailbox changed; sent after the commit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Change {
     /// Whose.
     pub account: AccountId,
-    /// Which; `None` when the list of mailboxes changed.
+    /// Which; `None` when the list of mailboxes or subscriptions changed.
     pub mailbox: Option<MailboxId>,
     /// The newest modification.
     pub modseq: ModSeq,
+    /// Names of annotations that were set or removed, and then nothing else changed: those of the mailbox, or of the
+    /// account itself.
+    pub annotations: Option<Arc<[String]>>,
 }

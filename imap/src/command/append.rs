@@ -291,6 +291,7 @@ pub(super) async fn store_messages(
     }
     let append = store::Append { account, mailbox: mailbox.id, messages: sealed, replaces };
     let appended = shared.store.append(append, now).await?;
+    session.note_made(mailbox.id, appended.uids.iter().map(|uid| uid.get()));
     told::normalised(session, name.as_str(), wire).await?;
     // RFC 4315 §3, RFC 9051 §6.3.12: a mailbox that may not be selected tells nothing of itself.
     if !rights.contains(Rights::READ) {

@@ -1,8 +1,9 @@
 //! Results that follow the mailbox (RFC 5267 §4.3): what RETURN (UPDATE) asks for, and CANCELUPDATE.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::command::fetch::Attributes;
 use crate::command::search::key::Key;
 use crate::command::search::returns::Correlator;
 use crate::command::search::scan::{Scope, matching_among};
@@ -35,6 +36,8 @@ pub(super) struct Context {
     /// As it was resolved when the search began: numbers, `$` and spans of time keep their meaning.
     key: Key,
     results: Results,
+    /// What is told of new messages that match.
+    attributes: Attributes,
 }
 
 impl Context {
@@ -44,7 +47,12 @@ impl Context {
         if by == By::Uid {
             head.extend_from_slice(b" UID");
         }
-        Self { tag: correlator.tag.to_owned(), head, by, key, results }
+        Self { tag: correlator.tag.to_owned(), head, by, key, results, attributes: Attributes::default() }
+    }
+
+    /// Telling these of new messages that match (RFC 5465 §7).
+    pub(super) fn with(self, attributes: Attributes) -> Self {
+        Self { attributes, ..self }
     }
 
     /// `* ESEARCH (TAG "x") UID ADDTO (1 2733)`. UIDs are told as numbers in `snapshot` where the search was by number.
@@ -163,19 +171,61 @@ pub(crate) fn before_step(selected: &mut Selected, next: &Snapshot, expunges: Ex
     }
 }
 
-/// Tells of messages that match now and did not before, or the other way round.
-pub(crate) async fn after_step(session: &mut Session) -> Result<(), Stop> {
-    let Some(mut contexts) = session.selected.as_mut().and_then(|selected| selected.contexts.take()) else {
-        return Ok(());
-    };
-    let told = tell(session, &mut contexts).await;
-    if let Some(selected) = session.selected.as_mut() {
-        selected.contexts = Some(contexts);
-    }
-    told
+/// What became of the contexts.
+#[derive(Default)]
+struct Told {
+    /// Their responses.
+    lines: Vec<u8>,
+    /// What they want told of new messages, by UID.
+    wanted: BTreeMap<u32, Attributes>,
 }
 
-async fn tell(session: &mut Session, contexts: &mut Contexts) -> Result<(), Stop> {
+/// Tells of messages that match now and did not before, or the other way round, and of new ones, which begin with the
+/// UID `new_from`, what the client wants to know of them.
+pub(crate) async fn after_step(session: &mut Session, new_from: u32) -> Result<(), Stop> {
+    let mut told = Told::default();
+    if let Some(mut contexts) = session.selected.as_mut().and_then(|selected| selected.contexts.take()) {
+        let compared = tell(session, &mut contexts, &mut told).await;
+        if let Some(selected) = session.selected.as_mut() {
+            selected.contexts = Some(contexts);
+        }
+        compared?;
+    }
+    let selected = session.selected()?;
+    let rows = &selected.snapshot.rows;
+    let first = rows.partition_point(|row| row.uid < new_from);
+    let asked = session.interests.as_ref().map(|interests| &interests.selected.attributes);
+    let asked = asked.filter(|asked| !asked.is_empty()).cloned().unwrap_or_default();
+    if first == rows.len() || asked.is_empty() && told.wanted.is_empty() {
+        session.io.out.extend_from_slice(&told.lines);
+        return Ok(());
+    }
+    // RFC 5465 §5.2: not of those that this client made itself.
+    let made = |uid: u32| session.made.iter().any(|made| made.has(selected.mailbox, uid));
+    let new: Vec<(usize, u32)> =
+        (first..rows.len()).filter(|&index| !rows[index].gone).map(|index| (index, rows[index].uid)).collect();
+    let new: Vec<(usize, u32)> = new.into_iter().filter(|&(_, uid)| !made(uid)).collect();
+    // RFC 5465 §7: what a context wants is told before its ESEARCH, together with what NOTIFY asked for (§5.2: in one
+    // response); §5.2: what NOTIFY alone asked for comes after it.
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (index, uid) in new {
+        match told.wanted.remove(&uid) {
+            Some(mut attributes) => {
+                attributes.extend(&asked);
+                before.push((index, attributes));
+            }
+            None => after.push(index),
+        }
+    }
+    for same in before.chunk_by(|a, b| a.1 == b.1) {
+        let indexes: Vec<usize> = same.iter().map(|(index, _)| *index).collect();
+        same[0].1.show(session, &indexes).await?;
+    }
+    session.io.out.extend_from_slice(&told.lines);
+    asked.show(session, &after).await
+}
+
+async fn tell(session: &mut Session, contexts: &mut Contexts, told: &mut Told) -> Result<(), Stop> {
     let scope = Arc::new(Scope::selected(session)?);
     let now = scope.snapshot.clone();
     if Arc::ptr_eq(&now, &contexts.at) {
@@ -190,7 +240,13 @@ async fn tell(session: &mut Session, contexts: &mut Contexts) -> Result<(), Stop
         .collect();
     if !changed.is_empty() {
         for context in &mut contexts.list {
-            compare(session, &scope, context, &changed).await?;
+            compare(session, &scope, context, &changed, told).await?;
+            if !context.attributes.is_empty() {
+                let is_new = |uid: &u32| contexts.at.index_of(*uid).is_none();
+                for uid in context.results.uids().filter(is_new) {
+                    told.wanted.entry(uid).or_default().extend(&context.attributes);
+                }
+            }
         }
     }
     contexts.at = now;
@@ -203,6 +259,7 @@ async fn compare(
     scope: &Arc<Scope>,
     context: &mut Context,
     changed: &[usize],
+    told: &mut Told,
 ) -> Result<(), Stop> {
     let tag = context.tag.clone();
     let progress = &mut Progress::new(&mut session.io, &tag);
@@ -232,8 +289,8 @@ async fn compare(
             pairs
         }
     };
-    context.write(&mut session.io.out, "REMOVEFROM", &removed, &scope.snapshot);
-    context.write(&mut session.io.out, "ADDTO", &added, &scope.snapshot);
+    context.write(&mut told.lines, "REMOVEFROM", &removed, &scope.snapshot);
+    context.write(&mut told.lines, "ADDTO", &added, &scope.snapshot);
     Ok(())
 }
 

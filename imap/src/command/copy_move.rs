@@ -97,6 +97,7 @@ impl CopyMove {
         let all = self.by == By::Number && !self.set.is_saved();
         if into.owner != session.reader()?.account {
             let copied = carry::carry(session, &uids, &into, (self.kind == Kind::Move, all)).await?;
+            session.note_made(to, copied.pairs.iter().map(|(_, target)| target.get()));
             let code = copyuid(&copied);
             return Ok(match self.kind {
                 Kind::Copy => Tagged::ok(format!("{code}COPY completed")),
@@ -124,11 +125,12 @@ impl CopyMove {
                 } else {
                     store.copy(account, from, &uids, to, now).await?
                 };
+                session.note_made(to, copied.pairs.iter().map(|(_, target)| target.get()));
                 Ok(Tagged::ok(format!("{}COPY completed", copyuid(&copied))))
             }
             Kind::Move => {
                 // RFC 6851 §3.3: each message moves whole or not at all; the set need not.
-                let (mut done, mut moved_count) = (0, 0);
+                let (mut done, mut made) = (0, Vec::new());
                 let mut progress = Progress::new(&mut session.io, tag);
                 let mut chunks: Vec<&[Uid]> = uids.chunks(WRITE_MESSAGES_MAX).collect();
                 if left.is_some() {
@@ -142,11 +144,12 @@ impl CopyMove {
                         // RFC 6851 §4.3: before the EXPUNGEs, which come with bringing the client in step.
                         progress.out().extend_from_slice(format!("* OK {code}Moved\r\n").as_bytes());
                     }
-                    moved_count += moved.pairs.len();
+                    made.extend(moved.pairs.iter().map(|(_, target)| target.get()));
                     done += some.len();
                     progress.at(done, uids.len()).await?;
                 }
-                let is_gone = all && moved_count < uids.len();
+                let is_gone = all && made.len() < uids.len();
+                session.note_made(to, made.into_iter());
                 match left {
                     Some(left) if is_gone => left.tell(session),
                     Some(left) => return Ok(left.told_of_removal(session, Tagged::ok("MOVE completed"))),

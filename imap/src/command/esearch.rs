@@ -149,7 +149,8 @@ async fn one(
     let correlator = Correlator { tag, mailbox: Some((&name, mailbox.uid_validity.0.get())) };
     if let Some(key) = kept {
         let uids = found.iter().map(|&index| snapshot.rows[index].uid).collect();
-        context::follow(session, &scope, Context::new(correlator, By::Uid, key, Results::Mailbox(uids)));
+        let context = Context::new(correlator, By::Uid, key, Results::Mailbox(uids));
+        context::follow(session, &scope, context.with(returns.attributes.clone()));
     }
     // RFC 7377 §2.1: mailboxes where nothing was found are not mentioned.
     if found.is_empty() {
@@ -227,7 +228,7 @@ fn roots_of(session: &Session, wires: &[Vec<u8>]) -> Vec<String> {
 }
 
 /// Whether a name is one of `roots`, or at most `levels` below one.
-fn is_below(name: &str, roots: &[String], levels: usize) -> bool {
+pub(super) fn is_below(name: &str, roots: &[String], levels: usize) -> bool {
     roots.iter().any(|root| {
         if root.is_empty() {
             return name.split(SEPARATOR).count() <= levels;

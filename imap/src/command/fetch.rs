@@ -1,11 +1,13 @@
 //! FETCH (RFC 3501 §6.4.5): what is asked for, and how it is gathered and shown.
 
+mod attributes;
 mod binary;
 mod decode;
 mod global;
 mod item;
 mod modifiers;
 
+pub(crate) use attributes::Attributes;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,14 +113,7 @@ impl Fetch {
             // RFC 9738 §3.1: from the highest UID to the lowest.
             indexes.reverse();
         }
-        let need = self.items.iter().map(Item::need).max().unwrap_or(Need::Row);
-        let mut outcome = Outcome::default();
-        match need {
-            Need::Row => self.answer_from_rows(session, &indexes, &newly_seen).await?,
-            Need::Summary => self.answer_from_summaries(session, &indexes, &newly_seen, &mut outcome).await?,
-            Need::Content => self.answer_from_contents(session, &indexes, &newly_seen, &mut outcome).await?,
-        }
-        let done = match outcome {
+        let done = match self.show(session, &indexes, &newly_seen).await? {
             // RFC 3516 §4.3: the command fails; what could be decoded was shown.
             Outcome { unknown_encoding: true, .. } => {
                 Tagged::no("[UNKNOWN-CTE] Some parts have a transfer encoding that is not known here")
@@ -132,6 +127,18 @@ impl Fetch {
             Some(left) => left.told(session, done),
             None => done,
         })
+    }
+
+    /// Writes a response for each message.
+    async fn show(&self, session: &mut Session, indexes: &[usize], newly_seen: &[u32]) -> Result<Outcome, Stop> {
+        let need = self.items.iter().map(Item::need).max().unwrap_or(Need::Row);
+        let mut outcome = Outcome::default();
+        match need {
+            Need::Row => self.answer_from_rows(session, indexes, newly_seen).await?,
+            Need::Summary => self.answer_from_summaries(session, indexes, newly_seen, &mut outcome).await?,
+            Need::Content => self.answer_from_contents(session, indexes, newly_seen, &mut outcome).await?,
+        }
+        Ok(outcome)
     }
 
     /// RFC 7162 §3.2.6: before any FETCH response.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::command::Step;
+use crate::command::{Step, tell_others};
 use crate::limits::{AUTOLOGOUT, IDLE_KEEPALIVE};
 use crate::reply::{End, Run, Stop, Tagged};
 use crate::selected::By;
@@ -23,8 +23,11 @@ pub(super) async fn run(session: &mut Session) -> Run {
     session.io.out.extend_from_slice(b"+ idling\r\n");
     let began = Instant::now();
     let mut keepalive = began + IDLE_KEEPALIVE;
-    let room = session.selected.as_ref().map(|selected| Arc::clone(&selected.room));
+    // RFC 5465 §4: what NOTIFY asked for, and nothing else.
+    let silent = session.interests.as_ref().is_some_and(|interests| !interests.selected.messages);
+    let room = session.selected.as_ref().filter(|_| !silent).map(|selected| Arc::clone(&selected.room));
     let mut seen = room.as_ref().map(|room| room.signal()).unwrap_or_default();
+    let watcher = session.interests.as_ref().and_then(|interests| interests.watcher().cloned());
     // What changed before we listened is told first.
     let mut step = Step::Asked;
     loop {
@@ -33,6 +36,7 @@ pub(super) async fn run(session: &mut Session) -> Run {
             Ok(()) | Err(Stop::Tagged(_) | Stop::Answered) => {}
             Err(Stop::End(end)) => return Err(end.into()),
         }
+        Box::pin(tell_others(session)).await?;
         step = Step::Told;
         match session.io.framer.poll() {
             Frame::More => {}
@@ -54,10 +58,17 @@ pub(super) async fn run(session: &mut Session) -> Run {
                 None => std::future::pending().await,
             }
         };
+        let noted = async {
+            match &watcher {
+                Some(watcher) => watcher.woken().await,
+                None => std::future::pending().await,
+            }
+        };
         let woken = async {
             tokio::select! {
                 filled = io.fill() => Woken::Input(filled),
                 () = news => Woken::News,
+                () = noted => Woken::News,
                 () = sleep_until(keepalive) => Woken::Time,
             }
         };

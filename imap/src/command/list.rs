@@ -5,11 +5,13 @@
 pub(super) mod told;
 mod tree;
 
+pub(super) use tree::Tree;
+
 use std::collections::{BTreeMap, HashMap};
 
 use store::MailboxId;
 
-use crate::command::list::tree::{Node, Tree};
+use crate::command::list::tree::Node;
 use crate::command::metadata::{self, Wanted};
 use crate::command::status::{Item, parse_items, write_status};
 use crate::limits::LIST_PATTERNS_MAX;
@@ -133,7 +135,7 @@ impl List {
             if let Some(found) = &node.found {
                 // RFC 5819 §2: not of what is named only for something below it.
                 if let Some(status) = counts.get(&found.mailbox.id).filter(|_| self.selection.selected(node)) {
-                    write_status(session, found, &self.returns.status, status);
+                    write_status(session, found.owner, &found.mailbox.name, &self.returns.status, status);
                 }
                 if let Some(wanted) = &self.returns.metadata
                     && let Some(all) = metadata::of_listed(session, found).await?

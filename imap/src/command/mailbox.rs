@@ -5,7 +5,7 @@ mod shared;
 use store::{Mailbox, StoreError};
 
 use crate::command::list::told;
-use crate::command::special_use;
+use crate::command::{Act, special_use};
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 use crate::name::{SEPARATOR, ancestors};
 use crate::object_id;
@@ -73,12 +73,14 @@ impl Create {
         }
         if name.is_of_other_user() {
             let made = shared::create(session, &name).await?;
+            session.did(|| Act::Created(name.as_str().to_owned()));
             told::normalised(session, name.as_str(), &self.mailbox).await?;
             return Ok(made);
         }
         create_ancestors(session, name.as_str(), &mailboxes).await?;
         let made = store.create_mailbox_for(account, name.as_str(), uses, now).await?;
         told::normalised(session, name.as_str(), &self.mailbox).await?;
+        session.did(|| Act::Created(name.as_str().to_owned()));
         // RFC 8474 §4.1
         let id = object_id::of_mailbox(&*store, account, made.id);
         Ok(Tagged::ok(format!("[MAILBOXID ({id})] CREATE completed")))
@@ -129,6 +131,7 @@ impl Delete {
         };
         // Children stay; LIST then shows the name as \NoSelect (RFC 3501 §6.3.4).
         let unreferenced = shared.store.delete_mailbox(account, mailbox.id, now).await?;
+        session.did(|| Act::Deleted(name.as_str().to_owned()));
         if session.selected.as_ref().is_some_and(|selected| selected.mailbox == mailbox.id) {
             session.selected = None;
         }
@@ -156,6 +159,7 @@ impl Rename {
         let to = session.name_to_create(&self.to)?;
         if from.is_of_other_user() || to.is_of_other_user() {
             shared::rename(session, &from, &to).await?;
+            session.did(|| Act::Renamed { from: from.as_str().to_owned(), to: to.as_str().to_owned() });
             told::renamed(session, to.as_str(), &self.from).await?;
             return Ok(Tagged::ok("RENAME completed"));
         }
@@ -169,6 +173,7 @@ impl Rename {
         }
         if from.is_inbox() {
             rename_inbox(session, &to, &mailboxes).await?;
+            session.did(|| Act::Created(to.clone()));
             return Ok(Tagged::ok("RENAME completed"));
         }
         let from = from.into_string();
@@ -184,6 +189,7 @@ impl Rename {
         }
         store.rename_mailbox(account, &from, &to, (session.shared.now)()).await?;
         told::renamed(session, &to, &self.from).await?;
+        session.did(|| Act::Renamed { from, to });
         Ok(Tagged::ok("RENAME completed"))
     }
 }
@@ -191,7 +197,7 @@ impl Rename {
 /// RFC 3501 §6.3.5: the messages move to a new mailbox, INBOX stays and is empty; mailboxes below it stay too.
 async fn rename_inbox(session: &Session, to: &str, mailboxes: &[Mailbox]) -> Result<(), Stop> {
     let (account, now) = (session.account()?, (session.shared.now)());
-    let store = &session.shared.store;
+    let store = session.shared.store.clone();
     let Some(inbox) = mailboxes.iter().find(|mailbox| mailbox.name == "INBOX") else {
         return Err(Tagged::no("[NONEXISTENT] No such mailbox").into());
     };
@@ -218,7 +224,8 @@ impl Subscribe {
     /// A name without a mailbox can be subscribed: RFC 3501 §6.3.6 leaves it open, and clients restore lists.
     pub(super) async fn run(self, session: &mut Session) -> Run {
         let name = session.name_to_create(&self.mailbox)?;
-        session.shared.store.subscribe(session.account()?, name.as_str(), self.subscribed).await?;
+        session.shared.store.clone().subscribe(session.account()?, name.as_str(), self.subscribed).await?;
+        session.did(|| Act::Subscribed(name.into_string()));
         Ok(Tagged::ok(if self.subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
     }
 }

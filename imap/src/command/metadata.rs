@@ -6,7 +6,7 @@
 use store::{Annotation, MailboxId, SpecialUse, StoreError};
 
 use crate::access::Found;
-use crate::command::special_use;
+use crate::command::{Act, special_use};
 use crate::limits::{METADATA_ENTRIES_MAX, METADATA_OPTIONS_MAX};
 use crate::name::{Spelling, write_name};
 use crate::reply::{Run, Stop, Tagged};
@@ -186,6 +186,17 @@ impl Wanted {
     }
 }
 
+/// `* METADATA name entry…`: which entries changed, without their values (RFC 5464 §4.4.2).
+pub(super) fn write_names(out: &mut Vec<u8>, mailbox: &str, spelling: Spelling, names: &[String]) {
+    out.extend_from_slice(b"* METADATA ");
+    write_name(out, mailbox, spelling);
+    for name in names {
+        out.push(b' ');
+        write::astring(out, name.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `value = nstring / literal8`
 fn write_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
@@ -336,29 +347,62 @@ impl SetMetadata {
             }
             _ => None,
         };
-        annotate(session, mailbox.map(|found| found.mailbox.id), changes, special).await
+        let account = session.account()?;
+        let own = mailbox.as_ref().is_none_or(|found| found.owner == account);
+        let id = mailbox.map(|found| found.mailbox.id);
+        let names = if session.interests.is_some() { changing(session, id, &changes).await? } else { Vec::new() };
+        let done = annotate(session, id, changes, special).await;
+        if done.is_ok() {
+            note(session, id, names, own);
+        }
+        done
     }
 }
 
 async fn annotate(
-    session: &Session,
+    session: &mut Session,
     mailbox: Option<MailboxId>,
     changes: Vec<(String, Option<Vec<u8>>)>,
     special: Option<(MailboxId, SpecialUse)>,
 ) -> Run {
     let account = session.account()?;
-    let store = &session.shared.store;
+    let store = session.shared.store.clone();
     match store.annotate(account, mailbox, changes).await {
         // Sizes were looked at above: it is their number.
         Err(StoreError::Limit(_)) => {
-            return Ok(Tagged::no("[METADATA TOOMANY] This account has as many annotations as it may"));
+            return Err(Tagged::no("[METADATA TOOMANY] This account has as many annotations as it may").into());
         }
         done => done?,
     }
     if let Some((id, uses)) = special {
         store.set_special_use(account, id, uses).await?;
+        session.did(|| Act::Annotated(Some(id), vec![SPECIAL_USE.into()]));
     }
     Ok(Tagged::ok("SETMETADATA completed"))
+}
+
+/// The client need not be told of what it set. In a mailbox of somebody else what is its own and what is for all is told
+/// apart.
+fn note(session: &mut Session, mailbox: Option<MailboxId>, names: Vec<String>, own: bool) {
+    let is_private = |name: &String| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("/private"));
+    let (private, shared) = if own { (names, Vec::new()) } else { names.into_iter().partition(is_private) };
+    for names in [private, shared] {
+        if !names.is_empty() {
+            session.did(|| Act::Annotated(mailbox, names));
+        }
+    }
+}
+
+/// The names that a change is told by: what is removed is told if it is there.
+async fn changing(
+    session: &Session,
+    mailbox: Option<MailboxId>,
+    changes: &[(String, Option<Vec<u8>>)],
+) -> Result<Vec<String>, Stop> {
+    let all = session.shared.store.annotations(session.account()?, mailbox).await?;
+    let there = |name: &str| all.iter().any(|one| one.name.eq_ignore_ascii_case(name));
+    let told = changes.iter().filter(|(name, value)| value.is_some() || there(name));
+    Ok(told.map(|(name, _)| name.clone()).collect())
 }
 
 #[cfg(test)]

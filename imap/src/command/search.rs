@@ -119,7 +119,9 @@ impl Search {
         } else if let Some(key) = kept {
             let uids = found.iter().map(|&index| scope.snapshot.rows[index].uid).collect();
             let results = Results::Mailbox(uids);
-            context::follow(session, &scope, Context::new(Correlator { tag, mailbox: None }, by, key, results));
+            let attributes = returns.as_ref().map(|returns| returns.attributes.clone()).unwrap_or_default();
+            let context = Context::new(Correlator { tag, mailbox: None }, by, key, results);
+            context::follow(session, &scope, context.with(attributes));
         }
         let done = answer(session, &scope, Outcome { kind: Kind::Search, by, returns, found, tells_modseq }, tag)?;
         Ok(match left {

@@ -69,7 +69,9 @@ impl Sort {
                 sortable.index = scope.snapshot.rows[sortable.index].uid as usize;
             }
             let results = Results::Sorted(criteria, sorted);
-            context::follow(session, &scope, Context::new(Correlator { tag, mailbox: None }, by, key, results));
+            let attributes = returns.as_ref().map(|returns| returns.attributes.clone()).unwrap_or_default();
+            let context = Context::new(Correlator { tag, mailbox: None }, by, key, results);
+            context::follow(session, &scope, context.with(attributes));
         }
         answer(session, &scope, Outcome { kind: Kind::Sort, by, returns, found, tells_modseq }, tag)
     }

@@ -1,8 +1,7 @@
 //! STATUS (RFC 3501 §6.3.10), and its items in LIST (RFC 5819).
 
-use store::{MailboxStatus, Rights, StoreError};
+use store::{AccountId, MailboxStatus, Rights, StoreError};
 
-use crate::access::Found;
 use crate::limits::APPEND_BYTES_MAX;
 use crate::name::write_name;
 use crate::object_id;
@@ -65,14 +64,20 @@ pub(super) fn parse_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
 }
 
 /// `* STATUS name (…)`
-pub(super) fn write_status(session: &mut Session, found: &Found, items: &[Item], status: &MailboxStatus) {
+pub(super) fn write_status(
+    session: &mut Session,
+    owner: AccountId,
+    name: &str,
+    items: &[Item],
+    status: &MailboxStatus,
+) {
     // UIDs up to here were \Recent to a session already, whatever the store says.
     let claimed = session.user.as_ref().map_or(0, |user| session.shared.rooms.claimed(user.account, status.id));
     let spelling = session.spelling();
     let Session { io, shared, .. } = session;
     let out = &mut io.out;
     out.extend_from_slice(b"* STATUS ");
-    write_name(out, &found.mailbox.name, spelling);
+    write_name(out, name, spelling);
     out.extend_from_slice(b" (");
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -92,7 +97,7 @@ pub(super) fn write_status(session: &mut Session, found: &Found, items: &[Item],
             Item::HighestModSeq => ("HIGHESTMODSEQ ", status.highest_modseq.0),
             Item::AppendLimit => ("APPENDLIMIT ", APPEND_BYTES_MAX as u64),
             Item::MailboxId => {
-                let id = object_id::of_mailbox(&*shared.store, found.owner, status.id);
+                let id = object_id::of_mailbox(&*shared.store, owner, status.id);
                 out.extend_from_slice(format!("MAILBOXID ({id})").as_bytes());
                 continue;
             }
@@ -129,7 +134,7 @@ impl Status {
         }
         let counts = session.shared.store.status(account, &[found.mailbox.id]).await?;
         let status = counts.first().ok_or(StoreError::NoSuch("mailbox"))?;
-        write_status(session, &found, &self.items, status);
+        write_status(session, found.owner, &found.mailbox.name, &self.items, status);
         Ok(Tagged::ok("STATUS completed"))
     }
 }

@@ -36,6 +36,11 @@ impl SequenceSet {
         }
     }
 
+    /// `$`.
+    pub(crate) fn saved() -> Self {
+        Self(Vec::new())
+    }
+
     /// The ranges with `*` resolved to `largest`, in order, merged. With nothing in use `*` names nothing.
     ///
     /// `$` resolves to nothing here: ask the session ([`SequenceSet::is_saved`]).

@@ -52,6 +52,45 @@ pub async fn mailboxes_are_created_renamed_and_deleted(store: Subject) {
     assert!(!store.subscriptions(alice).await.unwrap().contains(&"Kiosk".to_owned()));
 }
 
+pub async fn what_is_listed_subscribed_and_annotated_is_told_to_watchers(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let inbox = folder(&store, alice, Place::Inbox).await.id;
+    let mut watch = store.watch();
+    let made = store.create_mailbox(alice, "made", NOW).await.unwrap().id;
+    store.subscribe(alice, "made", true).await.unwrap();
+    store.subscribe(alice, "made", true).await.unwrap();
+    store.subscribe(alice, "made", false).await.unwrap();
+    store.subscribe(alice, "made", false).await.unwrap();
+    store.rename_mailbox(alice, "made", "named", NOW).await.unwrap();
+    let set = |name: &str, value: Option<&[u8]>| (name.to_owned(), value.map(<[u8]>::to_vec));
+    let changes = vec![set("/private/a", Some(b"1")), set("/private/none", None)];
+    store.annotate(alice, Some(inbox), changes).await.unwrap();
+    store.annotate(alice, Some(inbox), vec![set("/PRIVATE/A", None)]).await.unwrap();
+    store.annotate(alice, None, vec![set("/private/none", None)]).await.unwrap();
+    store.annotate(alice, None, vec![set("/private/c", Some(b""))]).await.unwrap();
+    store.set_special_use(alice, made, SpecialUse::SENT).await.unwrap();
+    store.delete_mailbox(alice, made, NOW).await.unwrap();
+    let list = || (None, None);
+    let named = |mailbox, name: &str| (mailbox, Some(vec![name.to_owned()]));
+    for expected in [
+        list(),
+        list(),
+        list(),
+        list(),
+        named(Some(inbox), "/private/a"),
+        named(Some(inbox), "/PRIVATE/A"),
+        named(None, "/private/c"),
+        list(),
+        named(Some(made), "/private/specialuse"),
+        list(),
+    ] {
+        let change = watch.recv().await.unwrap();
+        assert_eq!((change.account, change.modseq), (alice, ModSeq(0)));
+        assert_eq!((change.mailbox, change.annotations.map(|names| names.to_vec())), expected);
+    }
+    assert!(watch.try_recv().is_err());
+}
+
 pub async fn a_rename_takes_everything_below_along_or_nothing(store: Subject) {
     let alice = account(&store, "alice").await;
     for name in ["a", "a/b", "a/b/c", "ab", "taken/b"] {

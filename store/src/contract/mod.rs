@@ -64,6 +64,7 @@ macro_rules! store_contract {
             a_rename_takes_everything_below_along_or_nothing,
             a_mailbox_is_made_for_a_special_use,
             annotations_belong_to_their_mailbox,
+            what_is_listed_subscribed_and_annotated_is_told_to_watchers,
             a_quota_bounds_what_the_user_adds_and_never_what_arrives,
             objects_keep_their_names,
             a_mail_knows_when_it_came_into_its_mailbox,

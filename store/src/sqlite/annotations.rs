@@ -77,6 +77,7 @@ pub(super) fn set(
         None if tx.exists("SELECT 1 FROM account WHERE id = ?1", [account.0])? => account,
         None => return Err(StoreError::NoSuch("account")),
     };
+    let mut changed = Vec::new();
     for (name, value) in changes {
         let account = if is_private(name) { account } else { owner };
         if name.len() > ANNOTATION_NAME_BYTES_MAX {
@@ -86,7 +87,8 @@ pub(super) fn set(
         let hash = tx.vault.hash(Of::Annotation, &[name.to_ascii_lowercase().as_bytes()]);
         let Some(value) = value else {
             let key = (account.0, number(mailbox), hash);
-            tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2 AND name_hash = ?3", key)?;
+            let gone = tx.run("DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2 AND name_hash = ?3", key)?;
+            changed.extend((gone > 0).then(|| name.clone()));
             continue;
         };
         if value.len() > ANNOTATION_BYTES_MAX {
@@ -103,6 +105,15 @@ pub(super) fn set(
                 tx.vault.seal(Of::Annotation, value),
             ),
         )?;
+        changed.push(name.clone());
+    }
+    // A user's own are told to that user, the others by the owner to all.
+    let (own, shared) =
+        if account == owner { (changed, Vec::new()) } else { changed.into_iter().partition(|name| is_private(name)) };
+    for (account, names) in [(account, own), (owner, shared)] {
+        if !names.is_empty() {
+            tx.announce_annotations(account, mailbox, names);
+        }
     }
     for account in [account, owner] {
         let count: usize = tx

@@ -97,7 +97,12 @@ impl Touched {
                 self.vanished,
             ),
         )?;
-        Ok(Some(Change { account: self.account, mailbox: Some(id), modseq: ModSeq(self.modseq as u64) }))
+        Ok(Some(Change {
+            account: self.account,
+            mailbox: Some(id),
+            modseq: ModSeq(self.modseq as u64),
+            annotations: None,
+        }))
     }
 }
 
@@ -425,6 +430,8 @@ pub(super) fn set_special_use(
     }
     tx.run("UPDATE mailbox SET special_use = ?2 WHERE id = ?1", (id.0, special_use.0))?;
     tx.announce_list(account);
+    // RFC 6154 §4: it can be read as this annotation.
+    tx.announce_annotations(account, Some(id), vec!["/private/specialuse".into()]);
     Ok(())
 }
 
@@ -484,14 +491,22 @@ fn rename_one(tx: &Tx<'_>, account: AccountId, mailbox: &Mailbox, name: &str) ->
         (mailbox.id.0, name_hash(tx, account, name)?, tx.vault.seal(Of::Mailbox, name.as_bytes())),
     )?;
     if mailbox.subscribed {
-        subscribe(tx, account, &mailbox.name, false)?;
-        subscribe(tx, account, name, true)?;
+        note_subscription(tx, account, &mailbox.name, false)?;
+        note_subscription(tx, account, name, true)?;
     }
     Ok(())
 }
 
 /// Sets or clears a subscription by name.
-pub(super) fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
+pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<()> {
+    if note_subscription(tx, account, name, subscribed)? {
+        tx.announce_list(account);
+    }
+    Ok(())
+}
+
+/// Whether that was news.
+fn note_subscription(tx: &Tx<'_>, account: AccountId, name: &str, subscribed: bool) -> Result<bool> {
     let name_hash = name_hash(tx, account, name)?;
     if subscribed {
         let count: usize = tx
@@ -500,14 +515,14 @@ pub(super) fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, subscribed:
         if count >= MAILBOXES_MAX {
             return Err(StoreError::Limit("subscriptions of this account"));
         }
-        tx.run(
+        let noted = tx.run(
             "INSERT OR IGNORE INTO subscription(account, name_hash, name) VALUES (?1, ?2, ?3)",
             (account.0, name_hash, tx.vault.seal(Of::Mailbox, name.as_bytes())),
         )?;
-    } else {
-        tx.run("DELETE FROM subscription WHERE account = ?1 AND name_hash = ?2", (account.0, name_hash))?;
+        return Ok(noted > 0);
     }
-    Ok(())
+    let noted = tx.run("DELETE FROM subscription WHERE account = ?1 AND name_hash = ?2", (account.0, name_hash))?;
+    Ok(noted > 0)
 }
 
 /// Subscribed names, sorted.

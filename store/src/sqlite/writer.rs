@@ -48,9 +48,14 @@ impl<'a> Deref for Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Announces, after the commit, that the list of mailboxes changed.
+    /// Announces, after the commit, that the list of mailboxes or subscriptions changed.
     pub(super) fn announce_list(&mut self, account: AccountId) {
-        self.changes.push(Change { account, mailbox: None, modseq: ModSeq(0) });
+        self.changes.push(Change { account, mailbox: None, modseq: ModSeq(0), annotations: None });
+    }
+
+    /// Announces, after the commit, that annotations of a mailbox, or of the account, changed.
+    pub(super) fn announce_annotations(&mut self, account: AccountId, mailbox: Option<MailboxId>, names: Vec<String>) {
+        self.changes.push(Change { account, mailbox, modseq: ModSeq(0), annotations: Some(names.into()) });
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -256,11 +261,15 @@ impl WriterThread {
     }
 }
 
-/// Of several changes of one mailbox the last tells all.
+/// Of several changes of one mailbox the last tells all; but each names its own annotations.
 fn newest(changes: Vec<Change>) -> Vec<Change> {
     let mut seen = HashMap::new();
     let mut out: Vec<Change> = Vec::with_capacity(changes.len());
     for change in changes {
+        if change.annotations.is_some() {
+            out.push(change);
+            continue;
+        }
         match seen.entry((change.account, change.mailbox)) {
             std::collections::hash_map::Entry::Occupied(at) => out[*at.get()] = change,
             std::collections::hash_map::Entry::Vacant(slot) => {
@@ -322,5 +331,24 @@ impl Wal {
         if let Some(copier) = self.copier.take() {
             let _ = copier.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_one_group_are_told_once_and_annotations_each() {
+        let entries = |modseq| Change {
+            account: AccountId(1),
+            mailbox: Some(MailboxId(2)),
+            modseq: ModSeq(modseq),
+            annotations: None,
+        };
+        let named = |name: &str| Change { annotations: Some(vec![name.to_owned()].into()), ..entries(0) };
+        let told = newest(vec![entries(5), named("/private/a"), entries(6), named("/private/b")]);
+        let told: Vec<_> = told.iter().map(|change| (change.modseq.0, change.annotations.is_some())).collect();
+        assert_eq!(told, [(6, false), (0, true), (0, true)]);
     }
 }

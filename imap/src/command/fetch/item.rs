@@ -174,7 +174,7 @@ pub(super) fn parse_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
     Ok(items)
 }
 
-fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
+pub(super) fn parse_item(cursor: &mut Cursor<'_>) -> Parsed<Item> {
     let word = cursor.take_while(|octet| octet.is_ascii_alphanumeric() || octet == b'.').to_ascii_uppercase();
     Ok(match word.as_slice() {
         b"UID" => Item::Uid,

@@ -27,10 +27,10 @@ impl Node {
 
 /// Every name: mailboxes, subscriptions, and what lies above them.
 #[derive(Debug)]
-pub(super) struct Tree(pub(super) BTreeMap<String, Node>);
+pub(in crate::command) struct Tree(pub(super) BTreeMap<String, Node>);
 
 impl Tree {
-    pub(super) async fn read(session: &Session) -> Result<Self, Stop> {
+    pub(in crate::command) async fn read(session: &Session) -> Result<Self, Stop> {
         let account = session.account()?;
         let store = &session.shared.store;
         let own = store.mailboxes(account).await?;
@@ -73,6 +73,13 @@ impl Tree {
 
     pub(super) fn has_children(&self, name: &str) -> bool {
         self.below(name).any(|(_, node)| node.found.is_some())
+    }
+
+    /// What an unsolicited LIST says of a name: all of it, accurately (RFC 5465 §5.5).
+    pub(in crate::command) fn notified_attributes(&self, name: &str) -> Vec<&'static str> {
+        let mut attributes = self.attributes(name, "\\NonExistent", true);
+        attributes.extend(self.0.get(name).map(Node::special_use).unwrap_or_default());
+        attributes
     }
 
     /// The attributes of a name; `absent` says that there is no mailbox.

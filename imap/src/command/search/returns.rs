@@ -1,6 +1,7 @@
 //! What an extended search is to return (RFC 4731 §3.1, RFC 5182 §2.1, RFC 5267 §4, RFC 9394 §3.1), and the ESEARCH
 //! response that carries it.
 
+use crate::command::fetch::Attributes;
 use crate::selected::By;
 use crate::wire::cursor::parse_digits;
 use crate::wire::sequence::write_set;
@@ -18,6 +19,8 @@ pub(crate) struct Returns {
     pub(crate) save: bool,
     /// To be told of changes from now on.
     pub(crate) update: bool,
+    /// What is told of new messages then (RFC 5465 §7).
+    pub(crate) attributes: Attributes,
 }
 
 /// A part of the results by place: `1:500` counts from the first, `-1:-100` from the last.
@@ -78,7 +81,10 @@ impl Returns {
                 "ALL" if returns.all => return Err(Bad::new("ALL is given twice")),
                 "ALL" => returns.all = true,
                 "SAVE" => returns.save = true,
-                "UPDATE" => returns.update = true,
+                "UPDATE" => {
+                    returns.update = true;
+                    returns.attributes = Attributes::parse(cursor)?;
+                }
                 // RFC 5267 §4.2: a hint, which there is nothing to do about.
                 "CONTEXT" => {}
                 "PARTIAL" => {
