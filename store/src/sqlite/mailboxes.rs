@@ -228,7 +228,7 @@ pub(super) fn get(db: Db<'_>, account: AccountId, id: MailboxId) -> Result<Mailb
 }
 
 /// The mailbox of this name that the owner made: the server's own folders are not filed into by name.
-pub(super) fn named(db: &Db<'_>, account: AccountId, name: &str) -> Result<Option<MailboxId>> {
+pub(super) fn own_named(db: &Db<'_>, account: AccountId, name: &str) -> Result<Option<MailboxId>> {
     let hash = name_hash(db, account, name)?;
     let id = db.value(
         "SELECT id FROM mailbox WHERE account = ?1 AND name_hash = ?2 AND place = ?3",

@@ -48,7 +48,7 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
 /// Puts one message into a mailbox.
 pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
     let own = delivery.folder.as_deref().filter(|_| delivery.place == Place::Inbox);
-    let own = own.map(|name| mailboxes::named(tx, delivery.account, name)).transpose()?.flatten();
+    let own = own.map(|name| mailboxes::own_named(tx, delivery.account, name)).transpose()?.flatten();
     let mailbox = match own {
         Some(mailbox) => mailbox,
         None => mailboxes::born(tx, delivery.account, delivery.place)?,
