@@ -208,7 +208,7 @@ const TELLTALES: [&str; 3] = ["hickory_net=warn", "hickory_proto=warn", "hickory
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("SATCHEL_LOG").unwrap_or_else(|_| EnvFilter::new("warn,satchel=info"));
     let filter = TELLTALES.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
 }
 
 async fn shelf(house: &House) -> anyhow::Result<Arc<dyn Shelf>> {
@@ -404,7 +404,7 @@ fn open_doors(
 fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
     let running = house.running()?;
     let address = house.config.listen.address;
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     writeln!(out, "Satchel {} for {}", env!("CARGO_PKG_VERSION"), house.config.server.domains.join(", "))?;
     writeln!(out, "  data       {}", house.dir.root().display())?;
     let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |port| port.to_string());

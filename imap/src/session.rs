@@ -156,11 +156,6 @@ impl Session {
         capabilities(place, self.user.as_ref().map_or_else(Disabled::default, |user| user.disabled))
     }
 
-    /// Whether a capability is not turned off for this account.
-    pub(crate) fn offers(&self, capability: &str) -> bool {
-        self.user.as_ref().is_some_and(|user| !user.disabled.has(capability))
-    }
-
     /// Whether a password may be sent as things are: over TLS, or on this machine.
     pub(crate) fn may_log_in(&self) -> bool {
         self.peer.secure || self.peer.ip.to_canonical().is_loopback()

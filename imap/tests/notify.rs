@@ -1,7 +1,5 @@
 //! What is told without being asked for (RFC 5465, NOTIFY): a second session changes things, the first one only reads.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use lnmp::Place;

@@ -1,5 +1,7 @@
 //! The support queue: the mailbox `Queue`, whose UIDs and dates tell in which order a desk works.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use lnmp::Place;

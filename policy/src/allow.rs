@@ -46,7 +46,8 @@ mod tests {
         let list = [Allowed::list("users.lists.example.org", None).unwrap()];
         let by = [Allowed::list("news.brand.example", Some("esp.example")).unwrap()];
         let passing = |domains: &[&str]| domains.iter().map(|&domain| domain.to_owned()).collect::<Vec<_>>();
-        let table: &[(&[Allowed], Option<&str>, Option<&str>, &[&str], bool)] = &[
+        type Row<'a> = (&'a [Allowed], Option<&'a str>, Option<&'a str>, &'a [&'a str], bool);
+        let table: &[Row<'_>] = &[
             (&domain, Some("bob@shop.example"), None, &[], true),
             (&domain, Some("bob@mail.shop.example"), None, &[], true),
             (&domain, Some("bob@workshop.example"), None, &[], false),

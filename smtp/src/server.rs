@@ -289,8 +289,8 @@ async fn serve(
                 }
                 Action::Mail => {
                     let answer = {
-                        let (path, parameters) = (session.reverse_path(), session.parameters());
-                        shared.host.mail(session.peer(), path, parameters.unwrap_or(&MailParameters::default())).await
+                        let (path, none) = (session.reverse_path(), MailParameters::default());
+                        shared.host.mail(session.peer(), path, session.parameters().unwrap_or(&none)).await
                     };
                     next = session.answer_mail(Instant::now(), answer, &mut replies);
                 }

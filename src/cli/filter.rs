@@ -17,6 +17,7 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 
 /// `satchel filter`.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "parsed once a run, and clap flattens no boxes")]
 pub enum FilterVerb {
     /// Add a filter; the first whose conditions all hold decides about a mail
     Add {

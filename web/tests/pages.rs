@@ -6,8 +6,6 @@
 mod memory;
 mod support;
 
-use std::time::Duration;
-
 use lnmp::GateState;
 use memory::INVOICE;
 use support::{Door, PATIENCE};

@@ -205,7 +205,8 @@ impl Session {
             Some((word, text)) if word.eq_ignore_ascii_case("postmaster") => ("postmaster", text),
             _ => return self.error(out, 501, (5, 1, 3), "that is not a forward-path"),
         };
-        if !mail.parameters.smtputf8 && !(mailbox.is_ascii() && text.is_ascii()) {
+        let is_ascii = mailbox.is_ascii() && text.is_ascii();
+        if !mail.parameters.smtputf8 && !is_ascii {
             return self.error(out, 550, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8");
         }
         match (RcptParameters::parse(text), &mut self.mail) {

@@ -5,8 +5,8 @@
 #[derive(Debug, Clone, PartialEq)]
 pub enum Yaml {
     Text(String),
-    List(Vec<Yaml>),
-    Map(Vec<(String, Yaml)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Yaml {

@@ -33,11 +33,11 @@ pub(crate) fn render(account: &Account, info: &SiteInfo) -> String {
             Protocol::Smtp => ("SMTP", "<UsePOPAuth>off</UsePOPAuth><SMTPLast>off</SMTPLast>"),
         };
         let encryption = if service.implicit { "SSL" } else { "TLS" };
-        let _ = write!(
+        let _ = writeln!(
             protocols,
             "      <Protocol><Type>{kind}</Type><Server>{host}</Server><Port>{port}</Port>\
              <DomainRequired>off</DomainRequired><LoginName>{user}</LoginName><SPA>off</SPA><SSL>on</SSL>\
-             <Encryption>{encryption}</Encryption><AuthRequired>on</AuthRequired>{more}</Protocol>\n",
+             <Encryption>{encryption}</Encryption><AuthRequired>on</AuthRequired>{more}</Protocol>",
             host = Text(&info.connect_to),
             port = service.port,
             user = Text(&account.address),

@@ -11,23 +11,23 @@ use tokio::time::timeout;
 
 use crate::memory::House;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Door {
-    pub port: u16,
-    pub house: Arc<House>,
-    pub stop: watch::Sender<bool>,
-    pub served: JoinHandle<std::io::Result<()>>,
+pub(crate) struct Door {
+    pub(crate) port: u16,
+    pub(crate) house: Arc<House>,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) served: JoinHandle<std::io::Result<()>>,
 }
 
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;
             key.eq_ignore_ascii_case(name).then_some(value)
@@ -36,7 +36,7 @@ impl Answer {
 }
 
 impl Door {
-    pub async fn open(sandbox: bool) -> Self {
+    pub(crate) async fn open(sandbox: bool) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let house = Arc::new(House::new(sandbox));
@@ -46,7 +46,7 @@ impl Door {
     }
 
     /// One request as it stands.
-    pub async fn raw(&self, request: &str) -> Answer {
+    pub(crate) async fn raw(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         // A server that refuses early may close before all is sent.
         let _ = stream.write_all(request.as_bytes()).await;
@@ -58,11 +58,11 @@ impl Door {
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.raw(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
     }
 
-    pub async fn post(&self, path: &str, form: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Answer {
         self.raw(&format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
@@ -71,7 +71,7 @@ impl Door {
         .await
     }
 
-    pub fn visits(&self) -> u32 {
+    pub(crate) fn visits(&self) -> u32 {
         *self.house.visits.lock().unwrap()
     }
 }
