@@ -100,6 +100,9 @@ pub enum Verb {
     /// The sandbox: its customer's wallet, its chain, its catch-all
     #[command(subcommand)]
     Sandbox(SandboxVerb),
+    /// The keys that sign outgoing mail
+    #[command(subcommand)]
+    Dkim(DkimVerb),
     /// Print every DNS record to publish, and check the live ones
     Dns {
         /// The domain
@@ -378,6 +381,34 @@ pub enum GateVerb {
     },
 }
 
+/// `satchel dkim`.
+#[derive(Debug, Subcommand)]
+pub enum DkimVerb {
+    /// List the keys and what they do
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a new Ed25519 key, which takes over once its record had time to be published
+    Rotate {
+        /// When it begins to sign; 0s: at once
+        #[arg(long, default_value = "2d")]
+        after: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Bring a key made elsewhere, such as an RSA one; it signs beside the Ed25519 key
+    Import {
+        /// PKCS #8 in PEM form
+        file: PathBuf,
+        /// When it begins to sign; 0s: at once
+        #[arg(long, default_value = "2d")]
+        after: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
 /// `satchel queue`.
 #[derive(Debug, Subcommand)]
 pub enum QueueVerb {
@@ -386,10 +417,13 @@ pub enum QueueVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Try now: one, or all
+    /// Try now: one, all of a domain, or all
     Retry {
         /// The item
         id: Option<i64>,
+        /// Every item for this domain
+        #[arg(long, conflicts_with = "id")]
+        domain: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -397,6 +431,26 @@ pub enum QueueVerb {
     Remove {
         /// The item
         id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Hold back until resumed: one, all of a domain, or all
+    Suspend {
+        /// The item
+        id: Option<i64>,
+        /// Every item for this domain
+        #[arg(long, conflicts_with = "id")]
+        domain: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Let suspended mail go on: one, all of a domain, or all
+    Resume {
+        /// The item
+        id: Option<i64>,
+        /// Every item for this domain
+        #[arg(long, conflicts_with = "id")]
+        domain: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -514,8 +568,10 @@ pub enum Request {
     GateAccept { id: i64 },
     GateDecline { id: i64 },
     QueueList,
-    QueueRetry { id: Option<i64> },
+    QueueRetry { id: Option<i64>, domain: Option<String> },
     QueueRemove { id: i64 },
+    QueueSuspend { id: Option<i64>, domain: Option<String> },
+    QueueResume { id: Option<i64>, domain: Option<String> },
     WalletBalance,
     WalletInvoice { sat: u64, description: String },
     WalletPay { bolt11: String },
@@ -527,6 +583,9 @@ pub enum Request {
     SandboxWallet { bolt11: Option<String> },
     SandboxMail,
     Dns { domain: String },
+    DkimList,
+    DkimRotate { after_ms: u64 },
+    DkimImport { file: PathBuf, after_ms: u64 },
 }
 
 /// What `satchel account capability` changes.

@@ -189,10 +189,28 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::GateAccept { id } => decide(house, GateId(id), Act::MarkedAccepted).await,
         Request::GateDecline { id } => decide(house, GateId(id), Act::MarkedDeclined).await,
         Request::QueueList => queue_list(store).await,
-        Request::QueueRetry { id } => {
-            let retried = store.retry_queue(id.map(store::QueueId), now_ms()).await?;
+        Request::QueueRetry { id, domain } => {
+            let mut retried = 0;
+            for id in queued(store, id, domain).await? {
+                retried += store.retry_queue(id, now_ms()).await?;
+            }
             house.work.notify_waiters();
             Ok(json!({ "retried": retried }))
+        }
+        Request::QueueSuspend { id, domain } => {
+            let mut suspended = 0;
+            for id in queued(store, id, domain).await? {
+                suspended += store.suspend_queue(id).await?;
+            }
+            Ok(json!({ "suspended": suspended }))
+        }
+        Request::QueueResume { id, domain } => {
+            let mut resumed = 0;
+            for id in queued(store, id, domain).await? {
+                resumed += store.resume_queue(id, now_ms()).await?;
+            }
+            house.work.notify_waiters();
+            Ok(json!({ "resumed": resumed }))
         }
         Request::QueueRemove { id } => {
             if !store.remove_queue(store::QueueId(id)).await? {
@@ -219,6 +237,15 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::SandboxWallet { bolt11 } => sandbox_wallet(house, bolt11.as_deref()).await,
         Request::SandboxMail => sandbox_mail(store).await,
         Request::Dns { domain } => dns::records(house, &domain).await,
+        Request::DkimList => dkim_list(house),
+        Request::DkimRotate { after_ms } => {
+            let selector = house.keys.dkim.rotate(Duration::from_millis(after_ms), now_ms())?;
+            dkim_added(house, &selector)
+        }
+        Request::DkimImport { file, after_ms } => {
+            let selector = house.keys.dkim.import(&file, Duration::from_millis(after_ms), now_ms())?;
+            dkim_added(house, &selector)
+        }
     }
 }
 
@@ -442,6 +469,66 @@ async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Result<Value> {
     Ok(json!({ "id": id, "state": decided.state.name() }))
 }
 
+fn dkim_list(house: &House) -> anyhow::Result<Value> {
+    let keys = house.keys.dkim.list(now_ms())?;
+    Ok(keys
+        .iter()
+        .map(|key| {
+            json!({
+                "selector": key.selector,
+                "algorithm": key.algorithm,
+                "stage": key.stage,
+                "active_from": rfc3339(key.active_from),
+                "retired_at": key.retired_at.map(rfc3339),
+            })
+        })
+        .collect())
+}
+
+/// The records of a new key: published here where the zone is ours, and by the postmaster elsewhere.
+fn dkim_added(house: &House, selector: &str) -> anyhow::Result<Value> {
+    let mut records = Vec::new();
+    for domain in &house.config.server.domains {
+        for key in house.keys.dkim.published(domain, now_ms())? {
+            let (name, text) = key.dns_record()?;
+            if let Some(zone) = house.zone.get() {
+                zone.publish(&name, &text);
+            }
+            if name.starts_with(&format!("{selector}.")) {
+                records.push(json!({ "name": name, "type": "TXT", "value": text }));
+            }
+        }
+    }
+    let active_from =
+        house.keys.dkim.list(now_ms())?.iter().find(|key| key.selector == selector).map(|key| rfc3339(key.active_from));
+    Ok(json!({ "selector": selector, "active_from": active_from, "publish": records }))
+}
+
+/// What a queue command is about: one item, every item of a domain, or (`None`) all.
+async fn queued(
+    store: &dyn Store,
+    id: Option<i64>,
+    domain: Option<String>,
+) -> anyhow::Result<Vec<Option<store::QueueId>>> {
+    if id.is_none() && domain.is_none() {
+        return Ok(vec![None]);
+    }
+    let domain = domain.map(|domain| domain.to_lowercase());
+    let is_meant = |item: &store::QueueItem| match (id, &domain) {
+        (Some(id), _) => item.id.0 == id,
+        (None, Some(domain)) => item.recipient.rsplit_once('@').is_some_and(|(_, of)| of.to_lowercase() == *domain),
+        (None, None) => true,
+    };
+    let found: Vec<_> = store.queue().await?.iter().filter(|item| is_meant(item)).map(|item| Some(item.id)).collect();
+    if found.is_empty() {
+        match (id, domain) {
+            (Some(id), _) => bail!("there is no queue item {id}; `satchel queue list` shows them"),
+            (None, domain) => bail!("nothing in the queue is for {}", domain.unwrap_or_default()),
+        }
+    }
+    Ok(found)
+}
+
 async fn queue_list(store: &dyn Store) -> anyhow::Result<Value> {
     let items = store.queue().await?;
     Ok(items
@@ -454,6 +541,7 @@ async fn queue_list(store: &dyn Store) -> anyhow::Result<Value> {
                 "size": item.size,
                 "state": item.state,
                 "attempts": item.attempts,
+                "delay_told": item.delay_told,
                 "queued_at": rfc3339(item.created_at),
                 "due_at": rfc3339(item.due_at),
                 "expires_at": rfc3339(item.expires_at),

@@ -46,8 +46,45 @@ pub struct Config {
     pub dns: Dns,
     /// Where mail for a domain goes instead of its MX: `"shop.test" = "127.0.0.1:2626"`.
     pub routes: BTreeMap<String, SocketAddr>,
+    /// A server that delivers for us.
+    pub relay: Relay,
     /// Certificates.
     pub tls: Tls,
+}
+
+/// A server that delivers for us (a smart host), instead of the servers of each domain.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Relay {
+    /// Its name and port, `"smtp.example.org:587"`; empty: mail goes to the servers of its domain.
+    pub server: String,
+    /// How it is encrypted.
+    pub tls: RelayTls,
+    /// Name to log in as; empty: no login.
+    pub user: String,
+    /// A file that holds the password, on one line.
+    pub password_file: PathBuf,
+}
+
+impl Relay {
+    /// Name and port, where there is one.
+    pub fn host_and_port(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.server.rsplit_once(':')?;
+        Some((host, port.parse().ok()?))
+    }
+}
+
+/// How a smart host is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayTls {
+    /// STARTTLS, with a certificate that this machine's authorities vouch for.
+    #[default]
+    Starttls,
+    /// TLS from the first octet, likewise.
+    Implicit,
+    /// None: for a server on this machine.
+    Off,
 }
 
 /// What a process runs.
@@ -262,6 +299,7 @@ impl Default for Config {
             limits: Limits::default(),
             dns: Dns::default(),
             routes: BTreeMap::new(),
+            relay: Relay::default(),
             tls: Tls::default(),
         }
     }
@@ -316,6 +354,18 @@ impl Config {
             if !is_domain(domain) {
                 return Err(("routes", format!("\"{domain}\" is no domain name")));
             }
+        }
+        if !self.relay.server.is_empty() && self.relay.host_and_port().is_none() {
+            return Err((
+                "relay.server",
+                format!(
+                    "\"{}\" is no server; allowed: name and port, like \"smtp.example.org:587\", or empty",
+                    self.relay.server
+                ),
+            ));
+        }
+        if self.relay.user.is_empty() != self.relay.password_file.as_os_str().is_empty() {
+            return Err(("relay.user", "user and password_file belong together: give both or neither".into()));
         }
         if !(1..=1024).contains(&self.limits.message_mib) {
             return Err((
@@ -445,6 +495,7 @@ mod tests {
             ("[server]\nnmae = \"x\"\n", ["line 2", "nmae", "expected one of"]),
             ("[server]\nname = \"not a name\"\n", ["line 2", "server.name", "labels"]),
             ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
+            ("[relay]\nserver = \"smtp.example.org\"\n", ["line 2", "relay.server", "name and port"]),
             ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
         ] {
             let error = Config::parse(text, "f.toml").unwrap_err().to_string();

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, now_ms};
 
 /// The records this version needs. MTA-STS, DANE, autoconfig and the like come with their features.
 pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
     let name = &house.config.server.name;
     let listen = &house.config.listen;
-    let (dkim_name, dkim_text) = house.keys.dkim(domain)?.dns_record()?;
-    let wanted = [
+    let mut wanted = vec![
         (domain.to_owned(), "MX", format!("10 {name}."), "mail for the domain comes here"),
         (domain.to_owned(), "TXT", "v=spf1 mx -all".to_owned(), "only this server sends mail of the domain"),
         (
@@ -18,7 +17,6 @@ pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
             "v=DMARC1; p=reject".to_owned(),
             "others refuse mail that forges the domain",
         ),
-        (dkim_name, "TXT", dkim_text, "mail of the domain is signed with this key"),
         (format!("_imaps._tcp.{domain}"), "SRV", format!("0 1 {} {name}.", listen.imaps), "mail clients find IMAP"),
         (
             format!("_submissions._tcp.{domain}"),
@@ -27,6 +25,10 @@ pub async fn records(house: &House, domain: &str) -> anyhow::Result<Value> {
             "mail clients find submission",
         ),
     ];
+    for key in house.keys.dkim.published(domain, now_ms())? {
+        let (name, text) = key.dns_record()?;
+        wanted.push((name, "TXT", text, "mail of the domain is signed with this key"));
+    }
     let resolver = match house.running() {
         Ok(running) => Some(&running.resolver),
         Err(_) => None,

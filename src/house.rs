@@ -48,6 +48,8 @@ pub struct House {
     allowed: RwLock<Arc<Vec<Allowed>>>,
     /// MiB of messages being converted, over all connections.
     conversions: Semaphore,
+    /// Adds records to the sandbox's zone, where that answers.
+    pub zone: OnceLock<smtp::ZonePublisher>,
     /// What only a running server has; empty while a command works on a closed DIR.
     running: OnceLock<Running>,
 }
@@ -64,6 +66,8 @@ pub struct Running {
     pub authenticator: smtp::Authenticator,
     /// Finds other servers.
     pub resolver: smtp::Resolver,
+    /// And the way to them.
+    pub router: smtp::Router,
     /// Base of links in mails, without a slash at the end.
     pub public_url: String,
     /// Where the doors are bound.
@@ -107,6 +111,7 @@ impl House {
             choosing: tokio::sync::Mutex::new(()),
             allowed: RwLock::default(),
             conversions: Semaphore::new(CONVERSIONS_MIB as usize),
+            zone: OnceLock::new(),
             running: OnceLock::new(),
         }
     }

@@ -8,24 +8,23 @@ use std::io;
 use anyhow::{Context, bail};
 use lnmp::{BridgeKey, Identity, open_secret, seal_secret};
 use rand::rngs::OsRng;
-use smtp::{DkimKey, SignError};
+use smtp::DkimKey;
 use zeroize::Zeroizing;
 
 use crate::dir::{Dir, write_durably};
+use crate::dkim::DkimKeys;
 
 /// What `keys/identity` is sealed for.
 const IDENTITY_CONTEXT: &[u8] = b"satchel/bridge-identity";
 /// What `keys/dkim` is sealed for.
 const DKIM_CONTEXT: &[u8] = b"satchel/dkim-key";
-/// Selector of the DKIM key. A rotated key gets another one.
-const DKIM_SELECTOR: &str = "satchel1";
 
 /// The bridge's secrets.
 pub struct Keys {
     bridge: BridgeKey,
     identity: Identity,
-    /// PKCS #8, Ed25519.
-    dkim: Zeroizing<Vec<u8>>,
+    /// Sign what leaves the bridge (RFC 6376, RFC 8463).
+    pub dkim: DkimKeys,
 }
 
 impl Keys {
@@ -53,13 +52,13 @@ impl Keys {
             }
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        let dkim = dkim_key(dir, &bridge)?;
+        let dkim = DkimKeys::open(dir.keys().join("dkim.json"), bridge.subkey("dkim-keys"), || dkim_key(dir, &bridge))?;
         Ok(Self { bridge, identity, dkim })
     }
 
-    /// Signs what leaves the bridge for `domain`, one of ours (RFC 6376, RFC 8463).
-    pub fn dkim(&self, domain: &str) -> Result<DkimKey, SignError> {
-        DkimKey::from_pkcs8(domain, DKIM_SELECTOR, &self.dkim)
+    /// Tags the reverse-path of mail that goes out.
+    pub fn return_path(&self) -> ring::hmac::Key {
+        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &*self.bridge.subkey("return-path"))
     }
 
     /// Encrypts what the server needs while nobody is logged in.
@@ -73,6 +72,7 @@ impl Keys {
     }
 }
 
+/// The first DKIM key, which all domains share.
 fn dkim_key(dir: &Dir, bridge: &BridgeKey) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let path = dir.keys().join("dkim");
     let key = bridge.subkey("dkim");

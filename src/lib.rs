@@ -16,6 +16,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod dir;
+pub mod dkim;
 pub mod dns;
 pub mod filters;
 pub mod flow;

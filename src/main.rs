@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use satchel::cli::{
-    AccountVerb, AliasVerb, CapabilityChange, Cli, Common, ContactVerb, GateVerb, PriceChange, QueueVerb, Request,
-    SandboxVerb, ShareChange, Verb, WalletVerb,
+    AccountVerb, AliasVerb, CapabilityChange, Cli, Common, ContactVerb, DkimVerb, GateVerb, PriceChange, QueueVerb,
+    Request, SandboxVerb, ShareChange, Verb, WalletVerb,
 };
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
@@ -81,8 +81,10 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         },
         Verb::Queue(verb) => match verb {
             QueueVerb::List { common } => (common, Request::QueueList),
-            QueueVerb::Retry { id, common } => (common, Request::QueueRetry { id }),
+            QueueVerb::Retry { id, domain, common } => (common, Request::QueueRetry { id, domain }),
             QueueVerb::Remove { id, common } => (common, Request::QueueRemove { id }),
+            QueueVerb::Suspend { id, domain, common } => (common, Request::QueueSuspend { id, domain }),
+            QueueVerb::Resume { id, domain, common } => (common, Request::QueueResume { id, domain }),
         },
         Verb::Wallet(verb) => match verb {
             WalletVerb::Balance { common } => (common, Request::WalletBalance),
@@ -100,6 +102,21 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             SandboxVerb::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
             SandboxVerb::Mail { common } => (common, Request::SandboxMail),
         },
+        Verb::Dkim(verb) => {
+            let ms = |text: &str| -> anyhow::Result<u64> {
+                let length: DurationText = text.parse().map_err(|why| ConfigError(format!("--after: {why}")))?;
+                Ok(u64::try_from(length.0.as_millis())?)
+            };
+            match verb {
+                DkimVerb::List { common } => (common, Request::DkimList),
+                DkimVerb::Rotate { after, common } => (common, Request::DkimRotate { after_ms: ms(&after)? }),
+                DkimVerb::Import { file, after, common } => {
+                    // The server may stand in another folder.
+                    let file = std::path::absolute(&file)?;
+                    (common, Request::DkimImport { file, after_ms: ms(&after)? })
+                }
+            }
+        }
         Verb::Dns { domain, common } => (common, Request::Dns { domain }),
     };
     let value = perform(&common.dir, &request).await?;

@@ -38,7 +38,10 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
         Request::ContactList { .. } => table(value, &["author", "relation", "since"]),
         Request::GateList => table(value, &["id", "state", "price_msat", "author", "recipient", "hold_until"]),
-        Request::QueueList => table(value, &["id", "from", "to", "attempts", "due_at", "last_error"]),
+        Request::QueueList => {
+            table(value, &["id", "state", "from", "to", "attempts", "due_at", "expires_at", "last_error"])
+        }
+        Request::DkimList => table(value, &["selector", "algorithm", "stage", "active_from", "retired_at"]),
         Request::SandboxMail => mails(value),
         Request::GateInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
         Request::Dns { .. } => records(value),

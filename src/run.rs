@@ -150,6 +150,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
             wallet: Arc::clone(&wallet),
             sandbox: Some(Arc::clone(&sandbox)),
             authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
+            router: smtp::Router::new(dns.clone()),
             resolver: dns,
             public_url,
             ports,
@@ -233,10 +234,13 @@ async fn resolver(
     }
     let mut zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
     for domain in &house.config.server.domains {
-        let (name, text) = house.keys.dkim(domain)?.dns_record()?;
-        zone = zone.with_txt(&name, &text);
+        for key in house.keys.dkim.published(domain, now_ms())? {
+            let (name, text) = key.dns_record()?;
+            zone = zone.with_txt(&name, &text);
+        }
     }
     let address = zone.addr();
+    let _ = house.zone.set(zone.publisher());
     let stop = stop.clone();
     workers.spawn(async move { zone.run(stop).await });
     Ok(smtp::Resolver::new(smtp::DnsConfig::server(address))?)

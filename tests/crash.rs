@@ -11,6 +11,8 @@ mod accounts;
 mod load;
 #[path = "crash/mail.rs"]
 mod mail;
+#[path = "crash/outgoing.rs"]
+mod outgoing;
 
 use std::collections::HashMap;
 use std::process::Stdio;

@@ -1,5 +1,7 @@
-//! Asks DNS: where a domain takes its mail, where a host is. RFC 5321 §5, RFC 7505.
+//! Asks DNS: where a domain takes its mail, where a host is. RFC 5321 §5, RFC 7505. What it can prove is in
+//! `dnssec.rs`.
 
+use crate::dnssec::Prover;
 use crate::limits::{ADDRESSES_MAX, DNS_TIMEOUT, EXCHANGERS_MAX};
 use futures::future::BoxFuture;
 use hickory_resolver::TokioResolver;
@@ -7,18 +9,22 @@ use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answer, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{RData, Record};
 use hickory_resolver::system_conf::read_system_conf;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whom to ask, and how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DnsConfig {
     /// The resolver.
     pub resolver: ResolverChoice,
     /// Wait for one answer; a second try follows.
     pub timeout: Duration,
+    /// DNSKEY records that DNSSEC proofs begin at, in zone file form; `None`: those of the root.
+    pub trust_anchor: Option<PathBuf>,
 }
 
 /// Which resolver.
@@ -32,7 +38,7 @@ pub enum ResolverChoice {
 
 impl Default for DnsConfig {
     fn default() -> Self {
-        Self { resolver: ResolverChoice::System, timeout: DNS_TIMEOUT }
+        Self { resolver: ResolverChoice::System, timeout: DNS_TIMEOUT, trust_anchor: None }
     }
 }
 
@@ -86,7 +92,7 @@ pub struct Exchanger {
 
 /// Asks and remembers, by each answer's TTL.
 #[derive(Clone)]
-pub struct Resolver(pub(crate) TokioResolver);
+pub struct Resolver(pub(crate) TokioResolver, pub(crate) Arc<Prover>);
 
 impl Resolver {
     /// Must be called within a tokio runtime.
@@ -110,11 +116,12 @@ impl Resolver {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         // A busy MX asks for some hundred mails at a time; the default of 32 is for a desktop.
         options.max_active_requests = 1024;
+        let prover = Prover::new(servers.clone(), options.clone(), config.trust_anchor.as_deref())?;
         let resolver = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
             .with_options(options)
             .build()
             .map_err(unusable)?;
-        Ok(Self(resolver))
+        Ok(Self(resolver, Arc::new(prover)))
     }
 
     /// The hosts that take mail for a domain, best first, at most [`EXCHANGERS_MAX`]; the domain itself when it names
@@ -137,26 +144,7 @@ impl Resolver {
                     };
                 }
             };
-            let mut exchangers: Vec<Exchanger> = answers
-                .answers()
-                .iter()
-                .filter_map(|record| match &record.data {
-                    RData::MX(mx) => Some(Exchanger {
-                        preference: mx.preference,
-                        host: mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase(),
-                    }),
-                    _ => None,
-                })
-                .collect();
-            exchangers.sort_unstable();
-            // RFC 7505 §3: the null MX stands alone; beside others it means nothing.
-            if exchangers.iter().any(|exchanger| !exchanger.host.is_empty()) {
-                exchangers.retain(|exchanger| !exchanger.host.is_empty());
-            } else if !exchangers.is_empty() {
-                return Err(DnsError::NullMx(name));
-            }
-            exchangers.truncate(EXCHANGERS_MAX);
-            Ok(if exchangers.is_empty() { itself(&name) } else { exchangers })
+            exchangers(&name, answers.answers())
         })
     }
 
@@ -182,6 +170,50 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// The TXT records of a name, each in one piece; none when there is no such name.
+    pub fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<String>, DnsError>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(async move {
+            match self.0.txt_lookup(format!("{}.", name.trim_end_matches('.'))).await {
+                Ok(found) => Ok(found
+                    .answers()
+                    .iter()
+                    .filter_map(|record| match &record.data {
+                        RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
+                        _ => None,
+                    })
+                    .collect()),
+                Err(error) if absent(&error).is_some() => Ok(Vec::new()),
+                Err(error) => Err(DnsError::Unavailable { name: name.to_owned(), source: error.into() }),
+            }
+        })
+    }
+}
+
+/// The MX records among an answer, best first.
+pub(crate) fn exchangers(name: &str, answers: &[Record]) -> Result<Vec<Exchanger>, DnsError> {
+    let mut exchangers: Vec<Exchanger> = answers
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::MX(mx) => Some(Exchanger {
+                preference: mx.preference,
+                host: mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase(),
+            }),
+            _ => None,
+        })
+        .collect();
+    exchangers.sort_unstable();
+    // RFC 7505 §3: the null MX stands alone; beside others it means nothing.
+    if exchangers.iter().any(|exchanger| !exchanger.host.is_empty()) {
+        exchangers.retain(|exchanger| !exchanger.host.is_empty());
+    } else if !exchangers.is_empty() {
+        return Err(DnsError::NullMx(name.to_owned()));
+    }
+    exchangers.truncate(EXCHANGERS_MAX);
+    Ok(if exchangers.is_empty() { vec![Exchanger { preference: 0, host: name.to_owned() }] } else { exchangers })
+}
+
 /// The answer was that there is none: NXDOMAIN, or NOERROR without records.
 fn absent(error: &NetError) -> Option<ResponseCode> {
     match error {
@@ -195,12 +227,12 @@ fn absent(error: &NetError) -> Option<ResponseCode> {
 }
 
 /// `[192.0.2.1]`, `[IPv6:2001:db8::1]`. RFC 5321 §4.1.3.
-fn literal(domain: &str) -> Option<IpAddr> {
+pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     inner.strip_prefix("IPv6:").unwrap_or(inner).parse().ok()
 }
 
-fn ascii(domain: &str) -> Result<String, DnsError> {
+pub(crate) fn ascii(domain: &str) -> Result<String, DnsError> {
     let domain = domain.trim_end_matches('.');
     let name = idna::domain_to_ascii(domain).map_err(|_| DnsError::NoSuchName(domain.to_owned()))?;
     if name.is_empty() { Err(DnsError::NoSuchName(name)) } else { Ok(name) }

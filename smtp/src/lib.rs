@@ -7,7 +7,7 @@
 //!                       │                                      250 only after the host has committed
 //!                       └──content──▶ Spool (memory, then a file under a key that is only in RAM)
 //!   house ──▶ Authenticator::verify (SPF, DKIM, DMARC, iprev) ──▶ Authentication
-//!   house ──▶ Resolver::mx ──▶ client::deliver ──▶ one Outcome per recipient
+//!   house ──▶ Router::route (MX, DANE, MTA-STS) ──▶ client::Session::send ──▶ one Outcome per recipient
 //!   sandbox ──▶ Zone: DNS for names under .test
 //! ```
 //! Start at [`Server`] and [`Host`]; the dialogue itself is [`Session`], which knows no socket and no clock.
@@ -35,29 +35,35 @@ pub mod client;
 mod connections;
 mod content;
 mod dns;
+mod dnssec;
 mod intake;
 pub mod limits;
 mod parameters;
 mod path;
 mod reply;
+mod route;
 mod server;
 mod session;
 mod sign;
 mod spool;
+mod sts;
 mod tls;
 mod zone;
 
 pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
 pub use content::BareNewlines;
 pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
+pub use dnssec::{Proved, Tlsa};
 pub use intake::{
     Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
 };
 pub use parameters::{Body, ByMode, DeliverBy, Hold, MailParameters, Notify, RcptParameters, Ret, decode_xtext};
 pub use path::{ReversePath, is_mailbox};
 pub use reply::Enhanced;
+pub use route::{Hop, Route, Router, TlsPolicy};
 pub use server::{Server, ServerConfig, TlsStart};
 pub use session::{Action, Progress, Session, SessionConfig};
 pub use sign::{DkimKey, SignError};
 pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
-pub use zone::Zone;
+pub use sts::{StsFailure, StsMode, StsPolicy};
+pub use zone::{Zone, ZonePublisher};

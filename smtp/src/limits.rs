@@ -106,6 +106,30 @@ pub const SPF_NAMES_MAX: usize = 10;
 /// Mail exchangers tried for one domain. RFC 5321 §5.1 asks for two or more.
 pub const EXCHANGERS_MAX: usize = 10;
 
+/// TLSA records of one server that are looked at: an old and a new key, by several hashes.
+pub const TLSA_RECORDS_MAX: usize = 32;
+
+/// How often it is tried whether DNSSEC signatures reach us: the answer changes with the resolver only.
+pub const DNSSEC_PROBE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Octets of an MTA-STS policy. RFC 8461 §3.3 suggests 64 KiB.
+pub const STS_POLICY_BYTES_MAX: usize = 64 * 1024;
+
+/// Wait for an MTA-STS policy. RFC 8461 §3.3 suggests a minute.
+pub const STS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Domains whose MTA-STS policies are remembered: some hundred octets each.
+pub const STS_POLICIES_MAX: usize = 10_000;
+
+/// The longest that a policy is kept. RFC 8461 §3.2.
+pub const STS_AGE_MAX: Duration = Duration::from_secs(31_557_600);
+
+/// After a policy could not be fetched, wait this long. RFC 8461 §3.3 asks for five minutes or more.
+pub const STS_FAILURE_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// Servers of one domain tried in one attempt.
+pub const HOSTS_MAX: usize = 5;
+
 /// Addresses tried for one message.
 pub const ADDRESSES_MAX: usize = 8;
 

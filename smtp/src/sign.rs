@@ -65,6 +65,14 @@ impl DkimKey {
         Ok(Self { domain: domain.to_owned(), selector: selector.to_owned(), pkcs8: pkcs8.to_vec().into(), kind })
     }
 
+    /// `ed25519` or `rsa`.
+    pub fn algorithm(&self) -> &'static str {
+        match self.kind {
+            KeyKind::Ed25519 => "ed25519",
+            KeyKind::Rsa => "rsa",
+        }
+    }
+
     /// Where the public key is published: name and text of a TXT record.
     pub fn dns_record(&self) -> Result<(String, String), SignError> {
         let failed = |error: mail_auth::Error| SignError(error.to_string());

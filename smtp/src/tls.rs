@@ -40,7 +40,7 @@ pub(crate) fn agreed(connection: &CommonState) -> TlsInfo {
 
 /// Takes any certificate, but the handshake must be signed with its key.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+pub(crate) struct AnyCertificate(pub(crate) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -16,7 +16,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -41,7 +41,22 @@ pub struct Zone {
 #[derive(Default)]
 struct Records {
     /// Lower-case name without final dot to texts, published beside the rule.
-    texts: HashMap<String, Vec<String>>,
+    texts: RwLock<HashMap<String, Vec<String>>>,
+}
+
+/// Adds records to a zone that is running.
+#[derive(Clone)]
+pub struct ZonePublisher(Arc<Records>);
+
+impl ZonePublisher {
+    /// As [`Zone::with_txt`].
+    pub fn publish(&self, name: &str, text: &str) {
+        let mut texts = self.0.texts.write().unwrap_or_else(PoisonError::into_inner);
+        let texts = texts.entry(key(name)).or_default();
+        if !texts.iter().any(|known| known == text) {
+            texts.push(text.to_owned());
+        }
+    }
 }
 
 impl Zone {
@@ -62,10 +77,14 @@ impl Zone {
 
     /// Publishes a TXT record too, such as a DKIM key at `selector._domainkey.satchel.test`. Where a name has such
     /// records, they replace those of the rule.
-    pub fn with_txt(mut self, name: &str, text: &str) -> Self {
-        let records = Arc::get_mut(&mut self.records).expect("not running yet, so nobody else holds the records");
-        records.texts.entry(key(name)).or_default().push(text.to_owned());
+    pub fn with_txt(self, name: &str, text: &str) -> Self {
+        self.publisher().publish(name, text);
         self
+    }
+
+    /// What adds records once it runs.
+    pub fn publisher(&self) -> ZonePublisher {
+        ZonePublisher(Arc::clone(&self.records))
     }
 
     /// Where it answers.
@@ -183,7 +202,7 @@ impl Records {
     }
 
     fn find(&self, name: &str, kind: RecordType) -> Found {
-        if let Some(texts) = self.texts.get(name) {
+        if let Some(texts) = self.texts.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             let published = texts.iter().map(|text| txt(text)).collect();
             if kind == RecordType::TXT || name.contains('_') {
                 return Found::Records(if kind == RecordType::TXT { published } else { Vec::new() });

@@ -6,7 +6,7 @@ mod support;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::DkimSigner;
-use smtp::client::{Deadlines, Outgoing, Target, Tls, deliver};
+use smtp::client::{Deadlines, Outgoing, Security, Target, deliver};
 use smtp::{
     AuthResult, Authentication, Authenticator, DkimKey, DmarcPolicy, DnsConfig, Kind, Resolver, ReversePath,
     ServerConfig, Zone,
@@ -229,17 +229,20 @@ async fn our_own_signature_survives_delivery() {
     let signed = format!("{}{message}", key.sign(message.as_bytes()).unwrap());
 
     let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test")).await;
-    let target = Target { host: "mx.satchel.test".into(), addresses: vec![server.address] };
+    let target = Target { host: "mx.satchel.test".into(), addresses: vec![server.address], implicit_tls: false };
     let path = ReversePath::Mailbox("bob@shop.test".into());
-    let recipients = ["alice@satchel.test".to_owned()];
+    let recipients = ["alice@satchel.test".into()];
     let mail = Outgoing {
-        helo: "out.test",
         reverse_path: &path,
         recipients: &recipients,
         message: signed.as_bytes(),
         smtputf8: false,
+        head: b"",
+        ret: None,
+        envid: None,
+        require_tls: false,
     };
-    deliver(&target, &mail, Tls::Opportunistic, Deadlines::default()).await.unwrap();
+    deliver(&target, "out.test", &mail, &Security::Opportunistic, Deadlines::default()).await.unwrap();
     let arrived = server.host.mails.lock().unwrap()[0].1.clone();
     assert!(arrived == signed.as_bytes());
     let found = lab.authenticator.verify([192, 0, 2, 1].into(), "x", &path, &arrived).await;

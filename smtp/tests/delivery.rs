@@ -3,8 +3,10 @@
 
 mod support;
 
-use smtp::client::{ClientError, Deadlines, Outcome, Outgoing, Target, Tls, deliver};
-use smtp::{BareNewlines, Kind, ReversePath, ServerConfig, TlsStart};
+use smtp::client::{
+    ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Security, Sent, Session, Target, deliver,
+};
+use smtp::{BareNewlines, Kind, Notify, Ret, ReversePath, Secret, ServerConfig, TlsStart};
 use std::net::SocketAddr;
 use std::time::Duration;
 use support::host::{start, tls};
@@ -12,19 +14,35 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 fn target(address: SocketAddr) -> Target {
-    Target { host: "mx.satchel.test".into(), addresses: vec![address] }
+    Target { host: "mx.satchel.test".into(), addresses: vec![address], implicit_tls: false }
 }
 
 fn bob() -> ReversePath {
     ReversePath::Mailbox("bob@shop.test".into())
 }
 
+const SECOND: Duration = Duration::from_secs(5);
+const DEADLINES: Deadlines =
+    Deadlines { connect: SECOND, reply: SECOND, final_reply: SECOND, delivery: Duration::from_secs(20) };
+
+fn outgoing<'a>(reverse_path: &'a ReversePath, recipients: &'a [OutgoingRecipient], message: &'a [u8]) -> Outgoing<'a> {
+    Outgoing {
+        reverse_path,
+        recipients,
+        head: b"",
+        message,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+        require_tls: false,
+    }
+}
+
 async fn send(target: &Target, recipients: &[&str], message: &[u8]) -> Result<Vec<Outcome>, ClientError> {
-    let recipients: Vec<String> = recipients.iter().map(|r| (*r).to_owned()).collect();
-    let mail = Outgoing { helo: "out.test", reverse_path: &bob(), recipients: &recipients, message, smtputf8: false };
-    let second = Duration::from_secs(5);
-    let deadlines = Deadlines { connect: second, reply: second, final_reply: second, delivery: second * 4 };
-    deliver(target, &mail, Tls::Opportunistic, deadlines).await
+    let recipients: Vec<OutgoingRecipient> = recipients.iter().map(|&r| r.into()).collect();
+    let (bob, security) = (bob(), Security::Opportunistic);
+    let sent = deliver(target, "out.test", &outgoing(&bob, &recipients, message), &security, DEADLINES).await?;
+    Ok(sent.outcomes)
 }
 
 /// A server that answers each line it gets with the next of these, whatever it was.
@@ -221,4 +239,109 @@ async fn a_server_that_talks_nonsense_or_too_much_is_left() {
     let endless: &'static str = String::leak("220-x\r\n".repeat(5000));
     let (address, _) = scripted(Vec::leak(vec![endless])).await;
     assert!(matches!(send(&target(address), &["a@x.test"], b"x\r\n").await, Err(ClientError::Garbled(_))));
+}
+
+#[tokio::test]
+async fn several_mails_go_through_one_session_and_a_refused_one_is_reset() {
+    let (address, heard) = scripted(&[
+        "220 x\r\n",
+        "250-x\r\n250 DSN\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "250 taken\r\n",
+        "250 ok\r\n",
+        "550 5.1.1 nobody\r\n",
+        "250 reset\r\n",
+        "451 4.3.0 not now\r\n",
+        "250 reset\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "421 4.3.2 closing\r\n",
+    ])
+    .await;
+    let (bob, one) = (bob(), [OutgoingRecipient::from("a@x.test")]);
+    let mail = outgoing(&bob, &one, b"hello\r\n");
+    let mut session =
+        Session::open(&target(address), "out.test", &Security::Opportunistic, None, DEADLINES).await.unwrap();
+    let Sent { outcomes, reports } = session.send(&mail).await.unwrap();
+    assert!(matches!(outcomes[0], Outcome::Delivered(_)) && reports);
+    // RFC 3461: what the sender asked for goes on as it came.
+    let asked = [OutgoingRecipient {
+        mailbox: "b@x.test".into(),
+        notify: Some(Notify { success: true, failure: false, delay: true }),
+        orcpt: Some("rfc822;b+2Bx@x.test".into()),
+    }];
+    let wishes = Outgoing { recipients: &asked, ret: Some(Ret::Hdrs), envid: Some("QQ314159"), ..mail };
+    assert!(matches!(session.send(&wishes).await.unwrap().outcomes[0], Outcome::Permanent(_)));
+    let refused = session.send(&mail).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(_)) && !refused.is_permanent() && session.is_usable());
+    let sent = session.send(&mail).await.unwrap();
+    assert!(matches!(sent.outcomes[0], Outcome::Temporary(_)) && !session.is_usable(), "421 is a goodbye");
+    drop(session);
+    let heard = heard.await.unwrap();
+    assert_eq!(heard[1..5], ["MAIL FROM:<bob@shop.test>", "RCPT TO:<a@x.test>", "DATA", "hello"]);
+    assert_eq!(
+        heard[6..],
+        [
+            "MAIL FROM:<bob@shop.test> RET=HDRS ENVID=QQ314159",
+            "RCPT TO:<b@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2Bx@x.test",
+            "RSET",
+            "MAIL FROM:<bob@shop.test>",
+            "RSET",
+            "MAIL FROM:<bob@shop.test>",
+            "RCPT TO:<a@x.test>",
+            "DATA",
+            "hello",
+            ".",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_lost_reply_to_the_message_is_told_from_other_losses() {
+    let (address, _) = scripted(&["220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", ""]).await;
+    let one = [OutgoingRecipient::from("a@x.test")];
+    let (bob, deadlines) = (bob(), Deadlines { final_reply: Duration::from_millis(200), ..DEADLINES });
+    let mail = outgoing(&bob, &one, b"hello\r\n");
+    let error = deliver(&target(address), "out.test", &mail, &Security::Opportunistic, deadlines).await.unwrap_err();
+    assert!(matches!(error, ClientError::InDoubt(_)) && !error.is_permanent(), "{error}");
+}
+
+#[tokio::test]
+async fn mail_that_requires_tls_goes_to_nobody_who_does_not_promise_it() {
+    let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test").with_tls(tls(), TlsStart::StartTls)).await;
+    let one = [OutgoingRecipient::from("alice@satchel.test")];
+    let bob = bob();
+    let mail = Outgoing { require_tls: true, ..outgoing(&bob, &one, b"hello\r\n") };
+    let target = target(server.address);
+    let error = deliver(&target, "out.test", &mail, &Security::Opportunistic, DEADLINES).await.unwrap_err();
+    assert_eq!(error.reply().enhanced, Some((5, 7, 30)), "its name is not proved: {error}");
+    // A certificate that nobody vouches for is none where one is asked for.
+    let error = deliver(&target, "out.test", &mail, &Security::Trusted, DEADLINES).await.unwrap_err();
+    assert!(matches!(error, ClientError::Tls { .. }) && !error.is_permanent(), "{error}");
+    assert!(server.host.mails.lock().unwrap().is_empty());
+    let clear = start(ServerConfig::new(Kind::Mx, "mx.satchel.test")).await;
+    let target = Target { addresses: vec![clear.address], ..target };
+    let error = deliver(&target, "out.test", &mail, &Security::Encrypted, DEADLINES).await.unwrap_err();
+    assert!(error.to_string().contains("STARTTLS is not offered"), "{error}");
+}
+
+#[tokio::test]
+async fn a_smart_host_is_logged_in_to() {
+    for (offer, replies) in [
+        ("AUTH PLAIN LOGIN", &["AUTH PLAIN AG1lAHNlY3JldA=="][..]),
+        ("AUTH LOGIN", &["AUTH LOGIN", "bWU=", "c2VjcmV0"]),
+    ] {
+        let mut script = vec!["220 x\r\n", String::leak(format!("250-x\r\n250 {offer}\r\n"))];
+        script.extend(vec!["334 \r\n"; replies.len() - 1]);
+        script.push("235 2.7.0 in\r\n");
+        let (address, heard) = scripted(Vec::leak(script)).await;
+        let credentials = Credentials { user: "me".into(), password: Secret::new("secret".into()) };
+        let session =
+            Session::open(&target(address), "out.test", &Security::Opportunistic, Some(&credentials), DEADLINES).await;
+        session.unwrap().quit().await;
+        assert_eq!(heard.await.unwrap()[1..=replies.len()], *replies);
+    }
 }

@@ -6,7 +6,7 @@ use lightning::NewHold;
 use lnmp::{GateId, GateState, HoldKind, Msat, Preimage, QuoteState};
 use rand::RngCore;
 use rand::rngs::OsRng;
-use store::{Batch, Gate, NewOutgoing, Quote, UnixMs};
+use store::{Batch, Gate, MailWishes, NewOutgoing, Quote, UnixMs};
 
 use crate::house::{House, Running, now_ms};
 use crate::letters;
@@ -183,10 +183,12 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     batch.outgoing.push(NewOutgoing {
         // A null reverse-path: nobody bounces a bounce.
         reverse_path: String::new(),
-        recipients: vec![to.clone()],
+        recipients: vec![to.as_str().into()],
         message: letter.render(),
         account: None,
         expires_at: now + REQUEST_HOURS * 3_600_000,
+        hold_until: None,
+        wishes: MailWishes::default(),
     });
     Ok(Asked::Done(batch))
 }

@@ -12,6 +12,7 @@
 
 pub mod ask;
 pub mod bounce;
+pub mod deliver;
 pub mod digest;
 pub mod expire;
 pub mod judge;
@@ -20,6 +21,7 @@ pub mod pay;
 pub mod payout;
 pub mod receive;
 pub mod reconcile;
+pub mod return_path;
 pub mod seal;
 pub mod send;
 pub mod smtp_host;

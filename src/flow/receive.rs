@@ -14,6 +14,7 @@ use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, PeerInfo, Recipient, Ref
 use store::{Account, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
+use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
 use crate::house::{House, now_ms};
 
@@ -33,8 +34,20 @@ pub struct Addressed {
 }
 
 /// RCPT at the MX: only those who live here.
-pub async fn recipient(house: &House, mailbox: &str, so_far: &[Recipient]) -> Result<Recipient, Refusal> {
-    let addressed = resolve(house, mailbox).await?;
+pub async fn recipient(
+    house: &House,
+    from_nobody: bool,
+    mailbox: &str,
+    so_far: &[Recipient],
+) -> Result<Recipient, Refusal> {
+    // A bounce of what we sent carries the tag we gave it, and is free (design section 2).
+    let (untagged, is_bounce) = match return_path::untag(house, mailbox, now_ms()) {
+        Untagged::Plain => (mailbox, false),
+        Untagged::Ours(address) => (address, from_nobody),
+        Untagged::Foreign(address) => (address, false),
+    };
+    let mut addressed = resolve(house, untagged).await?;
+    addressed.free |= is_bounce;
     room_in(house, &addressed.account).await?;
     // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6).
     if so_far.iter().filter_map(context).any(|other| !refuse_alike(&other.account, &addressed.account)) {

@@ -1,51 +1,75 @@
-//! Mail goes out: the queue is leased, delivered, retried, and bounced when it must be.
+//! Mail goes out: the queue is leased, carried in lanes of one next hop each, tried again, and reported on.
+//!
+//! ```text
+//!   lease ─▶ lane (next hop) ─▶ up to CONNECTIONS_PER_HOP couriers, each with one session for mail after mail
+//!              taken ─▶ gone      later ─▶ due again, later and later; told once after DELAY_TOLD_AFTER
+//!              never, or too late ─▶ gone, with a report in the same commit
+//! ```
+//! `docs/operations.md` has the schedule.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use smtp::client::{self, Deadlines, Outcome, Outgoing, Reply, Target, Tls};
-use smtp::{DnsError, ReversePath};
-use store::{Batch, CaughtMail, QueueItem, QueueOutcome, UnixMs};
+use rand::Rng;
+use store::{Batch, QueueId, QueueItem, QueueOutcome, UnixMs};
 use tokio::sync::{Semaphore, watch};
 
-use crate::config::Network;
-use crate::flow::{bounce, submit};
+use crate::flow::bounce::{About, is_wanted, report};
+use crate::flow::deliver::{Courier, NextHop, Tried, Try};
 use crate::house::{House, now_ms, stopped};
+use crate::letters::{Action, Reported};
 
 /// A leased item comes back after this long when its sender died: longer than any delivery may take.
-const LEASE_MS: i64 = 15 * 60_000;
+const LEASE_MS: i64 = 2 * 3_600_000;
 /// Items taken at once.
 const ITEMS_AT_ONCE: usize = 200;
-/// Deliveries under way at once, over all domains.
-const DELIVERIES_AT_ONCE: usize = 20;
+/// Items in memory over all lanes, without their messages; the rest waits in the store.
+const ITEMS_MAX: usize = 10_000;
+/// Items waiting in one lane: a slow next hop must not fill the memory that others need.
+const LANE_MAX: usize = 1000;
+/// What finds its lane full is looked at again after this.
+const LANE_FULL_MS: i64 = 60_000;
+/// Sessions with one next hop at a time. Large providers count connections; Postfix takes 20, Gmail refuses some of those.
+const CONNECTIONS_PER_HOP: usize = 5;
+/// Sessions at a time, over all next hops.
+const CONNECTIONS_MAX: usize = 50;
+/// Recipients of one mail in one transaction. RFC 5321 §4.5.3.1.8: every server takes 100.
+const RECIPIENTS_MAX: usize = 100;
 /// Nothing due: look again at least this often.
 const IDLE: Duration = Duration::from_millis(500);
-/// Waits between tries: quick at first (greylisting), then as RFC 5321 §4.5.4.1 asks.
-const RETRY_MINUTES: [i64; 8] = [1, 5, 15, 30, 60, 120, 240, 240];
-/// Servers of one domain tried in one attempt.
-const HOSTS_MAX: usize = 5;
+/// The wait after the first failed try; each further one waits twice as long. Short at first, for greylisting.
+const RETRY_FIRST_MS: i64 = 60_000;
+/// The longest wait. RFC 5321 §4.5.4.1 asks for 30 minutes or more between tries, once the first ones failed.
+const RETRY_MAX_MS: i64 = 4 * 3_600_000;
+/// Each wait is up to this part longer or shorter, so that what failed together does not come back together.
+const RETRY_JITTER: f64 = 0.2;
+/// A mail that is older than this and was tried and failed is reported as delayed, once.
+const DELAY_TOLD_AFTER_MS: i64 = 4 * 3_600_000;
 
 /// Delivers until `stop`.
 pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(DELIVERIES_AT_ONCE));
+    let lanes = Arc::new(Lanes {
+        house: Arc::clone(&house),
+        slots: Semaphore::new(CONNECTIONS_MAX),
+        state: Mutex::default(),
+        stop: stop.clone(),
+    });
     loop {
         let bell = house.work.notified();
-        match house.store.lease_queue(now_ms(), LEASE_MS, ITEMS_AT_ONCE).await {
-            Ok(items) if !items.is_empty() => {
-                for group in by_destination(items) {
-                    let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-                    let house = Arc::clone(&house);
-                    tokio::spawn(async move {
-                        deliver(&house, group).await;
-                        drop(slot);
-                    });
+        let room = ITEMS_MAX.saturating_sub(lanes.lock().items.len()).min(ITEMS_AT_ONCE);
+        let mut took = 0;
+        if room > 0 {
+            match house.store.lease_queue(now_ms(), LEASE_MS, room).await {
+                Ok(items) => {
+                    took = items.len();
+                    lanes.add(items).await;
                 }
+                Err(error) => tracing::warn!(%error, "the queue cannot be read"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the queue cannot be read"),
+        }
+        if took == ITEMS_AT_ONCE && !*stop.borrow() {
+            continue;
         }
         tokio::select! {
             () = bell => {}
@@ -55,51 +79,242 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Recipients of one mail in one domain share a connection.
-fn by_destination(items: Vec<QueueItem>) -> Vec<Vec<QueueItem>> {
-    let mut groups: HashMap<(i64, String), Vec<QueueItem>> = HashMap::new();
-    for item in items {
-        groups.entry((item.mail, domain_of(&item.recipient).to_owned())).or_default().push(item);
+/// Everything leased, by next hop.
+struct Lanes {
+    house: Arc<House>,
+    slots: Semaphore,
+    state: Mutex<State>,
+    stop: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<NextHop, Lane>,
+    /// Every item in a lane or with a courier: a lease that ran out must not send it twice.
+    items: HashSet<QueueId>,
+}
+
+#[derive(Default)]
+struct Lane {
+    /// Recipients of one mail each.
+    waiting: VecDeque<Vec<QueueItem>>,
+    items: usize,
+    couriers: usize,
+}
+
+impl Lanes {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    groups.into_values().collect()
-}
 
-fn domain_of(mailbox: &str) -> &str {
-    mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
-}
-
-/// What one recipient's try came to.
-enum Try {
-    Taken,
-    Later(String),
-    Never { status: String, text: String },
-}
-
-async fn deliver(house: &House, items: Vec<QueueItem>) {
-    let Some(first) = items.first() else { return };
-    let domain = domain_of(&first.recipient).to_lowercase();
-    let tries = attempt(house, &domain, &items).await;
-    let now = now_ms();
-    let mut outcomes = Vec::with_capacity(items.len());
-    let mut causes = Batch::default();
-    for (item, one) in items.iter().zip(tries) {
-        match one {
-            Try::Taken => outcomes.push(QueueOutcome::Done(item.id)),
-            Try::Later(error) if now < item.expires_at => {
-                outcomes.push(QueueOutcome::Retry { id: item.id, due_at: next_try(item, now), error });
+    /// Puts leased items into their lanes, and couriers to work.
+    async fn add(self: &Arc<Self>, items: Vec<QueueItem>) {
+        let mut groups: HashMap<(i64, NextHop), Vec<QueueItem>> = HashMap::new();
+        let mut order = Vec::new();
+        for item in items {
+            let key = (item.mail, NextHop::of(&self.house, &item.recipient));
+            let group = groups.entry(key.clone()).or_default();
+            if group.is_empty() {
+                order.push(key);
             }
-            Try::Later(error) => {
-                outcomes.push(QueueOutcome::Done(item.id));
-                let text = format!("given up after {} tries; the last one met: {error}", item.attempts + 1);
-                bounce::bounce(house, item, "4.4.7", &text, &mut causes, now).await;
+            group.push(item);
+        }
+        let mut overflow = Vec::new();
+        let mut starts = Vec::new();
+        {
+            let mut state = self.lock();
+            for key in order {
+                let mut group = groups.remove(&key).unwrap_or_default();
+                group.retain(|item| state.items.insert(item.id));
+                let State { lanes, items } = &mut *state;
+                let lane = lanes.entry(key.1.clone()).or_default();
+                while !group.is_empty() {
+                    let rest = group.split_off(group.len().min(RECIPIENTS_MAX));
+                    let one = std::mem::replace(&mut group, rest);
+                    if lane.items >= LANE_MAX {
+                        for item in &one {
+                            items.remove(&item.id);
+                        }
+                        overflow.extend(one);
+                        continue;
+                    }
+                    lane.items += one.len();
+                    lane.waiting.push_back(one);
+                    if lane.couriers < CONNECTIONS_PER_HOP && lane.waiting.len() > lane.couriers {
+                        lane.couriers += 1;
+                        starts.push(key.1.clone());
+                    }
+                }
+                if lane.waiting.is_empty() && lane.couriers == 0 {
+                    lanes.remove(&key.1);
+                }
             }
-            Try::Never { status, text } => {
-                outcomes.push(QueueOutcome::Done(item.id));
-                bounce::bounce(house, item, &status, &text, &mut causes, now).await;
+        }
+        for hop in starts {
+            tokio::spawn(Arc::clone(self).work(hop));
+        }
+        if !overflow.is_empty() {
+            let due_at = now_ms() + LANE_FULL_MS;
+            let put_off = |item: QueueItem| QueueOutcome::PutOff {
+                id: item.id,
+                due_at,
+                error: "many mails wait for this destination".to_owned(),
+            };
+            let outcomes = overflow.into_iter().map(put_off).collect();
+            if let Err(error) = self.house.store.finish_queue(outcomes, Batch::default(), now_ms()).await {
+                tracing::warn!(%error, "mail could not be put off; its lease runs out");
             }
         }
     }
-    let again = !causes.outgoing.is_empty();
+
+    /// One courier: mail after mail, until its lane is empty.
+    async fn work(self: Arc<Self>, hop: NextHop) {
+        let Ok(_slot) = self.slots.acquire().await else { return };
+        let mut courier = Courier::new(Arc::clone(&self.house), hop.clone());
+        while let Some(group) = self.next(&hop) {
+            if let Some(Tried { tries, .. }) = self.carry(&hop, &mut courier, &group).await
+                && let Some(why) = tries.into_iter().next()
+            {
+                // What waits for the same hop has had its try with it.
+                for group in self.drain(&hop) {
+                    let tries = vec![why.clone(); group.len()];
+                    self.forget(&hop, &group);
+                    settle(&self.house, &group, tries, &[]).await;
+                }
+            }
+        }
+        courier.quit().await;
+    }
+
+    /// The next group of a lane; without one, or when the server stops, the courier goes home.
+    fn next(&self, hop: &NextHop) -> Option<Vec<QueueItem>> {
+        let mut state = self.lock();
+        let lane = state.lanes.get_mut(hop)?;
+        let next = if *self.stop.borrow() { None } else { lane.waiting.pop_front() };
+        if next.is_none() {
+            lane.couriers -= 1;
+            if lane.couriers == 0 && lane.waiting.is_empty() {
+                state.lanes.remove(hop);
+            }
+        }
+        next
+    }
+
+    fn drain(&self, hop: &NextHop) -> Vec<Vec<QueueItem>> {
+        self.lock().lanes.get_mut(hop).map(|lane| lane.waiting.drain(..).collect()).unwrap_or_default()
+    }
+
+    /// Called before what became of the group is committed: until then its lease keeps others off, and from then on it
+    /// may be leased again.
+    fn forget(&self, hop: &NextHop, group: &[QueueItem]) {
+        let mut state = self.lock();
+        for item in group {
+            state.items.remove(&item.id);
+        }
+        if let Some(lane) = state.lanes.get_mut(hop) {
+            lane.items = lane.items.saturating_sub(group.len());
+        }
+    }
+
+    /// Carries one group and settles it. Gives the try back when the hop cannot be reached at all.
+    async fn carry(&self, hop: &NextHop, courier: &mut Courier, group: &[QueueItem]) -> Option<Tried> {
+        let first = group.first()?;
+        let _room = self.house.room_for(first.size).await;
+        let message = match self.house.store.outgoing_message(first.mail).await {
+            Ok(Some(message)) => message,
+            // Removed meanwhile.
+            Ok(None) => {
+                self.forget(hop, group);
+                return None;
+            }
+            Err(error) => {
+                self.forget(hop, group);
+                tracing::error!(%error, item = first.id.0, "a queued mail cannot be read");
+                let later = Try::Later { status: "4.3.0".into(), text: error.to_string(), by: None };
+                settle(&self.house, group, vec![later; group.len()], &[]).await;
+                return None;
+            }
+        };
+        let tried = courier.carry(group, &message).await;
+        self.forget(hop, group);
+        settle(&self.house, group, tried.tries.clone(), &message).await;
+        tried.unreachable.then_some(tried)
+    }
+}
+
+/// Ends or puts off the items of one mail, and tells its sender what is to be told, all in one commit.
+async fn settle(house: &House, items: &[QueueItem], tries: Vec<Try>, message: &[u8]) {
+    let now = now_ms();
+    let mut outcomes = Vec::with_capacity(items.len());
+    let mut reports: Vec<(Action, Reported)> = Vec::new();
+    for (item, one) in items.iter().zip(tries) {
+        let mut tell = |action, status: String, diagnostic: String, remote| {
+            let original = item.recipient_wishes.orcpt.clone();
+            let wanted = is_wanted(&item.reverse_path, item.recipient_wishes.notify, action);
+            if wanted {
+                reports.push((
+                    action,
+                    Reported { recipient: item.recipient.clone(), original, status, diagnostic, remote },
+                ));
+            }
+            wanted
+        };
+        outcomes.push(match one {
+            Try::Taken { told, by, said } => {
+                if !told {
+                    // RFC 3461 §5.2.2: the next server tells nothing, so that it was handed on is all there is to tell.
+                    tell(Action::Relayed, "2.0.0".into(), said, by);
+                }
+                QueueOutcome::Done(item.id)
+            }
+            Try::Next { text } => QueueOutcome::PutOff { id: item.id, due_at: now, error: text },
+            Try::Later { status, text, by: remote } if now < item.expires_at => {
+                // The last try is made at the end, not after it.
+                let due_at = (now + wait(item.attempts, rand::thread_rng().r#gen())).min(item.expires_at);
+                // RFC 2852 §4: BY with N asks to be told of the delay at its own time.
+                let by = item.wishes.deliver_by.filter(|by| !by.returns).map(|by| by.at);
+                let told_at = item.created_at + DELAY_TOLD_AFTER_MS;
+                let delayed = now >= by.unwrap_or(told_at).min(told_at) && item.attempts > 0 && !item.delay_told;
+                let action = Action::Delayed { until: item.expires_at };
+                if delayed && tell(action, status, text.clone(), remote) {
+                    QueueOutcome::Delayed { id: item.id, due_at, error: text }
+                } else {
+                    QueueOutcome::Retry { id: item.id, due_at, error: text }
+                }
+            }
+            Try::Later { text, by, .. } => {
+                let text = format!("given up after {} tries; the last one met: {text}", item.attempts + 1);
+                tell(Action::Failed, "4.4.7".into(), text, by);
+                QueueOutcome::Done(item.id)
+            }
+            Try::Never { status, text, by } => {
+                if !tell(Action::Failed, status, text, by) {
+                    tracing::info!(item = item.id.0, "an undeliverable mail is dropped: nobody wants to hear of it");
+                }
+                QueueOutcome::Done(item.id)
+            }
+        });
+    }
+    let mut causes = Batch::default();
+    if let (Some(first), false) = (items.first(), reports.is_empty()) {
+        // The others of a lane that cannot be reached come without their message.
+        let read =
+            if message.is_empty() { house.store.outgoing_message(first.mail).await.ok().flatten() } else { None };
+        let about = About {
+            reverse_path: &first.reverse_path,
+            wishes: &first.wishes,
+            original: read.as_deref().unwrap_or(message),
+            queued_at: first.created_at,
+        };
+        while let Some((action, _)) = reports.first() {
+            let action = *action;
+            let (these, others): (Vec<_>, Vec<_>) = reports.into_iter().partition(|(other, _)| *other == action);
+            let these: Vec<Reported> = these.into_iter().map(|(_, one)| one).collect();
+            report(house, about, action, &these, &mut causes, now).await;
+            reports = others;
+        }
+    }
+    let again = !causes.outgoing.is_empty() || outcomes.iter().any(|one| matches!(one, QueueOutcome::PutOff { .. }));
     if let Err(error) = house.store.finish_queue(outcomes, causes, now).await {
         // The lease runs out and it is sent again: the one way a duplicate can come to be.
         tracing::error!(%error, "delivered mail could not be ticked off");
@@ -109,175 +324,33 @@ async fn deliver(house: &House, items: Vec<QueueItem>) {
     }
 }
 
-fn next_try(item: &QueueItem, now: UnixMs) -> UnixMs {
-    let index = usize::try_from(item.attempts).unwrap_or(usize::MAX).min(RETRY_MINUTES.len() - 1);
-    now + RETRY_MINUTES[index] * 60_000
+/// How long to wait after so many failed tries and this one; `chance` is in 0..1.
+fn wait(attempts: u32, chance: f64) -> UnixMs {
+    let doubled =
+        RETRY_FIRST_MS.saturating_mul(1_i64.checked_shl(attempts.min(32)).unwrap_or(i64::MAX)).min(RETRY_MAX_MS);
+    let factor = 1.0 + RETRY_JITTER * (2.0 * chance - 1.0);
+    (doubled as f64 * factor) as i64
 }
 
-async fn attempt(house: &House, domain: &str, items: &[QueueItem]) -> Vec<Try> {
-    let all = |make: &dyn Fn() -> Try| items.iter().map(|_| make()).collect::<Vec<_>>();
-    if house.config.is_local_domain(domain) {
-        return to_ourselves(house, items).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_four_hours_and_differ_a_little() {
+        let minutes: Vec<i64> = (0..12).map(|attempts| wait(attempts, 0.5) / 60_000).collect();
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 64, 128, 240, 240, 240, 240]);
+        assert_eq!((wait(0, 0.0), wait(0, 1.0)), (48_000, 72_000));
+        assert_eq!(wait(u32::MAX, 0.5), RETRY_MAX_MS);
+        // Within the five days of RFC 5321 §4.5.4.1 that makes some 35 tries.
+        let five_days = 5 * 24 * 60;
+        let tries = (0..)
+            .scan(0, |at, attempts| {
+                *at += wait(attempts, 0.5) / 60_000;
+                Some(*at)
+            })
+            .take_while(|at| *at < five_days)
+            .count();
+        assert!((30..45).contains(&tries), "{tries}");
     }
-    let Ok(running) = house.running() else { return all(&|| Try::Later("the server is stopping".into())) };
-    let targets = match house.config.routes.get(domain) {
-        Some(address) => vec![Target { host: domain.to_owned(), addresses: vec![*address] }],
-        None if house.config.network == Network::Sandbox && is_test(domain) => {
-            let mut tries = Vec::with_capacity(items.len());
-            for item in items {
-                tries.push(catch(house, item).await);
-            }
-            return tries;
-        }
-        None => match targets(&running.resolver, domain).await {
-            Ok(targets) => targets,
-            Err(failed) => return all(&|| failed.as_try()),
-        },
-    };
-    let Some(first) = items.first() else { return Vec::new() };
-    let recipients: Vec<String> = items.iter().map(|item| item.recipient.clone()).collect();
-    let reverse_path = match first.reverse_path.as_str() {
-        "" => ReversePath::Null,
-        mailbox => ReversePath::Mailbox(mailbox.to_owned()),
-    };
-    let message = signed(house, &first.message);
-    let outgoing = Outgoing {
-        helo: &house.config.server.name,
-        reverse_path: &reverse_path,
-        recipients: &recipients,
-        message: &message,
-        smtputf8: needs_smtputf8(&message),
-    };
-    let mut last = Try::Later(format!("no server of {domain} could be reached"));
-    for target in &targets {
-        match client::deliver(target, &outgoing, Tls::Opportunistic, Deadlines::default()).await {
-            Ok(outcomes) => {
-                return outcomes
-                    .into_iter()
-                    .map(|outcome| match outcome {
-                        Outcome::Delivered(_) => Try::Taken,
-                        Outcome::Temporary(reply) => Try::Later(reply.to_string()),
-                        Outcome::Permanent(reply) => never(&reply),
-                    })
-                    .collect();
-            }
-            Err(error) if error.is_permanent() => {
-                let reply = error.reply();
-                return all(&|| never(&reply));
-            }
-            Err(error) => last = Try::Later(error.to_string()),
-        }
-    }
-    let Try::Later(why) = last else { return Vec::new() };
-    all(&|| Try::Later(why.clone()))
-}
-
-/// The message under a DKIM signature of its From domain, when that is ours; else as it is.
-fn signed<'a>(house: &House, message: &'a [u8]) -> Cow<'a, [u8]> {
-    let facts = converter::facts(message);
-    let Some(domain) = facts.author().map(|author| author.domain.to_lowercase()) else { return Cow::Borrowed(message) };
-    if !house.config.is_local_domain(&domain) {
-        return Cow::Borrowed(message);
-    }
-    match house.keys.dkim(&domain).and_then(|key| key.sign(message)) {
-        Ok(field) => Cow::Owned([field.as_bytes(), message].concat()),
-        Err(error) => {
-            tracing::error!(%error, "a mail goes out without a DKIM signature");
-            Cow::Borrowed(message)
-        }
-    }
-}
-
-fn never(reply: &Reply) -> Try {
-    let (class, subject, detail) = reply.enhanced.unwrap_or((5, 0, 0));
-    Try::Never { status: format!("{class}.{subject}.{detail}"), text: reply.to_string() }
-}
-
-/// RFC 6532: whether the header itself is beyond ASCII.
-fn needs_smtputf8(message: &[u8]) -> bool {
-    !message[..converter::header_length(message)].is_ascii()
-}
-
-/// Why a domain has no server.
-enum NoServer {
-    Later(String),
-    Never(&'static str, String),
-}
-
-impl NoServer {
-    fn as_try(&self) -> Try {
-        match self {
-            Self::Later(why) => Try::Later(why.clone()),
-            Self::Never(status, text) => Try::Never { status: (*status).to_owned(), text: text.clone() },
-        }
-    }
-}
-
-async fn targets(resolver: &smtp::Resolver, domain: &str) -> Result<Vec<Target>, NoServer> {
-    let hosts = match resolver.mx(domain).await {
-        Ok(hosts) => hosts,
-        Err(error @ DnsError::NullMx(_)) => return Err(NoServer::Never("5.1.10", error.to_string())),
-        Err(error @ DnsError::NoSuchName(_)) => return Err(NoServer::Never("5.1.2", error.to_string())),
-        Err(error) => return Err(NoServer::Later(format!("looking up {domain}: {error}"))),
-    };
-    let mut targets = Vec::new();
-    for host in hosts.into_iter().take(HOSTS_MAX) {
-        if let Ok(addresses) = resolver.addresses(&host.host).await
-            && !addresses.is_empty()
-        {
-            let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, SMTP_PORT)).collect();
-            targets.push(Target { host: host.host, addresses });
-        }
-    }
-    if targets.is_empty() {
-        return Err(NoServer::Later(format!("no server of {domain} has an address")));
-    }
-    Ok(targets)
-}
-
-/// RFC 5321 §4.5.4.2.
-const SMTP_PORT: u16 = 25;
-
-fn is_test(domain: &str) -> bool {
-    domain == "test" || domain.ends_with(".test")
-}
-
-/// The sandbox's catch-all takes what no route names.
-async fn catch(house: &House, item: &QueueItem) -> Try {
-    let mail = CaughtMail {
-        from: item.reverse_path.clone(),
-        to: item.recipient.clone(),
-        message: item.message.as_ref().clone(),
-        at: now_ms(),
-    };
-    match house.store.catch_mail(mail).await {
-        Ok(()) => Try::Taken,
-        Err(error) => Try::Later(error.to_string()),
-    }
-}
-
-/// A letter of the bridge to one of our own: filed, once, with the item's end.
-async fn to_ourselves(house: &House, items: &[QueueItem]) -> Vec<Try> {
-    let mut tries = Vec::with_capacity(items.len());
-    for item in items {
-        let now = now_ms();
-        let filed = match submit::letter(house, &item.recipient, &item.message, now).await {
-            Ok(Some(delivery)) => {
-                let causes = Batch { deliveries: vec![delivery], ..Batch::default() };
-                // Filing and ticking off are one commit: a crash between would file it twice.
-                house.store.finish_queue(vec![QueueOutcome::Done(item.id)], causes, now).await.map(|()| true)
-            }
-            Ok(None) => Ok(false),
-            Err(refusal) => {
-                tries.push(Try::Later(refusal.text));
-                continue;
-            }
-        };
-        tries.push(match filed {
-            Ok(true) => Try::Taken,
-            Ok(false) => Try::Never { status: "5.1.1".into(), text: "there is no such mailbox here".into() },
-            Err(error) => Try::Later(error.to_string()),
-        });
-    }
-    tries
 }

@@ -41,12 +41,12 @@ impl smtp::Host for SmtpHost {
     async fn rcpt(
         &self,
         peer: &PeerInfo,
-        _reverse_path: &ReversePath,
+        reverse_path: &ReversePath,
         mailbox: &str,
         so_far: &[Recipient],
     ) -> Result<Recipient, Refusal> {
         match peer.kind {
-            Kind::Mx => receive::recipient(&self.0, mailbox, so_far).await,
+            Kind::Mx => receive::recipient(&self.0, reverse_path.is_null(), mailbox, so_far).await,
             Kind::Submission => submit::recipient(&self.0, mailbox).await,
         }
     }

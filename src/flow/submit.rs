@@ -4,15 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use converter::MessageFacts;
-use smtp::{Accepted, Envelope, PeerInfo, Recipient, Refusal, Spool};
-use store::{Account, AccountId, Batch, Flags, NewOutgoing, Resolution, SentRecord, UnixMs};
+use smtp::{Accepted, Envelope, MailParameters, PeerInfo, Recipient, Refusal, Spool};
+use store::{
+    Account, AccountId, Batch, Flags, MailWishes, NewOutgoing, OutgoingRecipient, RecipientWishes, Resolution,
+    SentRecord, UnixMs,
+};
 
+use crate::flow::bounce::{self, About};
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::receive::{
     Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date, room_in,
 };
 use crate::flow::seal::Attached;
 use crate::house::{House, now_ms};
+use crate::letters::{Action, Reported};
 
 /// Days a mail is tried before its sender gets a bounce (RFC 5321 §4.5.4.1: at least 4 to 5).
 const QUEUE_DAYS: i64 = 5;
@@ -70,7 +75,10 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
                 judgements.push((addressed, judged));
             }
             Some(_) => {}
-            None => remote.push(recipient.mailbox.clone()),
+            None => remote.push(OutgoingRecipient {
+                address: recipient.mailbox.clone(),
+                wishes: RecipientWishes { notify: notify(recipient), orcpt: recipient.parameters.orcpt.clone() },
+            }),
         }
     }
     if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)).filter(|_| remote.is_empty())
@@ -87,19 +95,78 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         batch.sent_copies.push(sent_copy(house, sender, &whole, &facts, &mut attached, now).await?);
     }
     remember(&mut batch, account, &facts, &envelope, now);
+    let wishes = wishes(&envelope.parameters, now);
+    let reverse_path = if envelope.reverse_path.is_null() { "" } else { &from };
+    // RFC 3461 §5.2.3: who lives here has it with this commit, and whoever asked is told so in the same one.
+    let delivered: Vec<Reported> = envelope
+        .recipients
+        .iter()
+        .filter(|one| context(one).is_some())
+        .filter_map(|one| delivered(one, reverse_path))
+        .collect();
+    let about = About { reverse_path, wishes: &wishes, original: &whole, queued_at: now };
+    bounce::report(house, about, Action::Delivered, &delivered, &mut batch, now).await;
     if !remote.is_empty() {
+        let hold_until = hold_until(&envelope.parameters, now);
+        let expires_at = hold_until.unwrap_or(now) + QUEUE_DAYS * 86_400_000;
         batch.outgoing.push(NewOutgoing {
-            reverse_path: from,
+            // A receipt or a vacation note has none, and must not get one here.
+            reverse_path: if envelope.reverse_path.is_null() { String::new() } else { from },
             recipients: remote,
             message: whole,
             account: Some(account),
-            expires_at: now + QUEUE_DAYS * 86_400_000,
+            expires_at: wishes.deliver_by.filter(|by| by.returns).map_or(expires_at, |by| by.at.min(expires_at)),
+            hold_until,
+            wishes,
         });
     }
     commit(house, batch, now).await?;
     // A reply may have decided on a gate: the claim is due now.
     house.work.notify_waiters();
     Ok(Accepted { queue_id })
+}
+
+/// What MAIL asked for, as the queue keeps it.
+fn wishes(parameters: &MailParameters, now: UnixMs) -> MailWishes {
+    MailWishes {
+        envid: parameters.envid.clone(),
+        return_full: parameters.ret.map(|ret| ret == smtp::Ret::Full),
+        require_tls: parameters.require_tls,
+        priority: parameters.mt_priority,
+        deliver_by: parameters.by.map(|by| store::DeliverBy {
+            at: now.saturating_add(by.seconds.saturating_mul(1000)),
+            returns: by.mode == smtp::ByMode::Return,
+            trace: by.trace,
+        }),
+        smtputf8: parameters.smtputf8,
+    }
+}
+
+/// RFC 4865: not to be sent before.
+fn hold_until(parameters: &MailParameters, now: UnixMs) -> Option<UnixMs> {
+    parameters.hold.map(|hold| match hold {
+        smtp::Hold::For(time) => now.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+        smtp::Hold::Until(second) => second.saturating_mul(1000),
+    })
+}
+
+fn notify(recipient: &Recipient) -> Option<store::Notify> {
+    recipient.parameters.notify.map(|notify| store::Notify {
+        success: notify.success,
+        failure: notify.failure,
+        delay: notify.delay,
+    })
+}
+
+/// What a sender who asked is told of a recipient who lives here.
+fn delivered(recipient: &Recipient, reverse_path: &str) -> Option<Reported> {
+    bounce::is_wanted(reverse_path, notify(recipient), Action::Delivered).then(|| Reported {
+        recipient: recipient.mailbox.clone(),
+        original: recipient.parameters.orcpt.clone(),
+        status: "2.1.5".into(),
+        diagnostic: String::new(),
+        remote: None,
+    })
 }
 
 /// What the sender finds in Sent: the mail as it goes out, without Bcc. A client that keeps copies of its own appends

@@ -22,7 +22,7 @@ mod payment_request;
 mod qr;
 mod welcome;
 
-pub use bounce::Bounce;
+pub use bounce::{Action, Report, Reported};
 pub use digest::{Digest, DigestLine};
 pub use lost::Lost;
 pub use notice::Notice;

@@ -45,7 +45,10 @@ pub use mailbox::{
 pub use message::{
     Append, Appended, Author, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
 };
-pub use queue::{CaughtMail, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState};
+pub use queue::{
+    CaughtMail, DeliverBy, MailWishes, NewOutgoing, Notify, OutgoingRecipient, QueueId, QueueItem, QueueOutcome,
+    QueueState, RecipientWishes,
+};
 pub use rights::{AclChange, Rights, RightsMode, SharedMailbox};
 pub use sqlite::Sqlite;
 
@@ -109,14 +112,20 @@ pub trait Store: Send + Sync + 'static {
     /// Commits one SMTP transaction: messages, entries with UIDs, gates, jobs, outgoing mail, contacts,
     /// verdicts of replies. All of it or nothing; on `Ok` it is on disk.
     async fn commit(&self, batch: Batch, now: UnixMs) -> Result<Vec<Delivered>>;
-    /// Due outgoing mail, leased until `now + lease_ms` so that a crashed sender's rows come back.
+    /// Due outgoing mail, leased until `now + lease_ms` so that a crashed sender's rows come back; without messages.
     async fn lease_queue(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<QueueItem>>;
+    /// The octets of a queued mail ([`QueueItem::mail`]); `None` when its last item ended meanwhile.
+    async fn outgoing_message(&self, mail: i64) -> Result<Option<Vec<u8>>>;
     /// Ends, retries or fails leased items, and enqueues what that causes (DSNs), in one step.
     async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()>;
     /// Everything waiting, oldest first, without bodies.
     async fn queue(&self) -> Result<Vec<QueueItem>>;
-    /// Makes one item (or all) due now.
+    /// Makes one item (or all) due now; suspended ones stay.
     async fn retry_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize>;
+    /// Holds one item (or all) back until it is resumed; a try under way is not broken off. How many.
+    async fn suspend_queue(&self, id: Option<QueueId>) -> Result<usize>;
+    /// Lets one suspended item (or all) go on, now. How many.
+    async fn resume_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize>;
     /// Drops an item without a DSN: the postmaster's decision.
     async fn remove_queue(&self, id: QueueId) -> Result<bool>;
     /// When the next queue item or job falls due.

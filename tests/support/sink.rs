@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// One mail that arrived.
@@ -10,6 +11,8 @@ pub struct Mail {
     pub from: String,
     pub to: Vec<String>,
     pub message: Vec<u8>,
+    /// Something came behind our 250: it was read.
+    pub confirmed: bool,
 }
 
 impl Mail {
@@ -33,6 +36,7 @@ type Answer = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub struct Sink {
     pub port: u16,
     mails: Arc<Mutex<Vec<Mail>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Sink {
@@ -47,18 +51,26 @@ impl Sink {
         let port = listener.local_addr().unwrap().port();
         let mails: Arc<Mutex<Vec<Mail>>> = Arc::default();
         let (kept, answer): (_, Arc<Answer>) = (Arc::clone(&mails), Arc::new(Box::new(answer)));
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
                 let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
                 std::thread::spawn(move || serve(stream, &kept, &answer));
             }
         });
-        Self { port, mails }
+        Self { port, mails, connections }
     }
 
     /// The route line of a config for `domain`.
     pub fn route(&self, domain: &str) -> String {
         format!("[routes]\n\"{domain}\" = \"127.0.0.1:{}\"\n", self.port)
+    }
+
+    /// How often somebody connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// What arrived.
@@ -79,10 +91,16 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Mail>>, answer: &Answer) -> Option<
     let mut reader = BufReader::new(stream);
     writer.write_all(b"220 sink ESMTP\r\n").ok()?;
     let (mut from, mut to) = (String::new(), Vec::new());
+    let mut unconfirmed = None;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
+        }
+        if let Some(number) = unconfirmed.take() {
+            let mut kept = kept.lock().ok()?;
+            let mail: &mut Mail = kept.get_mut::<usize>(number)?;
+            mail.confirmed = true;
         }
         let upper = line.to_ascii_uppercase();
         let path = || line.split(['<', '>']).nth(1).unwrap_or("").to_owned();
@@ -107,7 +125,9 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Mail>>, answer: &Answer) -> Option<
             }
             writer.write_all(b"354 go\r\n").ok()?;
             let message = data(&mut reader)?;
-            kept.lock().ok()?.push(Mail { from: from.clone(), to: to.clone(), message });
+            let mut kept = kept.lock().ok()?;
+            unconfirmed = Some(kept.len());
+            kept.push(Mail { from: from.clone(), to: to.clone(), message, confirmed: false });
             "250 2.0.0 taken".to_owned()
         } else if upper.starts_with("QUIT") {
             let _ = writer.write_all(b"221 2.0.0 bye\r\n");

@@ -1,19 +1,18 @@
 //! A connection to another server: lines out, replies in, each with a deadline.
 
 use super::{ClientError, Reply};
+use crate::TlsInfo;
 use crate::limits::{REPLY_BYTES_MAX, WRITE_TIMEOUT};
-use crate::tls::opportunistic;
+use crate::tls::agreed;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-
-static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| Arc::new(opportunistic()));
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -32,11 +31,17 @@ impl Connection {
     }
 
     /// Shakes hands. Whatever was buffered in the clear is gone with the old connection.
-    pub(super) async fn encrypt(plain: Plain, name: &str, within: Duration) -> io::Result<Self> {
+    pub(super) async fn encrypt(
+        plain: Plain,
+        name: &str,
+        config: Arc<rustls::ClientConfig>,
+        within: Duration,
+    ) -> io::Result<(Self, TlsInfo)> {
         let name = ServerName::try_from(name.trim_end_matches('.').to_owned())
             .unwrap_or_else(|_| ServerName::try_from("mail.invalid").expect("a well-formed name"));
-        let stream = timeout(within, TlsConnector::from(Arc::clone(&TLS)).connect(name, plain.0)).await??;
-        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+        let stream = timeout(within, TlsConnector::from(config).connect(name, plain.0)).await??;
+        let info = agreed(stream.get_ref().1);
+        Ok((Self { stream: BufReader::new(Box::new(stream)) }, info))
     }
 
     pub(super) async fn write(&mut self, octets: &[u8]) -> Result<(), ClientError> {

@@ -1,13 +1,15 @@
 use super::*;
-use crate::{CaughtMail, NewOutgoing, QueueOutcome, QueueState, SentRecord, StandingQuery, StoreError};
+use crate::{CaughtMail, MailWishes, NewOutgoing, QueueOutcome, QueueState, SentRecord, StandingQuery, StoreError};
 
 fn outgoing(recipients: &[&str]) -> NewOutgoing {
     NewOutgoing {
         reverse_path: "alice@satchel.test".into(),
-        recipients: recipients.iter().map(|&to| to.to_owned()).collect(),
+        recipients: recipients.iter().map(|&to| to.into()).collect(),
         message: b"Subject: hi\r\n\r\nhello\r\n".to_vec(),
         account: None,
         expires_at: NOW + DAY,
+        hold_until: None,
+        wishes: MailWishes::default(),
     }
 }
 
@@ -86,7 +88,8 @@ pub async fn queued_mail_is_leased_retried_and_ended(store: Subject) {
         ["bob@shop.test", "carol@shop.test"]
     );
     assert_eq!((leased[0].mail, leased[0].attempts), (leased[1].mail, 0));
-    assert_eq!(leased[0].message.as_slice(), b"Subject: hi\r\n\r\nhello\r\n");
+    let octets = store.outgoing_message(leased[0].mail).await.unwrap();
+    assert_eq!(octets.as_deref(), Some(&b"Subject: hi\r\n\r\nhello\r\n"[..]));
     assert!(store.lease_queue(NOW, MINUTE, 10).await.unwrap().is_empty());
     assert_eq!(store.retry_queue(None, NOW).await.unwrap(), 0);
     let retry = QueueOutcome::Retry { id: leased[1].id, due_at: NOW + HOUR, error: "451 later".into() };
@@ -96,10 +99,7 @@ pub async fn queued_mail_is_leased_retried_and_ended(store: Subject) {
     let waiting = store.queue().await.unwrap();
     assert_eq!(waiting.len(), 2);
     assert_eq!((waiting[0].state, waiting[0].attempts, waiting[0].due_at), (QueueState::Waiting, 1, NOW + HOUR));
-    assert_eq!(
-        (waiting[0].last_error.as_deref(), waiting[0].message.len(), waiting[0].size),
-        (Some("451 later"), 0, 22)
-    );
+    assert_eq!((waiting[0].last_error.as_deref(), waiting[0].size), (Some("451 later"), 22));
     // Somebody else ended it: the DSN is not sent twice.
     store.finish_queue(vec![done], dsn, NOW).await.unwrap();
     assert_eq!(store.queue().await.unwrap().len(), 2);
@@ -108,6 +108,59 @@ pub async fn queued_mail_is_leased_retried_and_ended(store: Subject) {
     assert!(store.remove_queue(waiting[0].id).await.unwrap());
     assert!(!store.remove_queue(waiting[0].id).await.unwrap());
     assert_eq!(store.lease_queue(NOW + MINUTE, MINUTE, 10).await.unwrap().len(), 1);
+}
+
+pub async fn a_delay_is_told_once_and_a_busy_destination_is_no_try(store: Subject) {
+    let batch = Batch { outgoing: vec![outgoing(&["bob@shop.test", "carol@shop.test"])], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap();
+    let leased = store.lease_queue(NOW, MINUTE, 10).await.unwrap();
+    let delayed = QueueOutcome::Delayed { id: leased[0].id, due_at: NOW + HOUR, error: "451 later".into() };
+    let put_off = QueueOutcome::PutOff { id: leased[1].id, due_at: NOW + HOUR, error: "busy".into() };
+    store.finish_queue(vec![delayed, put_off], Batch::default(), NOW).await.unwrap();
+    let waiting = store.queue().await.unwrap();
+    let told: Vec<_> = waiting.iter().map(|item| (item.attempts, item.delay_told)).collect();
+    assert_eq!(told, [(1, true), (0, false)]);
+    let retry = QueueOutcome::Retry { id: leased[0].id, due_at: NOW + HOUR, error: "451 later".into() };
+    store.finish_queue(vec![retry], Batch::default(), NOW).await.unwrap();
+    let waiting = store.queue().await.unwrap();
+    assert_eq!((waiting[0].attempts, waiting[0].delay_told), (2, true));
+    for item in &waiting {
+        assert!(store.outgoing_message(item.mail).await.unwrap().is_some());
+        assert!(store.remove_queue(item.id).await.unwrap());
+    }
+    assert_eq!(store.outgoing_message(leased[0].mail).await.unwrap(), None, "the octets go with the last recipient");
+}
+
+pub async fn suspended_mail_waits_until_it_is_resumed(store: Subject) {
+    let batch = Batch { outgoing: vec![outgoing(&["bob@shop.test", "carol@shop.test"])], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap();
+    let (bob, carol) = {
+        let items = store.queue().await.unwrap();
+        (items[0].id, items[1].id)
+    };
+    let states = || {
+        let store = store.clone();
+        async move { store.queue().await.unwrap().iter().map(|item| item.state).collect::<Vec<_>>() }
+    };
+    assert_eq!(store.suspend_queue(Some(bob)).await.unwrap(), 1);
+    assert_eq!(store.suspend_queue(Some(bob)).await.unwrap(), 0, "it is already");
+    assert_eq!(states().await, [QueueState::Suspended, QueueState::Waiting]);
+    let leased = store.lease_queue(NOW, MINUTE, 10).await.unwrap();
+    assert_eq!(leased.iter().map(|item| item.id).collect::<Vec<_>>(), [carol]);
+    // Suspended while it is being sent: the try goes on, and nothing follows it.
+    assert_eq!(store.suspend_queue(None).await.unwrap(), 1);
+    assert_eq!(states().await, [QueueState::Suspended, QueueState::Sending]);
+    let retry = QueueOutcome::Retry { id: carol, due_at: NOW, error: "451 later".into() };
+    store.finish_queue(vec![retry], Batch::default(), NOW).await.unwrap();
+    assert_eq!(states().await, [QueueState::Suspended, QueueState::Suspended]);
+    assert_eq!(store.retry_queue(None, NOW).await.unwrap(), 0);
+    store.release_leases(NOW).await.unwrap();
+    assert!(store.lease_queue(NOW + DAY, MINUTE, 10).await.unwrap().is_empty());
+    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.resume_queue(Some(carol), NOW + HOUR).await.unwrap(), 1);
+    assert_eq!(store.next_due().await.unwrap(), Some(NOW + HOUR));
+    assert_eq!(store.resume_queue(None, NOW + HOUR).await.unwrap(), 1);
+    assert_eq!(store.lease_queue(NOW + HOUR, MINUTE, 10).await.unwrap().len(), 2);
 }
 
 pub async fn what_the_user_sends_befriends_and_makes_replies_free(store: Subject) {

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
-fn due(db: Db<'_>, table: &str, now: UnixMs) -> Result<bool> {
-    db.exists(&format!("SELECT 1 FROM {table} WHERE due_at <= ?1"), [now])
+fn due(db: Db<'_>, from: &str, now: UnixMs) -> Result<bool> {
+    db.exists(&format!("SELECT 1 FROM {from} due_at <= ?1"), [now])
 }
 
 #[async_trait]
@@ -105,10 +105,14 @@ impl Store for Sqlite {
     }
 
     async fn lease_queue(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<QueueItem>> {
-        if !self.readers.quick(|db| due(db, "queue", now)).await? {
+        if !self.readers.quick(|db| due(db, "queue WHERE suspended = 0 AND", now)).await? {
             return Ok(Vec::new());
         }
         self.writer.write(move |tx| queue::lease(tx, now, lease_ms, max)).await
+    }
+
+    async fn outgoing_message(&self, mail: i64) -> Result<Option<Vec<u8>>> {
+        self.readers.long(move |db| queue::message(db, mail)).await
     }
 
     async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()> {
@@ -122,6 +126,14 @@ impl Store for Sqlite {
 
     async fn retry_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize> {
         self.writer.write(move |tx| queue::retry(tx, id, now)).await
+    }
+
+    async fn suspend_queue(&self, id: Option<QueueId>) -> Result<usize> {
+        self.writer.write(move |tx| queue::suspend(tx, id)).await
+    }
+
+    async fn resume_queue(&self, id: Option<QueueId>, now: UnixMs) -> Result<usize> {
+        self.writer.write(move |tx| queue::resume(tx, id, now)).await
     }
 
     async fn remove_queue(&self, id: QueueId) -> Result<bool> {
@@ -476,7 +488,7 @@ impl Store for Sqlite {
     }
 
     async fn lease_jobs(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<Job>> {
-        if !self.readers.quick(|db| due(db, "job", now)).await? {
+        if !self.readers.quick(|db| due(db, "job WHERE", now)).await? {
             return Ok(Vec::new());
         }
         self.writer.write(move |tx| jobs::lease(tx, now, lease_ms, max)).await

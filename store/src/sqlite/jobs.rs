@@ -64,7 +64,8 @@ pub(super) fn release(tx: &Tx<'_>, now: UnixMs) -> Result<usize> {
 pub(super) fn next_due(db: Db<'_>) -> Result<Option<UnixMs>> {
     Ok(db
         .value::<Option<i64>>(
-            "SELECT MIN(due_at) FROM (SELECT MIN(due_at) AS due_at FROM job UNION ALL SELECT MIN(due_at) FROM queue)",
+            "SELECT MIN(due_at) FROM (SELECT MIN(due_at) AS due_at FROM job
+             UNION ALL SELECT MIN(due_at) FROM queue WHERE suspended = 0)",
             (),
         )?
         .flatten())

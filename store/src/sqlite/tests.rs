@@ -96,6 +96,8 @@ async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
         message: b"Subject: hi\r\n\r\n".to_vec(),
         account: Some(alice),
         expires_at: NOW + DAY,
+        hold_until: None,
+        wishes: crate::MailWishes::default(),
     };
     let sent = crate::SentRecord {
         account: alice,

@@ -1,0 +1,255 @@
+//! The keys our mail is signed with (RFC 6376, RFC 8463): some sign, some wait for DNS to carry them, some are on
+//! their way out.
+//!
+//! ```text
+//!   published ──active_from──▶ signing ──retired_at──▶ retired (still published for a week) ──▶ gone
+//! ```
+//! An Ed25519 and an RSA key may sign at a time: a mail then carries both signatures, for receivers that know one of them
+//! only. The list lies in `keys/dkim.json`, sealed under the bridge key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lnmp::{open_secret, seal_secret};
+use rand::rngs::OsRng;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
+use smtp::{DkimKey, SignError};
+use store::UnixMs;
+use zeroize::Zeroizing;
+
+use crate::dir::write_durably;
+
+/// What the list is sealed for.
+const CONTEXT: &[u8] = b"satchel/dkim-keys";
+/// How long a new key is published before it signs, where nothing else is said: resolvers forget a missing record after
+/// a day at most, and somebody has to publish it first.
+pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(2 * 86_400);
+/// How long a retired key stays published: mail that it signed may still be on its way, or be checked again.
+const PUBLISHED_AFTER_MS: i64 = 7 * 86_400_000;
+/// Keys in the list: two that sign, two that come, and some on their way out.
+const KEYS_MAX: usize = 16;
+
+/// One key as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    selector: String,
+    /// PKCS #8, base64.
+    key: String,
+    created_at: UnixMs,
+    active_from: UnixMs,
+    retired_at: Option<UnixMs>,
+}
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// In DNS, it is hoped; does not sign yet.
+    Published,
+    /// Signs.
+    Signing,
+    /// Signs no more; its record may go a week later.
+    Retired,
+}
+
+/// A key to show.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    /// Names it in DNS.
+    pub selector: String,
+    /// `ed25519` or `rsa`.
+    pub algorithm: &'static str,
+    /// Where it is.
+    pub stage: Stage,
+    /// When it was made, or brought.
+    pub created_at: UnixMs,
+    /// When it begins to sign.
+    pub active_from: UnixMs,
+    /// When it stops.
+    pub retired_at: Option<UnixMs>,
+}
+
+/// The keys.
+pub struct DkimKeys {
+    path: PathBuf,
+    sealing: Zeroizing<[u8; 32]>,
+    list: RwLock<Vec<Stored>>,
+}
+
+impl DkimKeys {
+    /// Reads the list; makes it of the one key an older version left, or of a fresh one.
+    pub fn open(
+        path: PathBuf,
+        sealing: Zeroizing<[u8; 32]>,
+        first: impl FnOnce() -> anyhow::Result<Zeroizing<Vec<u8>>>,
+    ) -> anyhow::Result<Self> {
+        let list = match std::fs::read(&path) {
+            Ok(sealed) => {
+                let text = open_secret(&sealing, CONTEXT, &sealed)
+                    .with_context(|| format!("{}: not sealed under this bridge key", path.display()))?;
+                let text: &[u8] = &text;
+                serde_json::from_slice(text).with_context(|| format!("{}: damaged", path.display()))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => vec![Stored {
+                selector: "satchel1".to_owned(),
+                key: STANDARD.encode(&*first()?),
+                created_at: 0,
+                active_from: 0,
+                retired_at: None,
+            }],
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        Ok(Self { path, sealing, list: RwLock::new(list) })
+    }
+
+    /// The keys that sign for a domain of ours now.
+    pub fn signing(&self, domain: &str, now: UnixMs) -> Result<Vec<DkimKey>, SignError> {
+        self.of(domain, |key| stage(key, now) == Stage::Signing)
+    }
+
+    /// The keys that DNS has to carry for a domain of ours now.
+    pub fn published(&self, domain: &str, now: UnixMs) -> Result<Vec<DkimKey>, SignError> {
+        self.of(domain, |key| !is_over(key, now))
+    }
+
+    /// Every key, oldest first.
+    pub fn list(&self, now: UnixMs) -> Result<Vec<Listed>, SignError> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter()
+            .filter(|key| !is_over(key, now))
+            .map(|key| {
+                Ok(Listed {
+                    selector: key.selector.clone(),
+                    algorithm: dkim_key("example", key)?.algorithm(),
+                    stage: stage(key, now),
+                    created_at: key.created_at,
+                    active_from: key.active_from,
+                    retired_at: key.retired_at,
+                })
+            })
+            .collect()
+    }
+
+    /// A fresh Ed25519 key takes over from the one before, `after` from now. Its selector.
+    pub fn rotate(&self, after: Duration, now: UnixMs) -> anyhow::Result<String> {
+        self.add(Zeroizing::new(DkimKey::generate_ed25519()?), after, now)
+    }
+
+    /// A key made elsewhere, an RSA one say, takes over from the one of its kind. Its selector.
+    pub fn import(&self, file: &Path, after: Duration, now: UnixMs) -> anyhow::Result<String> {
+        let key = PrivatePkcs8KeyDer::from_pem_file(file).map_err(|error| {
+            anyhow::anyhow!(
+                "{}: no private key in PKCS #8 PEM form: {error}; `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048` makes one",
+                file.display()
+            )
+        })?;
+        self.add(Zeroizing::new(key.secret_pkcs8_der().to_vec()), after, now)
+    }
+
+    fn add(&self, pkcs8: Zeroizing<Vec<u8>>, after: Duration, now: UnixMs) -> anyhow::Result<String> {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next: Vec<Stored> = list.iter().filter(|key| !is_over(key, now)).cloned().collect();
+        if next.len() >= KEYS_MAX {
+            bail!("{KEYS_MAX} DKIM keys are kept at a time; wait until a retired one is a week old");
+        }
+        let number = list.iter().filter_map(|key| key.selector.strip_prefix("satchel")?.parse::<u32>().ok()).max();
+        let selector = format!("satchel{}", number.unwrap_or(0) + 1);
+        let active_from = now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
+        let new = Stored {
+            selector: selector.clone(),
+            key: STANDARD.encode(&*pkcs8),
+            created_at: now,
+            active_from,
+            retired_at: None,
+        };
+        let algorithm = dkim_key("example", &new)?.algorithm();
+        for key in &mut next {
+            let same = dkim_key("example", key)?.algorithm() == algorithm;
+            if same && key.retired_at.is_none_or(|at| at > active_from) {
+                key.retired_at = Some(active_from.max(key.active_from));
+            }
+        }
+        next.push(new);
+        let text = Zeroizing::new(serde_json::to_vec(&next)?);
+        write_durably(&self.path, &seal_secret(&mut OsRng, &self.sealing, CONTEXT, &text))?;
+        *list = next;
+        Ok(selector)
+    }
+
+    fn of(&self, domain: &str, is_meant: impl Fn(&Stored) -> bool) -> Result<Vec<DkimKey>, SignError> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().filter(|key| is_meant(key)).map(|key| dkim_key(domain, key)).collect()
+    }
+}
+
+fn dkim_key(domain: &str, key: &Stored) -> Result<DkimKey, SignError> {
+    let pkcs8 = Zeroizing::new(STANDARD.decode(key.key.as_bytes()).unwrap_or_default());
+    DkimKey::from_pkcs8(domain, &key.selector, &pkcs8)
+}
+
+fn stage(key: &Stored, now: UnixMs) -> Stage {
+    match key.retired_at {
+        Some(at) if at <= now => Stage::Retired,
+        _ if key.active_from <= now => Stage::Signing,
+        _ => Stage::Published,
+    }
+}
+
+fn is_over(key: &Stored, now: UnixMs) -> bool {
+    key.retired_at.is_some_and(|at| at + PUBLISHED_AFTER_MS <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = 1_795_230_000_000;
+    const DAY: i64 = 86_400_000;
+
+    fn keys(dir: &Path) -> DkimKeys {
+        let first = || Ok(Zeroizing::new(DkimKey::generate_ed25519().unwrap()));
+        DkimKeys::open(dir.join("dkim.json"), Zeroizing::new([7; 32]), first).unwrap()
+    }
+
+    fn selectors(keys: &DkimKeys, now: UnixMs) -> Vec<(String, Stage)> {
+        keys.list(now).unwrap().into_iter().map(|key| (key.selector, key.stage)).collect()
+    }
+
+    #[test]
+    fn a_key_is_published_then_signs_and_the_one_before_goes_a_week_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        let of = |n: u32, stage| (format!("satchel{n}"), stage);
+        assert_eq!(selectors(&keys, NOW), [of(1, Stage::Signing)]);
+        assert_eq!(keys.rotate(PUBLISHED_BEFORE, NOW).unwrap(), "satchel2");
+        assert_eq!(selectors(&keys, NOW), [of(1, Stage::Signing), of(2, Stage::Published)]);
+        assert_eq!((keys.signing("a.test", NOW).unwrap().len(), keys.published("a.test", NOW).unwrap().len()), (1, 2));
+        let later = NOW + 2 * DAY;
+        assert_eq!(selectors(&keys, later), [of(1, Stage::Retired), of(2, Stage::Signing)]);
+        assert_eq!(selectors(&keys, later + 7 * DAY), [of(2, Stage::Signing)]);
+        // The list outlives the process, and lies sealed.
+        let text = std::fs::read(dir.path().join("dkim.json")).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains("satchel2"));
+        let again =
+            DkimKeys::open(dir.path().join("dkim.json"), Zeroizing::new([7; 32]), || bail!("not asked")).unwrap();
+        assert_eq!(selectors(&again, later), selectors(&keys, later));
+        assert_eq!(again.rotate(Duration::ZERO, later).unwrap(), "satchel3");
+        assert_eq!(selectors(&again, later)[1..], [of(2, Stage::Retired), of(3, Stage::Signing)]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_with_a_way_to_make_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key.pem");
+        std::fs::write(&file, "no key").unwrap();
+        let error = keys(dir.path()).import(&file, Duration::ZERO, NOW).unwrap_err().to_string();
+        assert!(error.contains("key.pem") && error.contains("openssl genpkey"), "{error}");
+    }
+}
