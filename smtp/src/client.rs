@@ -165,7 +165,7 @@ pub enum ClientError {
     /// The whole message was sent and no reply came: the server may have taken it. Trying another one at once would
     /// make a duplicate likely (RFC 1047).
     #[error("no reply came to the message: {0}")]
-    InDoubt(Box<ClientError>),
+    InDoubt(Box<Self>),
     /// The server does not speak SMTP.
     #[error("the server cannot be understood: {0}")]
     Garbled(&'static str),

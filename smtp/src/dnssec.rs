@@ -104,6 +104,9 @@ impl Prover {
     }
 }
 
+/// Addresses, and the name at which aliases ended.
+pub type ProvedAddresses = (Proved<Vec<IpAddr>>, String);
+
 impl Resolver {
     /// Whether DNSSEC can be used here. Asked again every hour.
     pub fn can_prove<'a>(&'a self, now: Instant) -> BoxFuture<'a, bool> {
@@ -125,10 +128,7 @@ impl Resolver {
     }
 
     /// The addresses of a host with the proof, and the name that aliases led to.
-    pub fn proved_addresses<'a>(
-        &'a self,
-        host: &'a str,
-    ) -> BoxFuture<'a, Result<(Proved<Vec<IpAddr>>, String), DnsError>> {
+    pub fn proved_addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<ProvedAddresses, DnsError>> {
         Box::pin(async move {
             if let Some(address) = literal(host) {
                 return Ok((Proved { value: vec![address], secure: false }, host.to_owned()));

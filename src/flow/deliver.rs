@@ -54,6 +54,10 @@ fn is_test(domain: &str) -> bool {
 
 /// What one recipient's try came to.
 #[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "`status` is RFC 3463, `text` for people, `by` the server that said so; the same everywhere"
+)]
 pub enum Try {
     /// Taken. `told`: the next server does what NOTIFY asks from now on, or the recipient lives here.
     Taken { told: bool, by: Option<String>, said: String },

@@ -125,7 +125,7 @@ fn each_combination_of_verdicts_has_its_relation_and_its_answer() {
         assert!(found.ask.is_none() || found.ask == found.author, "the From address and nobody else: {what}");
         // Evidence is for those whom nothing verifies, and never for a mail without an author.
         assert!(found.evidence.is_none() || relation == Unverified, "{what}");
-        if found.ask.is_some() && case.dkim == Dkim::Good {
+        if found.ask.is_some() && case.dkim == Good {
             assert_eq!(found.dkim_signature.as_deref(), Some(&[7; 32][..]), "one request for one signature: {what}");
         }
     }
