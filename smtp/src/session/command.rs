@@ -98,8 +98,12 @@ impl Session {
         if self.config.starttls && self.peer.tls.is_none() {
             lines.push("STARTTLS");
         }
-        // RFC 8689 §2: under TLS only; and where mail is delivered, because what goes on may meet a server without it.
-        if self.peer.tls.is_some() && self.config.kind == Kind::Mx {
+        // RFC 3461 §4: where mail is submitted. At the MX a report would go to whomever a forger named.
+        if self.config.kind == Kind::Submission {
+            lines.push("DSN");
+        }
+        // RFC 8689 §2: under TLS only. What goes on goes to nobody who does not promise the same.
+        if self.peer.tls.is_some() {
             lines.push("REQUIRETLS");
         }
         if self.may_log_in() {
