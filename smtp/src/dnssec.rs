@@ -105,7 +105,7 @@ impl Prover {
 }
 
 /// Addresses, and the name at which aliases ended.
-pub type ProvedAddresses = (Proved<Vec<IpAddr>>, String);
+pub(crate) type ProvedAddresses = (Proved<Vec<IpAddr>>, String);
 
 impl Resolver {
     /// Whether DNSSEC can be used here. Asked again every hour.
