@@ -176,7 +176,6 @@ async fn agents_share_the_queue() {
         C1: i IDLE
         S1: + idling
         C2: c MOVE 2 \"Other Users/alice@satchel.test/Archive\"
-        S2: * OK [COPYUID … 2 1] Moved
         S2: * 2 EXPUNGE
         S2: c OK MOVE completed
         S1: * 2 EXPUNGE
