@@ -175,7 +175,7 @@ fn command(satchel: &Satchel, request: &Request) {
 #[test]
 fn one_signed_mail_sent_to_a_thousand_aliases_makes_one_request() {
     let sink = Sink::start();
-    let satchel = Satchel::start(&format!("[routes]\n{}\n", sink.route("shop.test")));
+    let satchel = Satchel::start(&sink.route("shop.test"));
     let password = "a long enough password".to_owned();
     for owner in ["bob@satchel.test", "carol@satchel.test"] {
         command(

@@ -23,7 +23,7 @@ pub struct DnsConfig {
     pub resolver: ResolverChoice,
     /// Wait for one answer; a second try follows.
     pub timeout: Duration,
-    /// DNSKEY records that DNSSEC proofs begin at, in zone file form; `None`: those of the root.
+    /// DNSKEY records that DNSSEC proofs begin at, in zone file form; `None`: nothing is proved, and there is no DANE.
     pub trust_anchor: Option<PathBuf>,
 }
 
