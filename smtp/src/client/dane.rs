@@ -184,7 +184,7 @@ mod tests {
         let names = names.iter().map(|&name| name.to_owned()).collect();
         let verifier = DaneVerifier::new(Arc::new(Dane { records: records.to_vec(), names }));
         let name = ServerName::try_from("mx.far.test").unwrap();
-        verifier.verify_server_cert(&chain.server, &[chain.authority.clone()], &name, &[], at).map(drop)
+        verifier.verify_server_cert(&chain.server, std::slice::from_ref(&chain.authority), &name, &[], at).map(drop)
     }
 
     #[test]
@@ -201,8 +201,8 @@ mod tests {
                 let (right, wrong) = (tlsa(usage, selector, matching, ours), tlsa(usage, selector, matching, theirs));
                 assert!(right.is_usable());
                 let check = |records: &[Tlsa]| check(&good, records, &["mx.far.test"], now);
-                assert!(check(&[right.clone()]).is_ok(), "{usage} {selector} {matching}");
-                assert!(check(&[wrong.clone()]).is_err(), "{usage} {selector} {matching}");
+                assert!(check(std::slice::from_ref(&right)).is_ok(), "{usage} {selector} {matching}");
+                assert!(check(std::slice::from_ref(&wrong)).is_err(), "{usage} {selector} {matching}");
                 assert!(check(&[wrong, right]).is_ok(), "one is enough: the others may be of the next key");
             }
         }
