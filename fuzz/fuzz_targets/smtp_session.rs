@@ -2,7 +2,7 @@
 #![no_main]
 
 #[path = "../../smtp/tests/support/dialogue.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the tests use more of it")]
 mod dialogue;
 
 use dialogue::Dialogue;
