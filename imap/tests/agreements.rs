@@ -1,13 +1,10 @@
 //! What sessions agree with the ephemeral keys of mails is kept for the sessions that follow.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::support::{Client, World};
 use lnmp::Place;
-use support::{Client, World};
 
 /// The agreements that the store has for alice, page by page.
 async fn kept(world: &World) -> Vec<Vec<i64>> {

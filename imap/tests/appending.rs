@@ -1,12 +1,10 @@
 //! APPEND, MULTIAPPEND and REPLACE: what is stored, what is refused, and that the dialogue stays in step.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{World, conversation};
 use imap::limits::{APPEND_BYTES_MAX, APPEND_MESSAGES_MAX};
 use lnmp::Place;
-use support::{World, conversation};
 
 #[tokio::test]
 async fn messages_of_one_append_are_stored_together() {

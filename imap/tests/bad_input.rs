@@ -1,11 +1,8 @@
 //! What no sane client sends. Each gets BAD or NO with a text that says why, or an announced end; none stalls, none
 //! ends the server.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Client, World};
 use lnmp::Place;
-use support::{Client, World};
 
 /// Sends octets and reads the answer to `a`.
 async fn answer(client: &mut Client, octets: &[u8]) -> String {

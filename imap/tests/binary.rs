@@ -1,13 +1,10 @@
 //! BINARY (RFC 3516): parts with their transfer encoding undone, and mails that hold NUL.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use attachments::Shelf as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const PARTS: &[u8] = b"Subject: b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
 --b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: Quoted-Printable\r\n\r\na=3Db =\r\nc\r\n\

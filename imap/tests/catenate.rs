@@ -1,11 +1,8 @@
 //! CATENATE (RFC 4469): messages made of texts and of parts of messages that are here.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use imap::limits::APPEND_BYTES_MAX;
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const PARTS: &[u8] = b"Subject: parts\r\nTo: a@b.test\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
 --b\r\nContent-Type: text/plain\r\n\r\none\r\n--b\r\nContent-Type: text/x\r\n\r\ntwo and more\r\n--b--\r\n";

@@ -1,17 +1,14 @@
 //! What concerns the connection rather than a mailbox: compression, logging out of an account, ways to log in.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{World, conversation};
 use imap::limits::{AUTOLOGOUT, IDLE_KEEPALIVE};
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress, create_comp_flags_from_zip_params};
 use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF};
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-use support::{World, conversation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// A pipe whose other end is compressed.
-fn compressed(mut server: Box<dyn support::Stream>) -> DuplexStream {
+fn compressed(mut server: Box<dyn crate::support::Stream>) -> DuplexStream {
     let (client, mut clear) = tokio::io::duplex(1 << 20);
     tokio::spawn(async move {
         let mut out = Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(6, -15, 0)));

@@ -1,9 +1,7 @@
 //! Dialogues about what is kept beside the mails: annotations, quotas, special uses, dates, names for ever.
 
-mod support;
-
+use crate::support::{World, conversation};
 use lnmp::Place;
-use support::{World, conversation};
 
 const FIRST: &[u8] = b"Subject: first\r\nMessage-ID: <1@shop.test>\r\n\r\nHello\r\n";
 const REPLY: &[u8] =

@@ -1,9 +1,6 @@
 //! LIST in all its forms (RFC 3501 §6.3.8, RFC 5258).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
-use support::{World, conversation};
+use crate::support::{World, conversation};
 
 #[tokio::test]
 async fn the_plain_list_has_its_corners() {

@@ -1,9 +1,7 @@
 //! Commands that would go through more messages than one may (RFC 9738, MESSAGELIMIT).
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 /// A server whose commands go through four messages, and a client in an INBOX of seven: UIDs 1 to 7.
 async fn seven() -> (World, Client) {

@@ -1,10 +1,7 @@
 //! Sequences of half-right commands over a socket: every connection answers on, or says BYE.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::World;
 use lnmp::Place;
-use support::World;
 
 const COMMANDS: &[&str] = &[
     "SELECT INBOX",

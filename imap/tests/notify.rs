@@ -1,9 +1,7 @@
 //! What is told without being asked for (RFC 5465, NOTIFY): a second session changes things, the first one only reads.
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const HELLO: &[u8] = b"From: Carol <carol@shop.test>\r\nSubject: hello\r\n\r\nHi Alice!\r\n";
 
@@ -783,13 +781,13 @@ async fn too_much_to_watch_is_refused_and_too_much_to_tell_ends_it() {
     let name = |number: usize| format!("{number:03}{}", "x".repeat(990));
     let max = imap::limits::NOTIFY_NAMES_BYTES_MAX / name(0).len();
     for number in 0..max - 1 {
-        world.store.create_mailbox(account, &name(number), support::NOW).await.unwrap();
+        world.store.create_mailbox(account, &name(number), crate::support::NOW).await.unwrap();
     }
     alice.ok("NOTIFY SET (personal (MessageNew MessageExpunge))").await;
     world.deliver("alice", Place::Archive, HELLO).await;
     told(&mut alice, "* STATUS Archive (MESSAGES 1 UIDNEXT 2)").await;
     for number in max - 1..max + 1 {
-        world.store.create_mailbox(account, &name(number), support::NOW).await.unwrap();
+        world.store.create_mailbox(account, &name(number), crate::support::NOW).await.unwrap();
     }
     told(&mut alice, "* OK [NOTIFICATIONOVERFLOW] Too much to tell; notifications have ended").await;
     // As after NOTIFY NONE.

@@ -1,8 +1,6 @@
 //! What clients see of priced mail (design section 3): keywords, folders, and mails that the server moves.
 
-mod support;
-
-use support::{World, conversation};
+use crate::support::{World, conversation};
 
 const ASK: &[u8] = b"From: Bob <bob@shop.test>\r\nSubject: ask\r\n\r\nMay I?\r\n";
 

@@ -1,11 +1,7 @@
 //! The support queue: the mailbox `Queue`, whose UIDs and dates tell in which order a desk works.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const NOTE: &[u8] = b"From: Carol <carol@shop.test>\r\nSubject: note\r\n\r\nBy the way\r\n";
 const SMALL: &[u8] = b"From: Bob <bob@shop.test>\r\nSubject: small\r\n\r\nMay I?\r\n";
@@ -17,7 +13,7 @@ async fn desk() -> World {
     world.deliver("alice", Place::Inbox, NOTE).await;
     let gate = world.deliver_priced("alice", SMALL).await;
     world.pay_sat(gate, 200).await;
-    world.store.set_desk(world.account("alice"), true, support::NOW).await.unwrap();
+    world.store.set_desk(world.account("alice"), true, crate::support::NOW).await.unwrap();
     world
 }
 

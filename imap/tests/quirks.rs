@@ -1,11 +1,8 @@
 //! What known clients ask, in their own words, and what they break on (mail.md section 8; docs/compatibility.md has
 //! the whole table). No such client was run here: these are their commands as others recorded them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Client, World};
 use lnmp::Place;
-use support::{Client, World};
 
 const MAIL: &[u8] = b"From: Bob <bob@shop.test>\r\nTo: alice@satchel.test\r\nSubject: hello\r\nThread-Topic: hello\r\n\
 Message-ID: <1@shop.test>\r\nReferences: <0@shop.test>\r\nX-Mailer: m\r\n\r\nHi Alice!\r\n";

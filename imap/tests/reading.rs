@@ -1,14 +1,10 @@
 //! FETCH and SEARCH over real mails: exact octets, sections, partials, attachments, decoded search.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::{Client, World, conversation};
 use attachments::Shelf as _;
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const PARTS: &[u8] = b"From: =?utf-8?q?J=C3=BCrgen?= <j@shop.test>\r\nTo: alice@satchel.test\r\nSubject: parts\r\n\
 Date: Wed, 03 Jan 2024 01:30:00 +0200\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n\

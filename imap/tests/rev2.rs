@@ -1,9 +1,7 @@
 //! What IMAP4rev2 (RFC 9051) does differently, once a client has enabled it; and that others see none of it.
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const HELLO: &[u8] = b"From: Carol <carol@shop.test>\r\nSubject: hello\r\n\r\nHi Alice!\r\n";
 

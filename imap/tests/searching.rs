@@ -1,11 +1,9 @@
 //! Extended searches, sorting, threads and contexts as conversations.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 async fn inbox_of(world: &World, subjects: &[&str]) -> Client {
     let mails: Vec<Vec<u8>> = subjects

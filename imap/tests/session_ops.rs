@@ -1,13 +1,10 @@
 //! Sessions that do anything, in any state and order. Nothing may panic, stall, or go unanswered.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::World;
+use crate::support::ops::{COMMANDS, session_ops};
 use lnmp::Place;
-use support::World;
-use support::ops::{COMMANDS, session_ops};
 
 /// SplitMix64.
 struct Chance(u64);
@@ -55,7 +52,7 @@ async fn no_answer_is_without_text_or_ends_in_a_space() {
         ("* SEARCH", None),
         ("a OK [COPYUID 1 1 1] Done", None),
     ] {
-        assert_eq!(support::fault_of(line), fault, "{line}");
+        assert_eq!(crate::support::fault_of(line), fault, "{line}");
     }
     let world = World::start().await;
     world.deliver_many("alice", Place::Inbox, &[&b"Subject: a\r\n\r\nx\r\n"[..]; 5]).await;

@@ -1,15 +1,11 @@
 //! Dialogues over a socket: states, mailboxes, flags, copies, updates between sessions.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::{Client, World, conversation};
 use imap::Security;
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const HELLO: &[u8] = b"From: Bob <bob@shop.test>\r\nSubject: hello\r\nMessage-ID: <1@shop.test>\r\n\r\nHi Alice!\r\n";
 

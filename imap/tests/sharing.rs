@@ -1,10 +1,8 @@
 //! Mailboxes that are shared (RFC 4314): who sees them under which name, what rights permit, whose `\Seen` it is, and
 //! mails that go from one account into another.
 
-mod support;
-
+use crate::support::{World, conversation};
 use lnmp::{GateState, Place};
-use support::{World, conversation};
 
 const HELLO: &[u8] = b"From: Carol <carol@shop.test>\r\nSubject: hello\r\n\r\nHi Alice!\r\n";
 const ASK: &[u8] = b"From: Bob <bob@shop.test>\r\nSubject: ask\r\n\r\nMay I?\r\n";
@@ -319,7 +317,7 @@ async fn what_names_a_mail_names_it_to_all_who_read_it() {
     world.deliver("alice", Place::Inbox, &mail).await;
     let (mut alice, mut bob) = (world.login("alice").await, world.login("bob").await);
     alice.ok("SETACL INBOX bob lrs").await;
-    let mailbox = async |client: &mut support::Client, name: &str| {
+    let mailbox = async |client: &mut crate::support::Client, name: &str| {
         let status = client.ok(&format!("STATUS {name} (MAILBOXID)")).await.remove(0);
         let selected = client.ok(&format!("EXAMINE {name}")).await;
         let id = status.rsplit_once("MAILBOXID (").unwrap().1.trim_end_matches(')').to_owned();
@@ -379,7 +377,7 @@ async fn a_search_in_several_mailboxes_reads_those_it_may() {
     alice.ok("SETACL INBOX bob lrs").await;
     alice.ok("SETACL Archive bob r").await;
     alice.ok("SETACL Sent bob l").await;
-    let found = async |bob: &mut support::Client, sources: &str| {
+    let found = async |bob: &mut crate::support::Client, sources: &str| {
         let told = bob.ok(&format!("ESEARCH IN ({sources}) SUBJECT hello")).await;
         let name =
             |line: &String| line.split(" MAILBOX ").nth(1).unwrap().split(" UIDVALIDITY ").next().unwrap().to_owned();

@@ -1,11 +1,8 @@
 //! Many sessions in one mailbox at once, each keeping the books a client keeps. What imaptest's stress run judges.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
 
 use std::collections::{BTreeMap, HashMap};
 
-use support::{Client, World};
+use crate::support::{Client, World};
 
 /// SplitMix64.
 struct Chance(u64);

@@ -1,10 +1,7 @@
 //! What a client that was away, or looks on, is told: CONDSTORE, QRESYNC, UIDONLY, PARTIAL.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const HELLO: &[u8] = b"From: Bob <bob@shop.test>\r\nSubject: hello\r\n\r\nHi Alice!\r\n";
 

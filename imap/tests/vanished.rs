@@ -1,12 +1,9 @@
 //! Commands that name messages which another session has expunged and this one was not told of (RFC 2180 §4), and
 //! commands of more messages than one write takes.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Client, World, conversation};
 use imap::limits::WRITE_MESSAGES_MAX;
 use lnmp::Place;
-use support::{Client, World, conversation};
 
 const HELLO: &[u8] = b"Subject: hello\r\n\r\nHi!\r\n";
 

@@ -2,14 +2,11 @@
 //! as others seal them, which have to validate here.
 //!
 //! What is decided otherwise stands in [`DEVIATIONS`] and in docs/compatibility.md; one that is gone fails the test.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::world::World;
+use crate::support::yaml::{Yaml, documents};
 use smtp::{AuthResult, Authenticator, ReversePath};
 use std::path::Path;
-use support::world::World;
-use support::yaml::{Yaml, documents};
 
 /// Test, what we say, and why.
 const DEVIATIONS: &[(&str, &str, &str)] = &[

@@ -1,8 +1,7 @@
 //! Who a mail is from: known signatures, the sandbox's zone, and every trick that must not count.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::start;
+use crate::support::nameserver::nameserver;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::DkimSigner;
@@ -13,8 +12,6 @@ use smtp::{
 };
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use support::host::start;
-use support::nameserver::nameserver;
 use tokio::sync::watch;
 
 const FOOTBALL_ED25519: &str = "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";

@@ -1,15 +1,12 @@
 //! Deliveries to our own server and to peers that play a script.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::{start, tls};
 use smtp::client::{
     ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Security, Sent, Session, Target, deliver,
 };
 use smtp::{BareNewlines, Kind, Notify, Ret, ReversePath, Secret, ServerConfig, TlsStart};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::host::{start, tls};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 

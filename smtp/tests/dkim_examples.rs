@@ -1,11 +1,8 @@
 //! The examples that RFC 6376 (appendix A) and RFC 8463 (appendix A) print, through our authenticator and a DNS of its
 //! own: as they stand, changed, and with a DNS that fails in every way it can.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::world::World;
 use smtp::{AuthResult, Authentication, ReversePath};
-use support::world::World;
 
 const BRISBANE: &str = "brisbane._domainkey.example.com";
 const BRISBANE_KEY: &str = "v=DKIM1; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB";

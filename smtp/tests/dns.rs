@@ -1,8 +1,6 @@
 //! Look-ups, and the sandbox's zone that answers them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::nameserver::{Answer, name, nameserver};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, MX};
 use hickory_proto::rr::{RData, RecordType};
@@ -10,7 +8,6 @@ use smtp::{DnsConfig, DnsError, Exchanger, Resolver, Zone};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use support::nameserver::{Answer, name, nameserver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 

@@ -1,10 +1,7 @@
 //! The extensions of EHLO: each is announced where it is honoured, and reaches the envelope.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::dialogue::Dialogue;
 use smtp::{Body, Kind, Notify, Ret};
-use support::dialogue::Dialogue;
 
 fn announced(talk: &mut Dialogue) -> Vec<String> {
     let replies = talk.send(b"EHLO client.test\r\n");

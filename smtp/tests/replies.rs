@@ -2,12 +2,9 @@
 //!
 //! Conversations that reach every reply the session writes; and the source itself is read, so that a reply which no
 //! conversation reaches has to be well-formed, too.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::dialogue::Dialogue;
 use smtp::{Kind, Refusal};
-use support::dialogue::Dialogue;
 
 /// Subject and detail of the codes we may use: the registry that RFC 5248 opened, as far as we need it.
 const REGISTERED: &[(u16, u16)] = &[

@@ -1,8 +1,7 @@
 //! The way to a domain: DNSSEC, DANE and MTA-STS, against a signed zone, a server with TLS and a policy host.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::start;
+use crate::support::nameserver::name;
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG};
 use hickory_proto::dnssec::{Algorithm, DnssecSigner, PublicKey as _, SigningKey as _};
@@ -17,8 +16,6 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::host::start;
-use support::nameserver::name;
 use tokio::net::UdpSocket;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -145,7 +142,7 @@ fn tlsa(usage: CertUsage, selector: Selector, data: &[u8]) -> RData {
 }
 
 /// A server with a certificate of its own; the certificate.
-async fn tls_server() -> (support::host::Running, Vec<u8>) {
+async fn tls_server() -> (crate::support::host::Running, Vec<u8>) {
     let key = rcgen::generate_simple_self_signed(vec!["mx.far.test".to_owned()]).unwrap();
     let certificate = key.cert.der().clone();
     let secret = rustls_pki_types::PrivatePkcs8KeyDer::from(key.signing_key.serialize_der());

@@ -1,12 +1,9 @@
 //! The server over real sockets: TLS, limits, spool, shutdown.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::{Memory, Raw, encrypt, start, start_with, tls};
 use smtp::{Kind, ServerConfig, TlsStart, limits};
 use std::sync::Arc;
 use std::time::Duration;
-use support::host::{Memory, Raw, encrypt, start, start_with, tls};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Notify;
 use tokio::time::timeout;

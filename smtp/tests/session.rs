@@ -1,11 +1,8 @@
 //! The SMTP dialogue as text. `C:` is sent with CRLF, `S:` is what must come back, in order and nothing else.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::dialogue::{Dialogue, conversation, submission};
 use smtp::{BareNewlines, Body, Kind, limits};
 use std::time::{Duration, Instant};
-use support::dialogue::{Dialogue, conversation, submission};
 
 #[test]
 fn a_mail_goes_through() {

@@ -1,12 +1,9 @@
 //! Thousands of peers that send an octet a second hold nobody else up.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::{Raw, start};
 use smtp::{Kind, ServerConfig};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use support::host::{Raw, start};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 

@@ -1,12 +1,9 @@
 //! Smuggling and injection over real sockets: what stands inside a mail, or behind STARTTLS, AUTH or a chunk, never
 //! becomes a command, and every command is answered once.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::host::{Raw, Running, encrypt, start, tls};
 use smtp::{BareNewlines, Kind, ServerConfig, TlsStart};
 use std::time::Duration;
-use support::host::{Raw, Running, encrypt, start, tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

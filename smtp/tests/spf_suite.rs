@@ -2,14 +2,11 @@
 //!
 //! Each test names a client's address, a HELO name and a reverse-path, and one or more results that are right. What is
 //! decided otherwise stands in [`DEVIATIONS`] and in docs/compatibility.md; one that is gone fails the test.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
-mod support;
-
+use crate::support::world::World;
+use crate::support::yaml::{Yaml, documents};
 use smtp::{AuthResult, Authenticator, ReversePath};
 use std::path::Path;
-use support::world::World;
-use support::yaml::{Yaml, documents};
 
 /// Tests of the suite, section by section; none may be lost while it is read.
 const TESTS: usize = 203;

@@ -1,6 +1,4 @@
 //! A server over real rooms in a temporary folder, and clients that speak transcripts.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod ops;
 

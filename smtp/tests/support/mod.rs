@@ -1,5 +1,4 @@
 //! Helpers of several test files.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod dialogue;
 pub mod host;
