@@ -1,11 +1,12 @@
 //! A support desk: a mailbox that agents share, set up by the postmaster.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::support::imap::Imap;
 use crate::support::satchel::Satchel;
 use crate::support::smtp::{plain, send};
 use crate::support::stranger::ALICE;
+use crate::support::{has_tool, run};
 
 const ERIN: &str = "erin@satchel.test";
 const PASSPHRASE: &str = "a long enough passphrase\n";
@@ -144,4 +145,46 @@ fn a_desk_works_through_its_queue_in_the_order_of_payment() {
     assert!(code == 1 && said.contains("rename it first"), "{said}");
     let (code, _) = refused(&satchel.command(&["account", "queue", ALICE, "--on", "--off"]).output().unwrap());
     assert_eq!(code, 2);
+}
+
+#[test]
+fn mbsync_follows_a_queue_whose_order_changes() {
+    if !has_tool("mbsync") {
+        return;
+    }
+    let satchel = Satchel::start("");
+    satchel.ask(&["account", "queue", ALICE, "--on"]);
+    let (user, password) = satchel.first_login();
+    let folder = tempfile::tempdir().unwrap();
+    let maildir = folder.path().join("mail");
+    std::fs::create_dir_all(&maildir).unwrap();
+    let rc = folder.path().join("mbsyncrc");
+    let config = format!(
+        "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {user}\nPass {password}\nSSLType None\nAuthMechs LOGIN\n\n\
+         IMAPStore far\nAccount a\n\nMaildirStore near\nPath {maildir}/\nInbox {maildir}/INBOX\nSubFolders Verbatim\n\n\
+         Channel c\nFar :far:\nNear :near:\nPatterns Queue\nCreate Near\nSync Pull\nExpunge Near\nSyncState *\n",
+        satchel.ports.imap,
+        maildir = maildir.display(),
+    );
+    std::fs::write(&rc, config).unwrap();
+    // What is there after a run, as the paid jobs' subjects.
+    let pull = || -> Vec<String> {
+        run(Command::new("mbsync").arg("-c").arg(&rc).arg("c"));
+        let files = ["cur", "new"].iter().flat_map(|sub| std::fs::read_dir(maildir.join("Queue").join(sub)).unwrap());
+        let texts =
+            files.map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned());
+        let subject = |text: &str| text.lines().find_map(|line| line.strip_prefix("Subject: Job ")).map(str::to_owned);
+        let mut subjects: Vec<String> = texts.filter_map(|text| subject(&text)).collect();
+        subjects.sort();
+        subjects
+    };
+    satchel.stranger_pays("bob@shop.test", "Job cheap");
+    assert_eq!(pull(), ["cheap"]);
+    satchel.ask(&["price", ALICE, "--stranger", "250"]);
+    satchel.stranger_pays("carol@mall.test", "Job dear");
+    assert_eq!(pull(), ["cheap", "dear"], "each once, though one has a new UID");
+    let mut imap = satchel.imap();
+    let dear = imap.find("Queue", "Job dear")[0];
+    imap.ok(&format!("UID MOVE {dear} Archive"));
+    assert_eq!(pull(), ["cheap"]);
 }

@@ -27,13 +27,14 @@ async fn paid_mail(store: &Subject, account: AccountId, sat: u8, minutes: i64) -
     (delivered.message, gate)
 }
 
-async fn pay(store: &Subject, gate: GateId, sat: u64, chance: u8) {
+async fn pay(store: &Subject, gate: GateId, sat: u64, chance: u8) -> QuoteId {
     let preimage = Preimage::new([chance; 32]);
     let price = Msat(10_000);
     let quote = store.begin_quote(gate, price, HoldKind::Htlc, &preimage, NOW + HOUR, NOW).await.unwrap().unwrap();
     store.publish_quote(quote, "lnbcrt1").await.unwrap();
     let held = store.payment_held(incoming(preimage.hash(), sat), NOW).await.unwrap();
     assert!(matches!(held, HeldOutcome::Held { .. }), "{held:?}");
+    quote
 }
 
 /// What the Queue shows, first to last; its UIDs and dates must tell the same.
@@ -88,7 +89,7 @@ pub async fn a_queue_shows_open_mail_best_paid_first(store: Subject) {
     assert_eq!(shown[0].size, size);
     // The priority price: from INBOX, before all.
     let delivered = deliver(&store, priced(alice, "hurried@shop.test")).await;
-    pay(&store, delivered.gate.unwrap(), 1000, 100).await;
+    let hurried = pay(&store, delivered.gate.unwrap(), 1000, 100).await;
     assert_eq!(queue(&store, alice).await, [delivered.message, fifty, ten, old, young]);
     let first = entries(&store, alice, Place::Queue).await.remove(0);
     assert_eq!(
@@ -105,6 +106,12 @@ pub async fn a_queue_shows_open_mail_best_paid_first(store: Subject) {
     store.payment_settled(&hash, Msat(50_000), NOW).await.unwrap();
     let second = entries(&store, alice, Place::Queue).await.remove(1);
     assert_eq!((second.message, second.keywords.join(" ")), (fifty, "$Settled $Accepted $Tier2".into()));
+    // What was lost on the way was not.
+    store.decide(delivered.gate.unwrap(), lnmp::Act::MarkedAccepted, NOW).await.unwrap();
+    assert!(store.payment_lost(hurried, NOW).await.unwrap());
+    assert_eq!(queue(&store, alice).await, [fifty, other.message, ten, old, young, delivered.message]);
+    let last = entries(&store, alice, Place::Queue).await.remove(5);
+    assert_eq!(last.keywords.join(" "), "$Refunded $Priority $Tier3");
 }
 
 pub async fn what_belongs_before_others_gives_only_those_new_uids(store: Subject) {
@@ -432,9 +439,16 @@ pub async fn agents_work_in_a_shared_queue_as_far_as_their_rights_go(store: Subj
     // A priority mail that such an agent has read counts as read when its hold ends.
     let hurried = deliver(&store, priced(alice, "hurried@shop.test")).await;
     pay(&store, hurried.gate.unwrap(), 1000, 100).await;
+    let (_, ends) = paid_mail(&store, alice, 3, 1).await;
+    assert_eq!(uids(&store, alice).await, [3, 4]);
     store.set_flags(bob, change(&[3], Flags::SEEN, &[]), NOW).await.unwrap();
     store.end_holds(NOW + DAY, HEIGHT, 12).await.unwrap();
     assert_state(&store, hurried.gate.unwrap(), GateState::Settling).await;
+    // The other went to Unpaid when its hold ended: there only a decision reaches it.
+    assert!(store.copy(eve, id, &[uid(4)], archive, NOW + DAY).await.unwrap().pairs.is_empty());
+    assert_state(&store, ends, GateState::Waiting).await;
+    assert_eq!(store.copy(bob, id, &[uid(4)], archive, NOW + DAY).await.unwrap().pairs.len(), 1);
+    assert_state(&store, ends, GateState::Waived).await;
     assert!(matches!(
         store.open(bob, folder(&store, alice, Place::Requests).await.id, false).await,
         Err(StoreError::NoSuch(_))
