@@ -126,6 +126,8 @@ pub const WRITE_STALL: Duration = Duration::from_secs(5 * 60);
 pub const IDLE_KEEPALIVE: Duration = Duration::from_secs(120);
 /// How long sessions get to say BYE when the server stops.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+/// Sessions that are woken before the many when their mailbox changes: what the processors write in a millisecond.
+pub const WOKEN_FIRST: usize = 32;
 /// How long a connection that we ended is still read from, so that the client reads its BYE.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(2);
 /// The delay before a failed login is answered: slows guessing on one connection, and no client notices.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use store::{AccountId, Change, MailboxId, ModSeq, Store};
@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::agreements::Agreements;
 use crate::filters::FilterCache;
+use crate::limits::WOKEN_FIRST;
 use crate::snapshot::Snapshot;
 use crate::summaries::SummaryCache;
 use crate::watchers::Watchers;
@@ -53,8 +54,10 @@ pub(crate) struct MailboxRoom {
     signal: Mutex<Signal>,
     /// Wakes who listens in the order in which they began to: `watch` would choose by chance.
     news: Notify,
-    /// The newest snapshot somebody holds. Held over the store's answer, so that one session asks for all.
-    latest: tokio::sync::Mutex<Weak<Snapshot>>,
+    /// Somebody is getting the newest state for those who listen.
+    preparing: AtomicBool,
+    /// The newest snapshot. Held over the store's answer, so that one asks for all.
+    latest: tokio::sync::Mutex<Option<Arc<Snapshot>>>,
     /// UIDs up to here were `\Recent` to some session already; the store hears of it when that session leaves.
     claimed: AtomicU32,
 }
@@ -83,7 +86,7 @@ impl Rooms {
         let mut changes = store.watch();
         loop {
             match changes.recv().await {
-                Ok(change) => self.changed(&change),
+                Ok(change) => self.changed(&change, &store),
                 Err(RecvError::Lagged(_)) => self.missed(),
                 Err(RecvError::Closed) => return,
             }
@@ -91,17 +94,19 @@ impl Rooms {
     }
 
     /// Wakes the rooms a change concerns: the owner's, and those of users it is shared with.
-    pub(crate) fn changed(&self, change: &Change) {
-        self.wake_rooms(change);
+    fn changed(&self, change: &Change, store: &Arc<dyn Store>) {
+        self.wake_rooms(change, store);
         self.watchers.changed(change);
     }
 
-    fn wake_rooms(&self, change: &Change) {
+    fn wake_rooms(&self, change: &Change, store: &Arc<dyn Store>) {
         let Some(mailbox) = change.mailbox else { return };
         let all = (mailbox, AccountId(i64::MIN))..=(mailbox, AccountId(i64::MAX));
         let rooms: Vec<_> = lock(&self.mailboxes).range(all).filter_map(|(_, room)| room.upgrade()).collect();
         for room in rooms {
-            room.advance(change.modseq);
+            if room.advance(change.modseq) && !room.preparing.swap(true, Ordering::AcqRel) {
+                tokio::spawn(room.prepare(store.clone()));
+            }
         }
     }
 
@@ -143,6 +148,7 @@ impl Rooms {
             rooms: Arc::downgrade(self),
             signal: Mutex::default(),
             news: Notify::new(),
+            preparing: AtomicBool::new(false),
             latest: tokio::sync::Mutex::default(),
             claimed: AtomicU32::new(0),
         });
@@ -198,13 +204,34 @@ impl Drop for MailboxRoom {
 }
 
 impl MailboxRoom {
-    /// Says that the mailbox has come at least to `modseq`.
-    pub(crate) fn advance(&self, modseq: ModSeq) {
+    /// Notes that the mailbox has come at least to `modseq`; whether that is news.
+    fn advance(&self, modseq: ModSeq) -> bool {
         let mut signal = lock(&self.signal);
-        if modseq.0 > signal.modseq {
-            signal.modseq = modseq.0;
-            drop(signal);
+        let further = modseq.0 > signal.modseq;
+        signal.modseq = signal.modseq.max(modseq.0);
+        further
+    }
+
+    /// Gets the newest state, and only then wakes who listens: two thousand sessions that wake to wait for one answer of
+    /// the store stand in that answer's way.
+    async fn prepare(self: Arc<Self>, store: Arc<dyn Store>) {
+        loop {
+            let signal = self.signal();
+            let mine = self.latest.lock().await.clone();
+            if let Some(mine) = mine {
+                // Whoever wakes asks again where this failed.
+                let _ = self.refresh(&*store, &mine, &mut signal.clone(), Ask::WhenSignalled).await;
+            }
+            self.preparing.store(false, Ordering::Release);
+            // The first few get to write before the others take the processors.
+            for _ in 0..WOKEN_FIRST {
+                self.news.notify_one();
+            }
+            tokio::task::yield_now().await;
             self.news.notify_waiters();
+            if self.signal() == signal || self.preparing.swap(true, Ordering::AcqRel) {
+                return;
+            }
         }
     }
 
@@ -250,7 +277,7 @@ impl MailboxRoom {
             return Ok(mine.clone());
         }
         let mut latest = self.latest.lock().await;
-        let base = latest.upgrade().filter(|latest| latest.modseq > mine.modseq).unwrap_or_else(|| mine.clone());
+        let base = latest.clone().filter(|latest| latest.modseq > mine.modseq).unwrap_or_else(|| mine.clone());
         if ask == Ask::WhenSignalled && !missed && signal.modseq <= base.modseq.0 {
             return Ok(base);
         }
@@ -261,23 +288,23 @@ impl MailboxRoom {
             return Ok(base);
         }
         let next = Arc::new(base.after(&changes));
-        *latest = Arc::downgrade(&next);
+        *latest = Some(next.clone());
         Ok(next)
     }
 
     /// The state SELECT read: others in step may share it.
     pub(crate) async fn share(&self, mine: Snapshot) -> Arc<Snapshot> {
         let mut latest = self.latest.lock().await;
-        if let Some(theirs) = latest.upgrade()
+        if let Some(theirs) = &*latest
             && theirs.modseq == mine.modseq
             && theirs.rows.len() == mine.rows.len()
         {
-            return theirs;
+            return theirs.clone();
         }
-        let newer = latest.upgrade().is_some_and(|theirs| theirs.modseq > mine.modseq);
+        let newer = latest.as_ref().is_some_and(|theirs| theirs.modseq > mine.modseq);
         let mine = Arc::new(mine);
         if !newer {
-            *latest = Arc::downgrade(&mine);
+            *latest = Some(mine.clone());
         }
         mine
     }
@@ -297,7 +324,8 @@ mod tests {
         let room = rooms.mailbox(account, mailbox);
         assert!(Arc::ptr_eq(&room, &rooms.mailbox(account, mailbox)));
         let mut seen = room.signal();
-        rooms.changed(&Change { account, mailbox: Some(mailbox), modseq: ModSeq(7), annotations: None });
+        assert!(room.advance(ModSeq(7)));
+        assert!(!room.advance(ModSeq(6)));
         room.changed(&mut seen).await;
         assert_eq!(seen.modseq, 7);
         assert!(room.changed(&mut seen).now_or_never().is_none());
