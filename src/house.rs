@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use attachments::Shelf;
 use lightning::{Sandbox, Wallet};
 use lnmp::{Act, Allowed, GateFacts, Sealer, Verdict};
-use store::{Rules, Store, UnixMs};
+use store::{AskCounts, Rules, Store, UnixMs};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::accounts::Sessions;
@@ -188,9 +188,23 @@ impl Rules for PolicyRules {
         policy::meaning_without_gate(act)
     }
 
+    fn may_ask(&self, counts: &AskCounts) -> bool {
+        may_ask(counts)
+    }
+
     fn grace_ms(&self) -> i64 {
         i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX / 2)
     }
+}
+
+/// Whether one more payment request may go to an author who was asked this often.
+pub fn may_ask(counts: &AskCounts) -> bool {
+    policy::within_limits(&policy::AskCounts {
+        author_account_day: counts.author_account_day,
+        author_day: counts.author_day,
+        domain_hour: counts.domain_hour,
+        dkim_signature: counts.dkim_signature,
+    })
 }
 
 /// Waits until the server stops.

@@ -8,7 +8,7 @@ use rand::RngCore;
 use rand::rngs::OsRng;
 use store::{Batch, Gate, MailWishes, NewOutgoing, Quote, UnixMs};
 
-use crate::house::{House, Running, now_ms};
+use crate::house::{House, Running, may_ask, now_ms};
 use crate::letters;
 
 /// A live invoice that is shown must be payable for at least this long.
@@ -144,14 +144,8 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     if gate.state != GateState::Waiting {
         return Ok(Asked::Done(Batch::default()));
     }
-    let counts = house.store.ask_counts(id, now).await?;
-    let within = policy::within_limits(&policy::AskCounts {
-        author_account_day: counts.author_account_day,
-        author_day: counts.author_day,
-        domain_hour: counts.domain_hour,
-        dkim_signature: counts.dkim_signature,
-    });
-    if !within {
+    // Asked when the mail came, too; but other requests may have gone out since.
+    if !may_ask(&house.store.ask_counts(id, now).await?) {
         // Requests are limited, paying is not: the page of the first request lists this mail too.
         return Ok(Asked::Done(Batch::default()));
     }

@@ -14,6 +14,10 @@ pub trait Rules: Send + Sync + 'static {
     fn meaning(&self, act: &Act, facts: &GateFacts) -> Verdict;
     /// What an act on a mail without a gate means (moves to and from Junk change relations).
     fn meaning_without_gate(&self, act: &Act) -> Verdict;
+    /// Whether one more payment request may go to an author who was asked this often.
+    fn may_ask(&self, _counts: &AskCounts) -> bool {
+        true
+    }
     /// How long a decline by expunge, or a demotion by Junk, waits. Milliseconds.
     fn grace_ms(&self) -> i64 {
         crate::limits::GRACE_MINUTES * 60_000

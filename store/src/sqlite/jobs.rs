@@ -8,7 +8,7 @@ use super::messages;
 use super::vault::{Hash, Of};
 use super::writer::Tx;
 use crate::limits::ASKED_DAYS;
-use crate::{AccountId, AskCounts, Batch, Job, JobId, JobKind, Result, StoreError, UnixMs};
+use crate::{AccountId, AskCounts, Author, Batch, Job, JobId, JobKind, NewGate, Result, StoreError, UnixMs};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -79,17 +79,23 @@ struct Asked {
     dkim: Option<Hash>,
 }
 
+impl Asked {
+    fn of(db: &Db<'_>, account: AccountId, author: &str, dkim_signature: Option<&[u8]>) -> Self {
+        let domain = author.rsplit_once('@').map_or(author, |(_, domain)| domain);
+        Self {
+            account,
+            author: db.vault.hash(Of::Asked, &[author.as_bytes()]),
+            domain: db.vault.hash(Of::AskedDomain, &[domain.as_bytes()]),
+            dkim: dkim_signature.map(|signature| db.vault.hash(Of::AskedDkim, &[signature])),
+        }
+    }
+}
+
 fn asked(db: &Db<'_>, gate: GateId) -> Result<Option<Asked>> {
     let account = gates::load(db, gate)?.account;
     let Some(parties) = gates::parties(db, gate)? else { return Ok(None) };
     let Some(author) = parties.author.map(|author| author.address).or(parties.ask) else { return Ok(None) };
-    let domain = author.rsplit_once('@').map_or(author.as_str(), |(_, domain)| domain);
-    Ok(Some(Asked {
-        account,
-        author: db.vault.hash(Of::Asked, &[author.as_bytes()]),
-        domain: db.vault.hash(Of::AskedDomain, &[domain.as_bytes()]),
-        dkim: parties.dkim_signature.map(|signature| db.vault.hash(Of::AskedDkim, &[&signature])),
-    }))
+    Ok(Some(Asked::of(db, account, &author, parties.dkim_signature.as_deref())))
 }
 
 /// A payment request went out.
@@ -106,7 +112,24 @@ pub(super) fn note_asked(tx: &Tx<'_>, gate: GateId, now: UnixMs) -> Result<()> {
 
 /// How often the author of this gate was asked lately.
 pub(super) fn ask_counts(db: Db<'_>, gate: GateId, now: UnixMs) -> Result<AskCounts> {
-    let Some(asked) = asked(&db, gate)? else { return Ok(AskCounts::default()) };
+    asked(&db, gate)?.map_or(Ok(AskCounts::default()), |asked| counts(&db, &asked, now))
+}
+
+/// How often the author of a gate to be made was asked lately.
+pub(super) fn ask_counts_of(
+    db: &Db<'_>,
+    account: AccountId,
+    gate: &NewGate,
+    author: Option<&Author>,
+    now: UnixMs,
+) -> Result<AskCounts> {
+    let Some(author) = author.map(|author| author.address.as_str()).or(gate.ask.as_deref()) else {
+        return Ok(AskCounts::default());
+    };
+    counts(db, &Asked::of(db, account, author, gate.dkim_signature.as_deref()), now)
+}
+
+fn counts(db: &Db<'_>, asked: &Asked, now: UnixMs) -> Result<AskCounts> {
     let count = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u32> {
         Ok(db.value::<u32>(sql, params)?.unwrap_or_default())
     };

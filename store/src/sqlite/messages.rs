@@ -70,7 +70,11 @@ pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Resu
     let message = insert(tx, delivery.account, &delivery.sealed, gate, author)?;
     if let (Some(id), Some(gate)) = (gate, &delivery.gate) {
         gates::set_message(tx, id, message)?;
-        if gate.ask.is_some() && delivery.place == Place::Unpaid {
+        // Who may not be asked now costs no job: a burst of mail from one author is one request.
+        if gate.ask.is_some()
+            && delivery.place == Place::Unpaid
+            && tx.rules.may_ask(&jobs::ask_counts_of(tx, delivery.account, gate, delivery.author.as_ref(), now)?)
+        {
             jobs::push(tx, now, &JobKind::Ask(id))?;
         }
     }
