@@ -50,6 +50,17 @@ pub enum WalletError {
     /// Permanent: the preimage belongs to another hash.
     #[error("the preimage does not match the payment hash")]
     WrongPreimage,
+    /// Permanent: this wallet settles every payment at once.
+    #[error("this wallet settles at once and cannot hold a payment")]
+    CannotHold,
+    /// Permanent: a node that somebody else runs refuses. What it says is not repeated: it may name an invoice.
+    #[error("the node refused {what} ({status})")]
+    Refused {
+        /// What it was asked.
+        what: &'static str,
+        /// Its HTTP status, or the like.
+        status: u16,
+    },
     /// Ours.
     #[error("lightning: {0}")]
     Bug(String),
@@ -68,6 +79,8 @@ impl WalletError {
             | Self::AlreadyCancelled
             | Self::TooLate { .. }
             | Self::WrongPreimage
+            | Self::CannotHold
+            | Self::Refused { .. }
             | Self::Bug(_) => false,
         }
     }

@@ -8,14 +8,15 @@
 //!                └───paid again────┘                           │
 //!                                  ◀───────paid again──────────┘
 //! ```
-//! Start at [`Wallet`] (the trait the house calls), then [`node`] (a real LDK node), [`memory`] (its twin for tests) and
-//! [`sandbox`] (two real nodes over a chain of their own).
+//! Start at [`Wallet`] (the trait the house calls), then [`node`] (a real LDK node), [`memory`] (its twin for tests),
+//! [`remote`] (nodes that somebody else runs: LND, Core Lightning, Nostr Wallet Connect, phoenixd) and [`sandbox`] (two
+//! real nodes over a chain of their own).
 //!
 //! Promises. Repeating a call changes nothing. [`Wallet::settle`] refuses what was cancelled and [`Wallet::cancel`] what
 //! is being claimed. An event is repeated until [`Wallet::event_handled`]. No log line holds an invoice or an address.
 //! A kill at any moment costs no channel and no payment: what the node says, to a peer or to the house, waits until the
 //! state behind it is on the disk.
-//! Absent on purpose: prices, quotes, the decision, preimages (the house keeps them), other back-ends.
+//! Absent on purpose: prices, quotes, the decision, preimages (the house keeps them).
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,18 +38,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cln;
 mod error;
 mod invoice;
 pub mod limits;
+mod lnd;
 pub mod memory;
 pub mod node;
+pub mod nwc;
+mod phoenixd;
 mod records;
+pub mod remote;
 pub mod sandbox;
 mod wallet;
 
 pub use error::WalletError;
 pub use invoice::Invoice;
 pub use records::{RecordError, RecordFile};
+pub use remote::{Backend, Pace, RemoteConfig, RemoteError, RemoteWallet};
 pub use sandbox::{Customer, CustomerPayment, Sandbox, SandboxError};
 pub use wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,

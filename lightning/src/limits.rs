@@ -114,3 +114,60 @@ pub const POLL_EVERY: Duration = Duration::from_millis(10);
 pub const CUSTOMER_PAY_WITHIN: Duration = Duration::from_secs(10);
 /// Failed payments whose reason the customer remembers.
 pub const FAILURES_MAX: usize = 1024;
+
+/// A hold on somebody's node ends this many blocks before its HTLC could go on the chain: LND's own margin since 0.21,
+/// and more than the plugins of Core Lightning keep.
+pub const REMOTE_FAIL_BACK_BLOCKS: u32 = 18;
+/// How often the live payments on somebody's node are looked at, where it does not ring.
+pub const REMOTE_POLL: Duration = Duration::from_secs(2);
+/// Payments looked at between two pauses: a node on a small machine answers a hundred of them in a second.
+pub const REMOTE_LOOKS: usize = 64;
+/// How long a node's height and state of sync are believed; the house asks twice a second.
+pub const REMOTE_INFO_FOR: Duration = Duration::from_secs(3);
+/// Longest call to somebody's node; whatever takes longer is asked again.
+pub const REMOTE_CALL_WITHIN: Duration = Duration::from_secs(20);
+/// Longest wait for a connection to somebody's node.
+pub const REMOTE_CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// LND tells the state of a payment at once; an answer that takes longer is none.
+pub const REMOTE_TRACK_WITHIN: Duration = Duration::from_secs(5);
+/// Octets of an answer: a node with a thousand channels lists them in two megabytes.
+pub const REMOTE_RESPONSE_MAX: usize = 8 << 20;
+/// Octets of one line of an answer that goes on: a payment in a hundred parts is 200 KB.
+pub const REMOTE_LINE_MAX: usize = 1 << 20;
+/// An invoice is not looked at any more, and a hold's invoice closed, so long after its expiry: clocks differ.
+pub const REMOTE_LATE: Duration = Duration::from_secs(120);
+/// Ended payments that are remembered; an older one is looked up at the node.
+pub const REMOTE_ENDED_MAX: usize = 4096;
+/// Events that may wait: far more than quotes can be live.
+pub const REMOTE_EVENTS_MAX: usize = 100_000;
+
+/// Relays one connection string may name.
+pub const NWC_RELAYS_MAX: usize = 4;
+/// Octets of a message from a relay: the longest payload of NIP-44 is 88 KB.
+pub const NWC_MESSAGE_MAX: usize = 256 << 10;
+/// Messages that wait to be said or heard.
+pub const NWC_QUEUE: usize = 256;
+/// Requests that wait for an answer at a time.
+pub const NWC_PENDING_MAX: usize = 256;
+/// Events a relay has not answered for, kept in case it wants proof of who sent them.
+pub const NWC_UNANSWERED_MAX: usize = 16;
+/// Holds whose deadline a notification told; look-ups tell it as well.
+pub const NWC_DEADLINES_MAX: usize = 1024;
+/// Longest wait for a relay to accept a connection, and for it to take a message.
+pub const NWC_CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for a wallet's answer: less than a call may take, so that the wallet is told when nobody waits any more.
+pub const NWC_REQUEST_WITHIN: Duration = Duration::from_secs(15);
+/// Longest wait for a wallet's info event, which the relay has stored.
+pub const NWC_INFO_WITHIN: Duration = Duration::from_secs(10);
+/// First wait before a relay is connected to again; it doubles.
+pub const NWC_BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// Longest such wait.
+pub const NWC_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How often a relay is pinged: proxies between close what is silent for a minute.
+pub const NWC_PING_EVERY: Duration = Duration::from_secs(25);
+/// A relay that said nothing for so long, not even to pings, is gone.
+pub const NWC_IDLE: Duration = Duration::from_secs(80);
+/// HTLC slots of a wallet that tells none: Core Lightning's 30 a channel is the least of the usual.
+pub const NWC_SLOTS: u32 = 30;
+/// Value a wallet that tells no channels is taken to be able to receive: the wallet fails what it cannot.
+pub const NWC_VALUE: lnmp::Msat = lnmp::Msat(10_000_000_000);

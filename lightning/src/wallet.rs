@@ -14,6 +14,12 @@ use crate::limits::FINAL_CLTV_DEFAULT;
 /// house keeps is: commit the decision, call, and only then [`Wallet::event_handled`].
 #[async_trait]
 pub trait Wallet: Send + Sync {
+    /// Whether payments can be held at all. A wallet that settles at once answers [`Wallet::create`] with
+    /// [`WalletError::CannotHold`], and no mail is gated with it.
+    fn can_hold(&self) -> bool {
+        true
+    }
+
     /// Registers `new.hash` and returns the invoice (BOLT 11) that locks money under it. Repeatable for one hash; only
     /// the last invoice of a hash need be published.
     async fn create(&self, new: NewHold) -> Result<String, WalletError>;
@@ -117,7 +123,8 @@ pub enum HoldStatus {
     },
     /// The money is ours.
     Settled,
-    /// Failed back, by us or by the deadline. A payer may pay it again: then it is [`HoldStatus::Held`] again.
+    /// Failed back, by us or by the deadline. The embedded node lets a payer pay it again: then it is
+    /// [`HoldStatus::Held`] again. Other nodes fail such a payment by themselves.
     Cancelled,
 }
 

@@ -1,14 +1,17 @@
-//! What every wallet promises, asked of the twin and of a real node alike.
+//! What every wallet promises, asked of the twin, of a real node, and of every back-end against a server that speaks its
+//! node's API.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod backends;
 mod common;
+mod servers;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{held, hold, payment_event, preimage, runtime, settled, until};
 use lightning::memory::MemoryWallet;
-use lightning::{Event, HoldStatus, Sandbox, Wallet, WalletError};
+use lightning::{Event, HoldStatus, Invoice, Paid, Sandbox, Wallet, WalletError};
 use lnmp::{Msat, PaymentHash};
 
 /// A wallet with a payer beside it.
@@ -17,6 +20,13 @@ trait Rig: Sync {
     fn wallet(&self) -> &dyn Wallet;
     async fn pay(&self, bolt11: &str);
     async fn mine(&self, blocks: u32);
+    /// An invoice of the payer.
+    async fn ask(&self, amount: Msat) -> String;
+    /// Pays what was cancelled. `true` when the node lets the payment in, to be cancelled again.
+    async fn pay_again(&self, bolt11: &str) -> bool {
+        self.pay(bolt11).await;
+        true
+    }
 }
 
 struct Twin(MemoryWallet);
@@ -31,6 +41,10 @@ impl Rig for Twin {
     }
     async fn mine(&self, blocks: u32) {
         self.0.mine(blocks);
+    }
+    async fn ask(&self, amount: Msat) -> String {
+        let payer = MemoryWallet::new();
+        payer.invoice(amount, "payer".into(), Duration::from_secs(3600)).await.unwrap()
     }
 }
 
@@ -47,6 +61,9 @@ impl Rig for Real {
     }
     async fn mine(&self, blocks: u32) {
         self.0.mine(blocks).await.unwrap();
+    }
+    async fn ask(&self, amount: Msat) -> String {
+        self.0.customer().invoice(amount, "payer").await.unwrap()
     }
 }
 
@@ -73,6 +90,8 @@ async fn contract(rig: &dyn Rig) {
     the_deadline_ends_a_hold_without_an_event(rig).await;
     unknown_hashes_are_told_apart(rig).await;
     an_ended_payment_is_forgotten(rig).await;
+    an_ordinary_invoice_is_claimed_on_arrival(rig).await;
+    what_was_paid_is_looked_up_and_not_paid_again(rig).await;
 }
 
 async fn creating_is_repeatable_and_checked(rig: &dyn Rig) {
@@ -124,15 +143,22 @@ async fn a_settled_payment_cannot_be_cancelled(rig: &dyn Rig) {
 async fn a_cancelled_payment_cannot_be_settled_and_may_be_paid_again(rig: &dyn Rig) {
     let (wallet, hash) = (rig.wallet(), preimage(15).hash());
     let invoice = wallet.create(hold(15, 100)).await.unwrap();
+    rig.pay(&invoice).await;
     for _ in 0..2 {
-        rig.pay(&invoice).await;
         let (amount, _) = held(wallet, hash).await;
         wallet.cancel(hash).await.unwrap();
         wallet.cancel(hash).await.unwrap();
         assert_eq!(wallet.lookup(hash).await.unwrap(), HoldStatus::Cancelled);
         let refused = wallet.settle(hash, amount, &preimage(15)).await;
         assert!(matches!(refused, Err(WalletError::AlreadyCancelled)), "{refused:?}");
+        if !rig.pay_again(&invoice).await {
+            assert_eq!(wallet.lookup(hash).await.unwrap(), HoldStatus::Cancelled);
+            assert_eq!(wallet.ready_event().await, None);
+            return;
+        }
     }
+    held(wallet, hash).await;
+    wallet.cancel(hash).await.unwrap();
 }
 
 async fn the_deadline_ends_a_hold_without_an_event(rig: &dyn Rig) {
@@ -167,4 +193,23 @@ async fn an_ended_payment_is_forgotten(rig: &dyn Rig) {
     wallet.forget(preimage(15).hash()).await.unwrap();
     assert_eq!(wallet.lookup(preimage(15).hash()).await.unwrap(), HoldStatus::Unknown);
     wallet.forget(preimage(15).hash()).await.unwrap();
+}
+
+async fn an_ordinary_invoice_is_claimed_on_arrival(rig: &dyn Rig) {
+    let wallet = rig.wallet();
+    let invoice = wallet.invoice(Msat(20_000), "tea & co".into(), Duration::from_secs(3600)).await.unwrap();
+    rig.pay(&invoice).await;
+    assert_eq!(settled(wallet, Invoice::parse(&invoice).unwrap().hash).await, Msat(20_000));
+}
+
+async fn what_was_paid_is_looked_up_and_not_paid_again(rig: &dyn Rig) {
+    let wallet = rig.wallet();
+    let bolt11 = rig.ask(Msat(10_000)).await;
+    let hash = Invoice::parse(&bolt11).unwrap().hash;
+    assert_eq!(wallet.sent(hash).await.unwrap(), None);
+    let paid = wallet.pay(&bolt11).await.unwrap();
+    assert!(matches!(paid, Paid::Succeeded { .. }), "{paid:?}");
+    assert_eq!(wallet.sent(hash).await.unwrap(), Some(paid));
+    let again = wallet.pay(&bolt11).await;
+    assert!(matches!(again, Err(WalletError::AlreadyPaid)), "{again:?}");
 }
