@@ -27,6 +27,7 @@ pub async fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     keys(&dir, &mut findings);
     disk(&dir, &config, &mut findings);
     certificate(&config, &mut findings);
+    wallet(&config, &mut findings);
     dust(&mut findings);
     let ok = findings.iter().all(|finding| finding.ok);
     if as_json {
@@ -111,6 +112,19 @@ fn certificate(config: &Config, findings: &mut Vec<Finding>) {
             findings.push(Finding { what: "tls", ok: false, text: format!("{}: {error}", file.display()) });
         }
     }
+}
+
+/// Reads the files of `[wallet]`, and asks nobody.
+fn wallet(config: &Config, findings: &mut Vec<Finding>) {
+    let finding = match crate::wallet::backend(config) {
+        Ok(None) => return,
+        Ok(Some(_)) => {
+            let name = config.wallet.backend.name();
+            Finding { what: "wallet", ok: true, text: format!("{name}: its files are there and private") }
+        }
+        Err(error) => Finding { what: "wallet", ok: false, text: error.0 },
+    };
+    findings.push(finding);
 }
 
 /// Design section 4: small holds are dust; say what that means before anybody prices a mail.

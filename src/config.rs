@@ -38,6 +38,8 @@ pub struct Config {
     pub server: Server,
     /// Ports.
     pub listen: Listen,
+    /// The Lightning node.
+    pub wallet: WalletConfig,
     /// Holds and graces.
     pub money: Money,
     /// Sizes and counts.
@@ -214,6 +216,91 @@ impl Default for Listen {
     }
 }
 
+/// The Lightning node: the embedded one, or one that somebody else runs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WalletConfig {
+    /// Which.
+    pub backend: WalletBackend,
+    /// Where it is: `"https://127.0.0.1:8080"`. Nostr Wallet Connect needs none: its connection string says it.
+    pub address: String,
+    /// The only certificate that is trusted, PEM; empty: the public authorities.
+    pub certificate: PathBuf,
+    /// A file that holds the macaroon, the rune, the connection string or the password.
+    pub secret_file: PathBuf,
+}
+
+/// What a bridge can take payments with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WalletBackend {
+    /// LDK, in this process.
+    #[default]
+    Embedded,
+    /// LND over REST.
+    Lnd,
+    /// Core Lightning over clnrest, with the plugin holdinvoice.
+    Cln,
+    /// Nostr Wallet Connect.
+    Nwc,
+    /// phoenixd, which settles at once.
+    Phoenixd,
+}
+
+impl WalletBackend {
+    /// Its word in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Lnd => "lnd",
+            Self::Cln => "cln",
+            Self::Nwc => "nwc",
+            Self::Phoenixd => "phoenixd",
+        }
+    }
+}
+
+impl WalletConfig {
+    /// What types cannot say.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let (name, remote) = (self.backend.name(), self.backend != WalletBackend::Embedded);
+        let none = |key, what: &str| Err((key, format!("{what}; allowed with backend = \"{name}\": empty")));
+        match (self.address.is_empty(), self.backend) {
+            (false, WalletBackend::Embedded) => return none("wallet.address", "the embedded node has no address"),
+            (false, WalletBackend::Nwc) => return none("wallet.address", "the connection string names the relay"),
+            (true, WalletBackend::Lnd | WalletBackend::Cln | WalletBackend::Phoenixd) => {
+                let example = match self.backend {
+                    WalletBackend::Lnd => "https://127.0.0.1:8080",
+                    WalletBackend::Cln => "https://127.0.0.1:3010",
+                    _ => "http://127.0.0.1:9740",
+                };
+                return Err(("wallet.address", format!("is empty; allowed with \"{name}\": like \"{example}\"")));
+            }
+            _ => {}
+        }
+        if !self.certificate.as_os_str().is_empty() && !matches!(self.backend, WalletBackend::Lnd | WalletBackend::Cln)
+        {
+            return none("wallet.certificate", "only LND and Core Lightning have a certificate of their own");
+        }
+        match (self.secret_file.as_os_str().is_empty(), remote) {
+            (true, true) => {
+                let what = match self.backend {
+                    WalletBackend::Lnd => "LND's macaroon",
+                    WalletBackend::Cln => "the rune",
+                    WalletBackend::Nwc => "the connection string (nostr+walletconnect://)",
+                    WalletBackend::Phoenixd | WalletBackend::Embedded => "phoenixd's http-password",
+                };
+                Err((
+                    "wallet.secret_file",
+                    format!("is empty; allowed with \"{name}\": a file (mode 0600) with {what}"),
+                ))
+            }
+            (false, false) => none("wallet.secret_file", "the embedded node has its own keys"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Holds and graces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -295,6 +382,7 @@ impl Default for Config {
             mode: Mode::default(),
             server: Server::default(),
             listen: Listen::default(),
+            wallet: WalletConfig::default(),
             money: Money::default(),
             limits: Limits::default(),
             dns: Dns::default(),
@@ -322,13 +410,7 @@ impl Config {
             ConfigError(format!("{name}: line {line}{at}: {}", error.message()))
         })?;
         config.check().map_err(|(key, what)| {
-            let leaf = key.rsplit('.').next().unwrap_or(key);
-            let line = text
-                .lines()
-                .position(|line| {
-                    line.trim_start().strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('='))
-                })
-                .map_or_else(|| "default".to_owned(), |index| format!("line {}", index + 1));
+            let line = line_of(text, key).map_or_else(|| "default".to_owned(), |line| format!("line {line}"));
             ConfigError(format!("{name}: {line}, key `{key}`: {what}"))
         })?;
         Ok(config)
@@ -373,6 +455,7 @@ impl Config {
                 format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib),
             ));
         }
+        self.wallet.check()?;
         let (least, most) = (policy::FINAL_CLTV_MIN, policy::FINAL_CLTV_MAX);
         if !(least..=most).contains(&self.money.final_cltv) {
             return Err((
@@ -409,6 +492,22 @@ impl Config {
     pub fn first_domain(&self) -> &str {
         self.server.domains.first().map_or("satchel.test", String::as_str)
     }
+}
+
+/// The line a key like `wallet.address` stands in; where it is left out, its table's.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (table, leaf) = key.rsplit_once('.').unwrap_or(("", key));
+    let (mut here, mut header) = ("", None);
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            here = name.trim();
+            header = header.or((here == table).then_some(index + 1));
+        } else if here == table && line.strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return Some(index + 1);
+        }
+    }
+    header
 }
 
 fn is_domain(text: &str) -> bool {
@@ -497,6 +596,11 @@ mod tests {
             ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
             ("[relay]\nserver = \"smtp.example.org\"\n", ["line 2", "relay.server", "name and port"]),
             ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
+            ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),
+            ("[listen]\naddress = \"::1\"\n[wallet]\naddress = \"x\"\n", ["line 4", "wallet.address", "empty"]),
+            ("[wallet]\nbackend = \"lnd\"\n", ["line 1", "wallet.address", "https://127.0.0.1:8080"]),
+            ("[wallet]\nbackend = \"nwc\"\nsecret_file = \"\"\n", ["line 3", "wallet.secret_file", "0600"]),
+            ("[wallet]\nbackend = \"nwc\"\ncertificate = \"x\"\n", ["line 3", "wallet.certificate", "empty"]),
         ] {
             let error = Config::parse(text, "f.toml").unwrap_err().to_string();
             assert!(error.starts_with("f.toml:"), "{error}");

@@ -2,7 +2,7 @@
 //!
 //! Stands: at the bottom, uses everything. `flow/` reads top to bottom as the story
 //! ([`flow::receive`], [`flow::submit`], [`flow::ask`], [`flow::pay`], [`flow::work`], [`flow::expire`]);
-//! the rest starts it ([`run`]), keeps its keys ([`keys`], [`accounts`]) and answers the command line
+//! the rest starts it ([`run`], [`wallet`]), keeps its keys ([`keys`], [`accounts`]) and answers the command line
 //! ([`cli`], [`control`], [`command`], [`filters`], [`allow`], [`mod@print`]).
 //!
 //! Promises. `250` to DATA follows the commit of message *and* gate. A preimage leaves only after the
@@ -27,3 +27,4 @@ pub mod print;
 pub mod run;
 pub mod sharing;
 pub mod tls;
+pub mod wallet;

@@ -25,7 +25,7 @@ use crate::flow::web_host::WebHost;
 use crate::flow::{expire, pay, reconcile, send, work};
 use crate::house::{House, NotRunning, Ports, Running, now_ms};
 use crate::letters;
-use crate::{accounts, command, control, tls};
+use crate::{accounts, command, control, tls, wallet};
 
 /// The sandbox's first account.
 const FIRST_ACCOUNT: &str = "alice";
@@ -135,9 +135,8 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let (stop_tx, stop) = watch::channel(false);
         let mut doors = JoinSet::new();
         let mut workers = JoinSet::new();
-        let (shelf, sandbox, dns) =
-            tokio::try_join!(shelf(&house), sandbox_of(&house), resolver(&house, &stop, &mut workers))?;
-        let wallet = sandbox.wallet();
+        let (shelf, (wallet, sandbox), dns) =
+            tokio::try_join!(shelf(&house), wallet::open(&house), resolver(&house, &stop, &mut workers))?;
         let public_url = match house.config.server.public_url.trim_end_matches('/') {
             "" => format!(
                 "http://{}",
@@ -148,7 +147,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         house.start(Running {
             shelf,
             wallet: Arc::clone(&wallet),
-            sandbox: Some(Arc::clone(&sandbox)),
+            sandbox: sandbox.clone(),
             authenticator: smtp::Authenticator::new(&house.config.server.name, &dns),
             router: smtp::Router::new(dns.clone()),
             resolver: dns,
@@ -178,7 +177,11 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let _ = tokio::time::timeout(STOP_DEADLINE, async { while doors.join_next().await.is_some() {} }).await;
         let _ = tokio::time::timeout(STOP_DEADLINE, async { while workers.join_next().await.is_some() {} }).await;
         let running = house.running()?;
-        if let Err(error) = sandbox.stop().await {
+        let stopped = match sandbox {
+            Some(sandbox) => sandbox.stop().await.map_err(anyhow::Error::from),
+            None => running.wallet.stop().await.map_err(anyhow::Error::from),
+        };
+        if let Err(error) = stopped {
             tracing::warn!(%error, "the Lightning nodes did not stop cleanly");
         }
         running.shelf.stop().await;
@@ -215,12 +218,6 @@ fn log_to_stderr() {
 async fn shelf(house: &House) -> anyhow::Result<Arc<dyn Shelf>> {
     let settings = attachments::Settings::new(house.dir.ipfs());
     Ok(Arc::new(attachments::IpfsShelf::start(settings).await.context("the IPFS node does not start")?))
-}
-
-async fn sandbox_of(house: &House) -> anyhow::Result<Arc<Sandbox>> {
-    let key = house.keys.bridge().subkey("lightning-seeds");
-    let started = Sandbox::start(&house.dir.lightning(), &key).await;
-    Ok(Arc::new(started.context("the sandbox's Lightning nodes do not start")?))
 }
 
 /// The configured resolver, or the sandbox's own zone for names under .test.
@@ -338,7 +335,7 @@ async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
         from: &house.bridge_address(),
         to: address,
         addresses: &[address],
-        sandbox: Some(letters::Try { smtp, public_url: &running.public_url }),
+        sandbox: running.sandbox.is_some().then_some(letters::Try { smtp, public_url: &running.public_url }),
         message_id: &crate::flow::ask::new_message_id(house),
         now: now_ms(),
     };
@@ -419,7 +416,13 @@ fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
     )?;
     writeln!(out, "  IMAP       {address}:{} (STARTTLS), {} (TLS)", port(ports.imap), port(ports.imaps))?;
     writeln!(out, "  web        {}", running.public_url)?;
-    writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?;
+    match running.sandbox {
+        Some(_) => writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?,
+        None => {
+            let can = if running.wallet.can_hold() { "holds payments" } else { "cannot hold: nobody is asked to pay" };
+            writeln!(out, "  money      {}: {can}", house.config.wallet.backend.name())?;
+        }
+    }
     if let Ok(text) = std::fs::read_to_string(house.dir.first_login())
         && let Some((user, password)) = text.trim_end().split_once('\n')
     {

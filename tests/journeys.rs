@@ -16,9 +16,21 @@ mod free_passes;
 mod local;
 #[path = "journeys/main_road.rs"]
 mod main_road;
+#[path = "journeys/nodes.rs"]
+mod nodes;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
 #[path = "journeys/rules.rs"]
 mod rules;
 #[path = "journeys/sent.rs"]
 mod sent;
+
+// The wallet that `nodes` connects to, and its relay: those that the wallet's own tests use.
+#[path = "../lightning/tests/servers/nwc.rs"]
+mod nwc;
+#[path = "../lightning/tests/servers/relay.rs"]
+#[allow(dead_code, reason = "a relay for other tests, too")]
+mod relay;
+#[path = "../lightning/tests/servers/world.rs"]
+#[allow(dead_code, reason = "a world for other tests, too")]
+mod world;

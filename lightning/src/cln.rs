@@ -60,7 +60,13 @@ impl Cln {
     /// Whether the plugin is there, and new enough. Asked once.
     async fn plugin(&self) -> Result<(), WalletError> {
         let asked = self.plugin.get_or_try_init(|| async {
-            let version: Version = self.call("holdinvoice-version", json!({}), "the plugin holdinvoice").await?;
+            let version: Version = self
+                .call(
+                    "holdinvoice-version",
+                    json!({}),
+                    "to tell the version of its plugin holdinvoice: is it installed, and does the rune allow it?",
+                )
+                .await?;
             let major = version.version.trim_start_matches('v').split('.').next().and_then(|n| n.parse::<u32>().ok());
             match major {
                 Some(major) if major >= PLUGIN_MAJOR => Ok(()),

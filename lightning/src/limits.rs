@@ -122,6 +122,8 @@ pub const REMOTE_FAIL_BACK_BLOCKS: u32 = 18;
 pub const REMOTE_POLL: Duration = Duration::from_secs(2);
 /// Payments looked at between two pauses: a node on a small machine answers a hundred of them in a second.
 pub const REMOTE_LOOKS: usize = 64;
+/// Such looks under way at a time: over a relay each takes a quarter of a second.
+pub const REMOTE_LOOKS_AT_ONCE: usize = 8;
 /// How long a node's height and state of sync are believed; the house asks twice a second.
 pub const REMOTE_INFO_FOR: Duration = Duration::from_secs(3);
 /// Longest call to somebody's node; whatever takes longer is asked again.
@@ -157,6 +159,8 @@ pub const NWC_DEADLINES_MAX: usize = 1024;
 pub const NWC_CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for a wallet's answer: less than a call may take, so that the wallet is told when nobody waits any more.
 pub const NWC_REQUEST_WITHIN: Duration = Duration::from_secs(15);
+/// How much the clocks of a wallet and this machine may differ: what is older is taken for stale.
+pub const NWC_CLOCKS: Duration = Duration::from_secs(300);
 /// Longest wait for a wallet's info event, which the relay has stored.
 pub const NWC_INFO_WITHIN: Duration = Duration::from_secs(10);
 /// First wait before a relay is connected to again; it doubles.

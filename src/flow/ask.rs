@@ -33,6 +33,9 @@ pub enum NoQuote {
     /// The mail lies where no payment could raise it from.
     #[error("this mail is not in Unpaid, so paying would not raise it")]
     NotPayable,
+    /// The wallet settles at once: a payment could not be given back.
+    #[error("this server's wallet cannot hold a payment, so none is asked for; the mail is kept")]
+    CannotHold,
     /// It may work later; the text is for the payer.
     #[error("{0}")]
     Later(&'static str),
@@ -61,6 +64,9 @@ pub fn live_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
 /// Makes sure a waiting gate has a live invoice and returns it.
 pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, NoQuote> {
     let running = house.running()?;
+    if !running.wallet.can_hold() {
+        return Err(NoQuote::CannotHold);
+    }
     // One at a time: what a quote reserves must be seen by the next one.
     let _turn = house.quoting.lock().await;
     let now = now_ms();
@@ -152,7 +158,7 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     let quote = match quote(house, id, false).await {
         Ok(quote) => quote,
         Err(NoQuote::Later(_)) => return Ok(Asked::Later(AGAIN)),
-        Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::Unknown) => {
+        Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::CannotHold | NoQuote::Unknown) => {
             return Ok(Asked::Done(Batch::default()));
         }
         Err(error) => return Err(error),

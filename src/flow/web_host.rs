@@ -33,6 +33,7 @@ impl WebHost {
                 match ask::quote(house, gate.id, false).await {
                     Ok(quote) => gate.quotes.push(quote),
                     Err(NoQuote::Later(why)) => why_no_invoice = Some(why.to_owned()),
+                    Err(error @ NoQuote::CannotHold) => why_no_invoice = Some(error.to_string()),
                     Err(error) => tracing::warn!(gate = gate.id.0, %error, "no invoice for a page"),
                 }
             }

@@ -17,7 +17,7 @@ use super::nip44::ConversationKey;
 use super::relay::{Heard, Relay, since_1970};
 use super::{ConnectionUri, Event, Keys};
 use crate::WalletError;
-use crate::limits::{NWC_CONNECT_WITHIN, NWC_DEADLINES_MAX, NWC_PENDING_MAX, NWC_QUEUE};
+use crate::limits::{NWC_CLOCKS, NWC_CONNECT_WITHIN, NWC_DEADLINES_MAX, NWC_PENDING_MAX, NWC_QUEUE};
 
 /// What the wallet can do; published once, replaceable.
 const INFO: u16 = 13194;
@@ -125,7 +125,7 @@ impl Client {
                 "authors": [wallet.to_string()],
                 "#p": [keys.public().to_string()],
                 // Answers to what an earlier connection asked are no use any more.
-                "since": since_1970().as_secs().saturating_sub(60),
+                "since": since_1970().saturating_sub(NWC_CLOCKS).as_secs(),
             }),
         ];
         let shared = Arc::new(Shared {
@@ -195,7 +195,7 @@ impl Client {
             tag("p", self.wallet.to_string()),
             tag("encryption", NIP44.to_owned()),
             // A wallet that wakes up later must not carry out what nobody waits for any more.
-            tag("expiration", (now + within.as_secs()).to_string()),
+            tag("expiration", (now + (within + NWC_CLOCKS).as_secs()).to_string()),
         ];
         Ok(self.keys.sign(REQUEST, tags, content, now))
     }

@@ -19,10 +19,12 @@ mod tls;
 mod wallet;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::Network;
+use futures::StreamExt;
 use lnmp::{Msat, PaymentHash};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
@@ -31,7 +33,9 @@ use zeroize::Zeroizing;
 
 use self::api::{Api, Info, Seen};
 use self::book::{Book, Entry, State};
-use crate::limits::{REMOTE_CALL_WITHIN, REMOTE_INFO_FOR, REMOTE_LATE, REMOTE_LOOKS, REMOTE_POLL};
+use crate::limits::{
+    REMOTE_CALL_WITHIN, REMOTE_INFO_FOR, REMOTE_LATE, REMOTE_LOOKS, REMOTE_LOOKS_AT_ONCE, REMOTE_POLL,
+};
 use crate::{RecordError, WalletError};
 
 /// Which node, and how it is reached.
@@ -40,7 +44,7 @@ pub enum Backend {
     Lnd {
         /// `https://HOST:8080`.
         address: String,
-        /// `tls.cert`, PEM: the only certificate that is trusted. `None`: the machine's authorities.
+        /// `tls.cert`, PEM: the only certificate that is trusted. `None`: the public authorities.
         certificate: Option<Vec<u8>>,
         /// The macaroon, as its file holds it.
         macaroon: Zeroizing<Vec<u8>>,
@@ -234,15 +238,11 @@ impl Inner {
             let live = self.book(|book| Ok(book.live())).await.unwrap_or_default();
             // A node is not asked more than so much at a time: whoever is not looked at now is looked at next.
             let count = live.len().min(REMOTE_LOOKS);
-            for at in 0..count {
-                let (hash, entry) = live[(next + at) % live.len()];
-                if let Err(error) = self.look_at(hash, entry).await {
-                    tracing::debug!(%error, "lightning: a payment cannot be looked at; it is tried again");
-                    if error.is_temporary() {
-                        break;
-                    }
-                }
-            }
+            let round = (0..count).map(|at| live[(next + at) % live.len()]);
+            let away = AtomicBool::new(false);
+            futures::stream::iter(round)
+                .for_each_concurrent(REMOTE_LOOKS_AT_ONCE, |(hash, entry)| self.glance(hash, entry, &away))
+                .await;
             next = if live.is_empty() { 0 } else { (next + count) % live.len() };
             tokio::select! {
                 () = tokio::time::sleep(self.pace.poll) => {}
@@ -250,6 +250,19 @@ impl Inner {
                 () = self.look.notified() => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+}
+
+impl Inner {
+    /// One look of a round. After one that the node did not answer, the rest of the round waits for the next.
+    async fn glance(self: &Arc<Self>, hash: PaymentHash, entry: Entry, away: &AtomicBool) {
+        if away.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = self.look_at(hash, entry).await {
+            tracing::debug!(%error, "lightning: a payment cannot be looked at; it is tried again");
+            away.fetch_or(error.is_temporary(), Ordering::Relaxed);
         }
     }
 }

@@ -44,6 +44,7 @@ impl Relay {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 let relay = serving.clone();
                 tokio::spawn(async move {
                     let mut cut = relay.cut.subscribe();
