@@ -41,14 +41,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use self::blocks::Blocks;
+use self::blocks::{Blocks, Unfinished};
 use self::node::Node;
-use self::pack::{Block, Packed, Packer};
+use self::pack::{Out, Packed, Packer};
 use self::reference::Reference;
 use self::tree::SealedFile;
 use crate::error::{Error, Result};
 use crate::limits::{
-    FETCH_DEADLINE, LEAF_BYTES, LEAVES_MAX, PUT_STALL_MAX, PUTS_AT_ONCE, READS_AT_ONCE, STAMP_SLACK, WRITES_PER_PUT,
+    FETCH_DEADLINE, LEAVES_MAX, PUT_BATCH_BYTES, PUT_STALL_MAX, PUTS_AT_ONCE, READS_AT_ONCE, STAMP_SLACK,
+    WRITES_PER_PUT,
 };
 use crate::shelf::{Collected, Plaintext, Shelf};
 use crate::stream::{self, Layout};
@@ -123,31 +124,27 @@ impl IpfsShelf {
         self.node.connect(address).await
     }
 
-    /// Seals, packs and writes; leaves are written while the next is sealed.
+    /// Seals, packs and writes; a leaf is synced while the next is written.
     async fn store(&self, packer: Packer, mut plaintext: Plaintext<'_>, writes: &mut Writes) -> Result<Packed> {
-        let mut packer = packer;
+        let mut put = Put { packer, blocks: self.blocks.clone(), leaf: None, complete: Vec::new() };
         let mut rest = Bytes::new();
         loop {
             let batch = next_batch(&mut plaintext, &mut rest).await?;
             if batch.is_empty() {
                 break;
             }
-            let (fed, leaves) = blocking(move || {
-                let mut leaves = Vec::new();
-                for piece in &batch {
-                    leaves.extend(packer.feed(piece)?);
-                }
-                Ok((packer, leaves))
+            put = blocking(move || {
+                batch.iter().try_for_each(|piece| put.feed(piece))?;
+                Ok(put)
             })
             .await?;
-            packer = fed;
-            for leaf in leaves {
-                writes.begin(&self.blocks, leaf).await?;
+            for (cid, leaf) in put.complete.drain(..) {
+                writes.begin(&self.blocks, cid, leaf).await?;
             }
         }
-        let mut packed = blocking(move || packer.finish()).await?;
-        for block in packed.blocks.drain(..) {
-            writes.begin(&self.blocks, block).await?;
+        let (packed, blocks) = blocking(move || put.finish()).await?;
+        for (cid, block) in blocks {
+            writes.begin(&self.blocks, cid, block).await?;
         }
         writes.finish().await?;
         let (blocks, cids) = (self.blocks.clone(), writes.cids.clone());
@@ -185,14 +182,14 @@ impl IpfsShelf {
 
     /// Gets a block from a peer and keeps it.
     async fn fetch(&self, cid: &str, deadline: Instant) -> Result<()> {
-        let block = Block { cid: reference::parse_cid(cid)?, data: Vec::new() };
+        let block = reference::parse_cid(cid)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let data = self.node.fetch(&block.cid, left).await?.ok_or_else(|| Error::Missing { cid: cid.to_owned() })?;
+        let data = self.node.fetch(&block, left).await?.ok_or_else(|| Error::Missing { cid: cid.to_owned() })?;
         let blocks = self.blocks.clone();
         blocking(move || {
-            if !blocks.contains(&block.cid)? {
-                blocks.write(&block.cid, &data)?;
-                blocks.sync_names(&[block.cid])?;
+            if !blocks.contains(&block)? {
+                blocks.write(&block, &data)?;
+                blocks.sync_names(&[block])?;
             }
             Ok(())
         })
@@ -343,7 +340,55 @@ fn sweep(blocks: &Blocks, keep: &[Cid], before: SystemTime) -> Result<Swept> {
     Ok(Swept { collected, gone })
 }
 
-/// The block writes of one put, a few at a time.
+/// A put under way.
+struct Put {
+    packer: Packer,
+    blocks: Arc<Blocks>,
+    /// The leaf that is being written.
+    leaf: Option<Unfinished>,
+    /// Leaves to be synced and named.
+    complete: Vec<(Cid, Unfinished)>,
+}
+
+impl Put {
+    fn feed(&mut self, piece: &[u8]) -> Result<()> {
+        let Self { packer, blocks, leaf, complete } = self;
+        packer.feed(piece, &mut |out| take(blocks, leaf, complete, out))
+    }
+
+    /// What is left to be synced and named: the last leaf and the root.
+    fn finish(self) -> Result<(Packed, Vec<(Cid, Unfinished)>)> {
+        let Self { packer, blocks, mut leaf, mut complete } = self;
+        let packed = packer.finish(&mut |out| take(&blocks, &mut leaf, &mut complete, out))?;
+        if let Some(branch) = &packed.branch {
+            let mut root = blocks.begin()?;
+            root.write(branch)?;
+            complete.push((packed.root, root));
+        }
+        Ok((packed, complete))
+    }
+}
+
+fn take(
+    blocks: &Blocks,
+    leaf: &mut Option<Unfinished>,
+    complete: &mut Vec<(Cid, Unfinished)>,
+    out: Out<'_>,
+) -> Result<()> {
+    match out {
+        Out::Octets(octets) => {
+            let file = match leaf {
+                Some(file) => file,
+                None => leaf.insert(blocks.begin()?),
+            };
+            file.write(octets)?;
+        }
+        Out::Leaf(cid) => complete.extend(leaf.take().map(|file| (cid, file))),
+    }
+    Ok(())
+}
+
+/// The blocks of one put that are synced and named, a few at a time.
 #[derive(Default)]
 struct Writes {
     under_way: FuturesUnordered<JoinHandle<std::io::Result<()>>>,
@@ -352,13 +397,13 @@ struct Writes {
 }
 
 impl Writes {
-    async fn begin(&mut self, blocks: &Arc<Blocks>, block: Block) -> Result<()> {
+    async fn begin(&mut self, blocks: &Arc<Blocks>, cid: Cid, block: Unfinished) -> Result<()> {
         while self.under_way.len() >= WRITES_PER_PUT {
             self.one().await?;
         }
-        self.cids.push(block.cid);
+        self.cids.push(cid);
         let blocks = blocks.clone();
-        self.under_way.push(tokio::task::spawn_blocking(move || blocks.write(&block.cid, &block.data)));
+        self.under_way.push(tokio::task::spawn_blocking(move || blocks.complete(&block, &cid)));
         Ok(())
     }
 
@@ -393,10 +438,10 @@ impl Writes {
     }
 }
 
-/// About a leaf's worth of plaintext, or nothing at its end. `rest` is what was read and not yet returned.
+/// About a chunk's worth of plaintext, or nothing at its end. `rest` is what was read and not yet returned.
 async fn next_batch(plaintext: &mut Plaintext<'_>, rest: &mut Bytes) -> Result<Vec<Bytes>> {
     let mut batch = Vec::new();
-    let mut room = LEAF_BYTES;
+    let mut room = PUT_BATCH_BYTES;
     while room > 0 {
         if rest.is_empty() {
             let next = timeout(PUT_STALL_MAX, plaintext.next()).await;

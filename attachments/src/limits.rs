@@ -25,11 +25,15 @@ pub const ATTACHMENT_BYTES_MAX: u64 = (LEAVES_MAX * (LEAF_BYTES / SEALED_CHUNK_B
 /// Octets of a root node that we are willing to read: 1024 links take 55 KiB, so a bigger one is not ours.
 pub const ROOT_BYTES_MAX: u64 = 128 * 1024;
 
-/// Leaves of one put that may be on their way to disk at once: enough to keep a disk's queue busy while the
-/// next leaf is sealed. Each holds 1 MiB.
+/// Plaintext that a put seals and writes at a time: a chunk.
+pub const PUT_BATCH_BYTES: usize = CHUNK_BYTES;
+
+/// Leaves of one put that may be syncing at once: enough to keep a disk's queue busy while the next leaf is written.
+/// Each is an open file.
 pub const WRITES_PER_PUT: usize = 4;
 
-/// Puts at once; others wait their turn. Bounds memory: puts × ([`WRITES_PER_PUT`] + 3) MiB = 112 MiB.
+/// Puts at once; others wait their turn. Bounds the blocking threads and files of a burst of mails; in memory each
+/// holds some [`PUT_BATCH_BYTES`].
 pub const PUTS_AT_ONCE: usize = 16;
 
 /// Local reads at once; others wait their turn. Bounds the blocking threads and files a burst of FETCHes takes.

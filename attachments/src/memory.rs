@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use lnmp::AttachmentRef;
 
 use crate::error::{Error, Result};
-use crate::ipfs::pack::Packer;
+use crate::ipfs::pack::{Out, Packer};
 use crate::ipfs::reference::{self, Reference};
 use crate::shelf::{Collected, Plaintext, Shelf};
 use crate::stream::{self, Layout};
@@ -74,14 +74,18 @@ impl Shelf for MemoryShelf {
         let key = reference::fresh_key()?;
         let mut packer = Packer::new(&key, layout);
         let mut sealed = Vec::new();
+        // The stream is the leaves in order.
+        let mut keep = |out: Out<'_>| {
+            if let Out::Octets(octets) = out {
+                sealed.extend_from_slice(octets);
+            }
+            Ok(())
+        };
         while let Some(piece) = plaintext.next().await {
-            sealed.extend(packer.feed(&piece.map_err(Error::Source)?)?);
+            packer.feed(&piece.map_err(Error::Source)?, &mut keep)?;
         }
-        let packed = packer.finish()?;
-        sealed.extend(packed.blocks);
-        // The stream is the leaves in order; the root, if there is one besides, only lists them.
-        let sealed = sealed.into_iter().filter(|block| reference::is_leaf(&block.cid)).flat_map(|block| block.data);
-        let stored = Stored { sealed: sealed.collect(), at: SystemTime::now() };
+        let packed = packer.finish(&mut keep)?;
+        let stored = Stored { sealed, at: SystemTime::now() };
         let cid = packed.root.to_string();
         self.running()?.stored.insert(cid.clone(), stored);
         Ok(AttachmentRef { cid, key: *key, size, sha256: packed.sha256 })

@@ -23,7 +23,7 @@ pub trait Shelf: Send + Sync {
     /// durable. On an error nothing is kept; if the process dies, or the future is dropped, what was written
     /// is an orphan for [`Shelf::collect`].
     ///
-    /// Memory: a few MiB, whatever the size.
+    /// Memory: some hundred KiB, whatever the size.
     async fn put_stream(&self, size: u64, plaintext: Plaintext<'_>) -> Result<AttachmentRef>;
 
     /// [`Shelf::put_stream`] for a plaintext that is in memory already.

@@ -12,18 +12,40 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use ipld_core::cid::Cid;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// A directory of block files. All calls block; run them off the async threads.
 pub(crate) struct Blocks {
     dir: PathBuf,
     /// Shards whose own entry in `dir` is known to be durable. At most 1024 two-character names of base32.
     shards: Mutex<HashSet<String>>,
-    temporary: AtomicU64,
+}
+
+/// Where blocks are that have no name yet: no shard is called so.
+const UNFINISHED: &str = "unfinished";
+
+/// A block that is being written. Gone when it is dropped before it has its name.
+pub(crate) struct Unfinished {
+    file: File,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Adds octets.
+    pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.file.write_all(octets)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // With a name it is not there any more. If the disk fails, `collect` finds it.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 /// A file found by [`Blocks::walk`].
@@ -45,30 +67,37 @@ impl Blocks {
             let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
             sync_dir(parent.unwrap_or_else(|| Path::new(".")))?;
         }
-        Ok(Self { dir, shards: Mutex::default(), temporary: AtomicU64::new(0) })
+        match DirBuilder::new().mode(0o700).create(dir.join(UNFINISHED)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        Ok(Self { dir, shards: Mutex::default() })
     }
 
-    /// Writes a block and syncs its content. Its name is durable only after [`Blocks::sync_names`].
-    pub(crate) fn write(&self, cid: &Cid, data: &[u8]) -> io::Result<()> {
+    /// Begins a block.
+    pub(crate) fn begin(&self) -> io::Result<Unfinished> {
+        let mut name = [0; 16];
+        SystemRandom::new().fill(&mut name).map_err(|_| io::Error::other("the system has no randomness"))?;
+        let path = self.dir.join(UNFINISHED).join(format!("{:032x}.tmp", u128::from_be_bytes(name)));
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Unfinished { file, path })
+    }
+
+    /// Syncs a block's content and gives it its name, which is durable only after [`Blocks::sync_names`].
+    pub(crate) fn complete(&self, block: &Unfinished, cid: &Cid) -> io::Result<()> {
         let key = cid.to_string();
         let shard = shard(&key);
         let dir = self.dir.join(shard);
         self.make_shard(shard, &dir)?;
-        // Unique in this process, and the repository lock keeps other processes out.
-        let count = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = dir.join(format!("{key}.{}.{count}.tmp", std::process::id()));
-        let written = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(data).and_then(|()| file.sync_data()))
-            .and_then(|()| fs::rename(&temporary, dir.join(format!("{key}.data"))));
-        if written.is_err() {
-            // Most likely the disk is full: give back what we took. If that fails too, `collect` finds it.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        block.file.sync_data()?;
+        fs::rename(&block.path, dir.join(format!("{key}.data")))
+    }
+
+    /// A whole block at once.
+    pub(crate) fn write(&self, cid: &Cid, data: &[u8]) -> io::Result<()> {
+        let mut block = self.begin()?;
+        block.write(data)?;
+        self.complete(&block, cid)
     }
 
     /// Makes the names of blocks durable that were written before.

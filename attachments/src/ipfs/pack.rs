@@ -1,36 +1,40 @@
-//! From plaintext to IPFS blocks: seals, cuts into leaves and builds the root. Pure; holds one leaf.
+//! From plaintext to IPFS blocks: seals, cuts into leaves and builds the root. Pure; holds one chunk.
 //!
 //! The tree is IPIP-499 `unixfs-v1-2025`: CIDv1, sha2-256, raw leaves of 1 MiB, balanced, 1024 links a node. One
 //! leaf is its own root. Other implementations with that profile give the same CID for the same sealed octets.
 
-use ipld_core::cid::Cid;
+use ipld_core::cid::multihash::Multihash;
+use ipld_core::cid::{Cid, Version};
 use ring::digest::{Context, SHA256};
-use rust_ipfs::unixfs::ll::file::adder::{BalancedCollector, Chunker, FileAdder};
+use rust_ipfs::unixfs::ll::file::adder::{FileBranchLink, rebuild_file_branch};
 
+use super::reference::{RAW, SHA2_256};
 use crate::error::{Error, Result};
-use crate::limits::{LEAF_BYTES, LEAVES_MAX};
+use crate::limits::LEAF_BYTES;
 use crate::stream::{Layout, Sealer, StreamError};
 
-/// A block on its way to disk.
-pub(crate) struct Block {
-    pub(crate) cid: Cid,
-    pub(crate) data: Vec<u8>,
+/// What comes out of a [`Packer`], in the order of the stream. A leaf's octets come before its name: nobody needs to
+/// hold it.
+pub(crate) enum Out<'a> {
+    /// The next octets of a leaf.
+    Octets(&'a [u8]),
+    /// The leaf is complete, and this is its name.
+    Leaf(Cid),
 }
 
-/// Turns one plaintext into blocks. Leaves come out in the order of the stream.
+/// Turns one plaintext into blocks.
 pub(crate) struct Packer {
     sealer: Sealer,
-    tree: FileAdder,
+    tree: Tree,
     sha256: Context,
-    last_leaf: Option<Cid>,
 }
 
 /// What is left when all the plaintext was fed.
 pub(crate) struct Packed {
-    /// The last leaf if it was not full, and the root if it is not a leaf.
-    pub(crate) blocks: Vec<Block>,
     /// CID of the whole.
     pub(crate) root: Cid,
+    /// The root's octets, if it is not a leaf.
+    pub(crate) branch: Option<Vec<u8>>,
     /// SHA-256 of the plaintext, for the reference.
     pub(crate) sha256: [u8; 32],
 }
@@ -38,35 +42,29 @@ pub(crate) struct Packed {
 impl Packer {
     /// Begins; `key` must be fresh.
     pub(crate) fn new(key: &[u8; 32], layout: Layout) -> Self {
-        Self { sealer: Sealer::new(key, layout), tree: tree(), sha256: Context::new(&SHA256), last_leaf: None }
+        Self { sealer: Sealer::new(key, layout), tree: Tree::default(), sha256: Context::new(&SHA256) }
     }
 
-    /// Takes the next piece of the plaintext and returns the leaves it filled.
-    pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Result<Vec<Block>> {
+    /// Takes the next piece of the plaintext.
+    pub(crate) fn feed(&mut self, mut piece: &[u8], out: &mut dyn FnMut(Out<'_>) -> Result<()>) -> Result<()> {
         self.sha256.update(piece);
-        let mut blocks = Vec::new();
         while !piece.is_empty() {
             if let Some(chunk) = self.sealer.fill(&mut piece).map_err(misfed)? {
-                grow(&mut self.tree, chunk, &mut blocks);
+                self.tree.grow(chunk, out)?;
             }
         }
-        self.last_leaf = blocks.last().map_or(self.last_leaf, |block| Some(block.cid));
-        Ok(blocks)
+        Ok(())
     }
 
     /// Ends: all of the plaintext was fed.
-    pub(crate) fn finish(mut self) -> Result<Packed> {
-        let mut blocks = Vec::new();
+    pub(crate) fn finish(mut self, out: &mut dyn FnMut(Out<'_>) -> Result<()>) -> Result<Packed> {
         if let Some(chunk) = self.sealer.finish().map_err(misfed)? {
-            grow(&mut self.tree, &chunk, &mut blocks);
+            self.tree.grow(&chunk, out)?;
         }
-        blocks.extend(self.tree.finish().map(|(cid, data)| Block { cid, data }));
-        // A single leaf that was full came out of `feed` already, and is its own root.
-        let root = blocks.last().map(|block| block.cid).or(self.last_leaf);
-        let root = root.ok_or_else(|| Error::Node("the tree came out without a root".into()))?;
+        let (root, branch) = self.tree.finish(out)?;
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(self.sha256.finish().as_ref());
-        Ok(Packed { blocks, root, sha256 })
+        Ok(Packed { root, branch, sha256 })
     }
 }
 
@@ -75,18 +73,58 @@ fn misfed(error: StreamError) -> Error {
     Error::from_stream(error, "")
 }
 
-fn tree() -> FileAdder {
-    FileAdder::builder()
-        .with_chunker(Chunker::Size(LEAF_BYTES))
-        .with_collector(BalancedCollector::with_branching_factor(LEAVES_MAX))
-        .build()
+/// The leaves so far, and the hash of the one under way.
+struct Tree {
+    leaves: Vec<FileBranchLink>,
+    hash: Context,
+    bytes: usize,
 }
 
-fn grow(tree: &mut FileAdder, mut octets: &[u8], blocks: &mut Vec<Block>) {
-    while !octets.is_empty() {
-        let (made, taken) = tree.push(octets);
-        blocks.extend(made.map(|(cid, data)| Block { cid, data }));
-        octets = &octets[taken..];
+impl Default for Tree {
+    fn default() -> Self {
+        Self { leaves: Vec::new(), hash: Context::new(&SHA256), bytes: 0 }
+    }
+}
+
+impl Tree {
+    fn grow(&mut self, mut octets: &[u8], out: &mut dyn FnMut(Out<'_>) -> Result<()>) -> Result<()> {
+        while !octets.is_empty() {
+            let (taken, rest) = octets.split_at(octets.len().min(LEAF_BYTES - self.bytes));
+            self.hash.update(taken);
+            self.bytes += taken.len();
+            out(Out::Octets(taken))?;
+            if self.bytes == LEAF_BYTES {
+                self.end_leaf(out)?;
+            }
+            octets = rest;
+        }
+        Ok(())
+    }
+
+    fn end_leaf(&mut self, out: &mut dyn FnMut(Out<'_>) -> Result<()>) -> Result<()> {
+        let hash = std::mem::replace(&mut self.hash, Context::new(&SHA256)).finish();
+        let size = std::mem::take(&mut self.bytes) as u64;
+        let hash = Multihash::wrap(SHA2_256, hash.as_ref()).map_err(|error| Error::Node(error.to_string()))?;
+        let cid = Cid::new_v1(RAW, hash);
+        self.leaves.push(FileBranchLink { cid, blocksize: size, tsize: size });
+        out(Out::Leaf(cid))
+    }
+
+    /// The root, and its octets if it is not a leaf. A layout has no more leaves than one root has links.
+    fn finish(mut self, out: &mut dyn FnMut(Out<'_>) -> Result<()>) -> Result<(Cid, Option<Vec<u8>>)> {
+        if self.bytes > 0 {
+            self.end_leaf(out)?;
+        }
+        match &self.leaves[..] {
+            [] => Err(Error::Node("the tree came out without a root".into())),
+            [one] => Ok((one.cid, None)),
+            leaves => {
+                let size = leaves.iter().map(|leaf| leaf.blocksize).sum();
+                let sha2_256 = SHA2_256.try_into().map_err(|_| Error::Node("sha2-256 is not known".into()))?;
+                let (root, branch) = rebuild_file_branch(size, leaves, Version::V1, sha2_256);
+                Ok((root, Some(branch)))
+            }
+        }
     }
 }
 
@@ -151,11 +189,20 @@ mod tests {
             }
 
             let mut packer = Packer::new(&key, Layout::new(case.size as u64).unwrap());
-            let mut leaves = Vec::new();
+            let (mut leaves, mut leaf) = (Vec::new(), Vec::new());
+            let mut out = |out: Out<'_>| {
+                match out {
+                    Out::Octets(octets) => leaf.extend_from_slice(octets),
+                    Out::Leaf(cid) => leaves.push((cid, std::mem::take(&mut leaf))),
+                }
+                Ok(())
+            };
             for piece in plain.chunks(777_777) {
-                leaves.extend(packer.feed(piece).unwrap());
+                packer.feed(piece, &mut out).unwrap();
             }
-            let packed = packer.finish().unwrap();
+            let packed = packer.finish(&mut out).unwrap();
+            assert!(leaves.iter().all(|(cid, leaf)| super::super::reference::names(cid, leaf)));
+            assert!(leaves.iter().flat_map(|(_, leaf)| leaf).eq(&sealed));
             assert_eq!(packed.root.to_string(), case.cid, "{} octets", case.size);
             assert_eq!(hex::encode(packed.sha256), case.sha256);
         }
@@ -167,12 +214,13 @@ mod tests {
         assert_eq!(vectors.unixfs_v1_2025.len(), 4);
         for case in vectors.unixfs_v1_2025 {
             for step in [65_536, 1_000_000, case.size] {
-                let (mut tree, mut blocks) = (tree(), Vec::new());
+                let mut tree = Tree::default();
                 for piece in text(case.size).chunks(step) {
-                    grow(&mut tree, piece, &mut blocks);
+                    tree.grow(piece, &mut |_| Ok(())).unwrap();
                 }
-                blocks.extend(tree.finish().map(|(cid, data)| Block { cid, data }));
-                assert_eq!(blocks.last().unwrap().cid.to_string(), case.cid, "{} octets", case.size);
+                let (root, branch) = tree.finish(&mut |_| Ok(())).unwrap();
+                assert_eq!(root.to_string(), case.cid, "{} octets", case.size);
+                assert!(branch.is_none_or(|branch| super::super::reference::names(&root, &branch)));
             }
         }
     }

@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::stream::Layout;
 
 /// Multicodec of a leaf: its octets are the file's octets.
-const RAW: u64 = 0x55;
+pub(super) const RAW: u64 = 0x55;
 /// Multicodec of a root over several leaves.
 const DAG_PB: u64 = 0x70;
 /// Multihash code of sha2-256.
-const SHA2_256: u64 = 0x12;
+pub(super) const SHA2_256: u64 = 0x12;
 
 /// A reference that could be ours: the CID is of our kind, and fits the size.
 pub(crate) struct Reference {
