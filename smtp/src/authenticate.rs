@@ -5,6 +5,7 @@
 
 mod alignment;
 mod arc;
+mod body;
 mod outcome;
 mod records;
 mod signatures;
@@ -14,7 +15,7 @@ pub use outcome::{AuthResult, Authentication, DkimOutcome, DmarcOutcome, DmarcPo
 
 use crate::cache::Cache;
 use crate::limits::{AUTHENTICATION_TIMEOUT, DKIM_SIGNATURES_MAX, DNS_FAILURE_TTL};
-use crate::{Resolver, ReversePath};
+use crate::{Resolver, ReversePath, Spool, SpoolError};
 use futures::future::BoxFuture;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dmarc::verify::DmarcParameters;
@@ -84,71 +85,95 @@ impl Authenticator {
     ) -> BoxFuture<'a, Authentication> {
         // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
         Box::pin(async move {
-            let ip = ip.to_canonical();
             let message = signatures::without_surplus(message, DKIM_SIGNATURES_MAX);
-            let parsed = parse(&message);
-            // RFC 7208 §2.4: with a null reverse-path, the identity is the HELO name. RFC 7489 §3.1.2: so it is for DMARC.
-            let spf_domain = &*alignment::ascii(mail_from.domain().unwrap_or(helo));
-            let sender = mail_from
-                .local_part()
-                .map_or_else(|| format!("postmaster@{spf_domain}"), |local| format!("{local}@{spf_domain}"));
-            let client = spf::Client { ip, helo, sender: &sender };
-            let (spf_result, iprev, dkim, arc) =
-                tokio::join!(self.spf(client, spf_domain), self.iprev(ip), self.dkim(&parsed), self.arc(&parsed));
-            let spf = SpfOutput::new(spf_domain.to_owned()).with_result(spf_result.into());
-            // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
-            let sound: Vec<DkimOutput<'_>> =
-                dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
-            let dmarc = self.dmarc(&parsed, &sound, spf_domain, &spf).await;
-
-            let mut outcomes = Vec::with_capacity(dkim.len());
-            for output in &dkim {
-                let testing = match output.signature() {
-                    Some(signature) => self.key_is_testing(&signature.s, &signature.d).await,
-                    None => false,
-                };
-                outcomes.push(DkimOutcome::new(output, testing));
-            }
-            let is_plus_all = spf_result == AuthResult::Pass
-                && timeout(AUTHENTICATION_TIMEOUT, spf::lets_anybody_in(&self.records, spf_domain))
-                    .await
-                    .unwrap_or(true);
-            let author = alignment::author_domain(&parsed.from);
-            let record = dmarc.dmarc_record();
-            let aligned_spf = spf_result == AuthResult::Pass
-                && author.as_deref().is_some_and(|author| {
-                    alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result()))
-                });
-            let aligned_dkim = author.as_deref().is_some_and(|author| {
-                let strict = record.is_some_and(|record| record.adkim == mail_auth::dmarc::Alignment::Strict);
-                outcomes
-                    .iter()
-                    .any(|outcome| outcome.may_align() && alignment::dkim_aligned(author, &outcome.domain, strict))
-                    && record.is_none_or(|_| *dmarc.dkim_result() == mail_auth::DmarcResult::Pass)
-            });
-
-            let results = AuthenticationResults::new(&self.authserv_id)
-                .with_spf_mailfrom_result(&spf, ip, mail_from.as_str(), helo)
-                .with_dkim_results(&dkim, parsed.from())
-                .with_dmarc_result(&dmarc)
-                .with_iprev_result(&iprev, ip);
-            let mut header_value = results.to_string();
-            if arc != AuthResult::None {
-                arc::tell(&mut header_value, arc, ip);
-            }
-            Authentication {
-                arc,
-                spf: SpfOutcome { result: spf_result, domain: spf_domain.to_owned(), is_plus_all },
-                dmarc: DmarcOutcome::new(&dmarc),
-                dkim: outcomes,
-                host: confirmed_host(&iprev),
-                aligned_spf,
-                aligned_dkim,
-                header_value,
-                received_count: parsed.received_headers_count,
-                from: parsed.from,
-            }
+            self.check(ip, helo, mail_from, parse(&message)).await
         })
+    }
+
+    /// [`Authenticator::verify`] for a mail whose `header`, up to and with the blank line, is in memory, and which is
+    /// `spool` as a whole. Fails when that cannot be read.
+    pub fn verify_spooled<'a>(
+        &'a self,
+        ip: IpAddr,
+        helo: &'a str,
+        mail_from: &'a ReversePath,
+        header: &'a [u8],
+        spool: &'a Spool,
+    ) -> BoxFuture<'a, Result<Authentication, SpoolError>> {
+        Box::pin(async move {
+            let kept = signatures::without_surplus(header, DKIM_SIGNATURES_MAX);
+            let mut parsed = parse(&kept);
+            off_reactor(true, || body::hash(&mut parsed, spool, header.len() as u64))?;
+            Ok(self.check(ip, helo, mail_from, parsed).await)
+        })
+    }
+
+    async fn check(
+        &self,
+        ip: IpAddr,
+        helo: &str,
+        mail_from: &ReversePath,
+        parsed: AuthenticatedMessage<'_>,
+    ) -> Authentication {
+        let ip = ip.to_canonical();
+        // RFC 7208 §2.4: with a null reverse-path, the identity is the HELO name. RFC 7489 §3.1.2: so it is for DMARC.
+        let spf_domain = &*alignment::ascii(mail_from.domain().unwrap_or(helo));
+        let sender = mail_from
+            .local_part()
+            .map_or_else(|| format!("postmaster@{spf_domain}"), |local| format!("{local}@{spf_domain}"));
+        let client = spf::Client { ip, helo, sender: &sender };
+        let (spf_result, iprev, dkim, arc) =
+            tokio::join!(self.spf(client, spf_domain), self.iprev(ip), self.dkim(&parsed), self.arc(&parsed));
+        let spf = SpfOutput::new(spf_domain.to_owned()).with_result(spf_result.into());
+        // A signature that does not cover From says nothing about it, and SHA-1 says nothing at all (RFC 8301).
+        let sound: Vec<DkimOutput<'_>> = dkim.iter().filter(|output| signatures::is_sound(output)).cloned().collect();
+        let dmarc = self.dmarc(&parsed, &sound, spf_domain, &spf).await;
+
+        let mut outcomes = Vec::with_capacity(dkim.len());
+        for output in &dkim {
+            let testing = match output.signature() {
+                Some(signature) => self.key_is_testing(&signature.s, &signature.d).await,
+                None => false,
+            };
+            outcomes.push(DkimOutcome::new(output, testing));
+        }
+        let is_plus_all = spf_result == AuthResult::Pass
+            && timeout(AUTHENTICATION_TIMEOUT, spf::lets_anybody_in(&self.records, spf_domain)).await.unwrap_or(true);
+        let author = alignment::author_domain(&parsed.from);
+        let record = dmarc.dmarc_record();
+        let aligned_spf = spf_result == AuthResult::Pass
+            && author
+                .as_deref()
+                .is_some_and(|author| alignment::is_aligned(author, spf_domain, record.map(|_| dmarc.spf_result())));
+        let aligned_dkim = author.as_deref().is_some_and(|author| {
+            let strict = record.is_some_and(|record| record.adkim == mail_auth::dmarc::Alignment::Strict);
+            outcomes
+                .iter()
+                .any(|outcome| outcome.may_align() && alignment::dkim_aligned(author, &outcome.domain, strict))
+                && record.is_none_or(|_| *dmarc.dkim_result() == mail_auth::DmarcResult::Pass)
+        });
+
+        let results = AuthenticationResults::new(&self.authserv_id)
+            .with_spf_mailfrom_result(&spf, ip, mail_from.as_str(), helo)
+            .with_dkim_results(&dkim, parsed.from())
+            .with_dmarc_result(&dmarc)
+            .with_iprev_result(&iprev, ip);
+        let mut header_value = results.to_string();
+        if arc != AuthResult::None {
+            arc::tell(&mut header_value, arc, ip);
+        }
+        Authentication {
+            arc,
+            spf: SpfOutcome { result: spf_result, domain: spf_domain.to_owned(), is_plus_all },
+            dmarc: DmarcOutcome::new(&dmarc),
+            dkim: outcomes,
+            host: confirmed_host(&iprev),
+            aligned_spf,
+            aligned_dkim,
+            header_value,
+            received_count: parsed.received_headers_count,
+            from: parsed.from,
+        }
     }
 
     async fn spf(&self, client: spf::Client<'_>, domain: &str) -> AuthResult {
@@ -249,9 +274,14 @@ fn soon() -> Instant {
 /// A message without header fields has neither author nor signatures.
 fn parse(message: &[u8]) -> AuthenticatedMessage<'_> {
     let work = || AuthenticatedMessage::parse_with_opts(message, None, false).unwrap_or_default();
+    off_reactor(message.len() >= LARGE_MESSAGE_BYTES, work)
+}
+
+/// Runs what takes `long` away from the threads that serve sockets, where there are others.
+fn off_reactor<T>(long: bool, work: impl FnOnce() -> T) -> T {
     let may_block = tokio::runtime::Handle::try_current()
         .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
-    if message.len() >= LARGE_MESSAGE_BYTES && may_block { tokio::task::block_in_place(work) } else { work() }
+    if long && may_block { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// The host's name, when its address has a name and the name that address.

@@ -4,12 +4,13 @@
 //! open; a crash leaves at most unreadable, nameless blocks. Chunk *n* is sealed under nonce *n*: the key is used for
 //! one file, so no nonce comes twice.
 
-use crate::limits::{SPOOL_CHUNK_BYTES, SPOOL_MEMORY_BYTES, SPOOL_TOTAL_BYTES};
+use crate::limits::{READ_BUFFER_BYTES, SPOOL_CHUNK_BYTES, SPOOL_MEMORY_BYTES, SPOOL_TOTAL_BYTES};
 use rand::RngCore as _;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,9 +92,10 @@ impl SpoolWriter {
         if self.memory.len() <= limit {
             return Ok(());
         }
-        let memory = std::mem::take(&mut self.memory);
-        let (area, file) = (self.area.clone(), self.file.take());
-        let (file, rest) = blocking(move || {
+        let (area, file, mut memory) = (self.area.clone(), self.file.take(), std::mem::take(&mut self.memory));
+        // The buffers go along and come back: a large message is written without asking for memory again.
+        let (file, memory) = blocking(move || {
+            let is_first = file.is_none();
             let mut file = match file {
                 Some(file) => file,
                 None => SealedFile::create(&area)?,
@@ -102,10 +104,18 @@ impl SpoolWriter {
             for chunk in memory[..whole].chunks(SPOOL_CHUNK_BYTES) {
                 file.push(chunk)?;
             }
-            Ok((file, memory[whole..].to_vec()))
+            if is_first {
+                let rest = &memory[whole..];
+                let mut least = Vec::with_capacity(SPOOL_CHUNK_BYTES + READ_BUFFER_BYTES);
+                least.extend_from_slice(rest);
+                memory = least;
+            } else {
+                memory.drain(..whole);
+            }
+            Ok((file, memory))
         })
         .await?;
-        (self.file, self.memory) = (Some(file), rest);
+        (self.file, self.memory) = (Some(file), memory);
         Ok(())
     }
 
@@ -117,6 +127,7 @@ impl SpoolWriter {
             if !rest.is_empty() {
                 file.push(&rest)?;
             }
+            file.sealed = Vec::new();
             Ok(file)
         })
         .await?;
@@ -151,17 +162,22 @@ impl Spool {
         self.len() == 0
     }
 
+    /// Everything, when it is in memory.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kept::Memory(content) => Some(content),
+            Kept::File { .. } => None,
+        }
+    }
+
     /// Everything at once; no copy when it is in memory.
     pub async fn read_all(self) -> Result<Vec<u8>, SpoolError> {
         match self.0 {
             Kept::Memory(content) => Ok(content),
-            Kept::File { mut file, bytes } => {
+            Kept::File { bytes, .. } => {
                 blocking(move || {
-                    let mut all = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-                    file.rewind()?;
-                    while let Some(chunk) = file.next()? {
-                        all.extend_from_slice(&chunk);
-                    }
+                    let mut all = vec![0; usize::try_from(bytes).unwrap_or(0)];
+                    self.reader().read_at(0, &mut all)?;
                     Ok(all)
                 })
                 .await
@@ -169,9 +185,9 @@ impl Spool {
         }
     }
 
-    /// Chunk by chunk: at most 64 KiB of a large message are in memory.
-    pub fn into_reader(self) -> SpoolReader {
-        SpoolReader { kept: Some(self.0), begun: false }
+    /// Reads here and there: one chunk of a large message is in memory.
+    pub fn reader(&self) -> SpoolReader<'_> {
+        SpoolReader { spool: self, chunk: Vec::new(), index: None }
     }
 }
 
@@ -181,32 +197,49 @@ impl fmt::Debug for Spool {
     }
 }
 
-/// Hands content out in order.
-pub struct SpoolReader {
-    kept: Option<Kept>,
-    begun: bool,
+/// Reads content by range.
+pub struct SpoolReader<'s> {
+    spool: &'s Spool,
+    /// The chunk of the file that was opened last.
+    chunk: Vec<u8>,
+    index: Option<u64>,
 }
 
-impl SpoolReader {
-    /// The next chunk; `None` after the last.
-    pub async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, SpoolError> {
-        match self.kept.take() {
-            None => Ok(None),
-            Some(Kept::Memory(content)) => Ok(Some(content).filter(|content| !content.is_empty())),
-            Some(Kept::File { mut file, bytes }) => {
-                let begun = std::mem::replace(&mut self.begun, true);
-                let (file, chunk) = blocking(move || {
-                    if !begun {
-                        file.rewind()?;
-                    }
-                    let chunk = file.next()?;
-                    Ok((file, chunk))
-                })
-                .await?;
-                self.kept = chunk.is_some().then_some(Kept::File { file, bytes });
-                Ok(chunk)
+impl SpoolReader<'_> {
+    /// Fills `into` with the octets from `at` on, all of which must be there. Waits for the disk where the content is
+    /// there: away from the threads that serve sockets.
+    pub fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<(), SpoolError> {
+        let past_end = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let end = at.checked_add(into.len() as u64).filter(|end| *end <= self.spool.len()).ok_or_else(past_end)?;
+        let file = match &self.spool.0 {
+            Kept::Memory(content) => {
+                into.copy_from_slice(&content[at as usize..end as usize]);
+                return Ok(());
             }
+            Kept::File { file, .. } => file,
+        };
+        let mut filled = 0;
+        while filled < into.len() {
+            let place = at + filled as u64;
+            let index = place / SPOOL_CHUNK_BYTES as u64;
+            if self.index != Some(index) {
+                self.index = None;
+                file.open(index, &mut self.chunk)?;
+                self.index = Some(index);
+            }
+            let from = (place % SPOOL_CHUNK_BYTES as u64) as usize;
+            let octets = self.chunk.get(from..).filter(|octets| !octets.is_empty()).ok_or(SpoolError::Damaged)?;
+            let count = octets.len().min(into.len() - filled);
+            into[filled..filled + count].copy_from_slice(&octets[..count]);
+            filled += count;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SpoolReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpoolReader").field("spool", &self.spool).finish_non_exhaustive()
     }
 }
 
@@ -215,7 +248,8 @@ struct SealedFile {
     file: File,
     key: LessSafeKey,
     chunks: u64,
-    read: u64,
+    /// Where a chunk is sealed.
+    sealed: Vec<u8>,
     disk_bytes: u64,
     area: SpoolArea,
 }
@@ -230,12 +264,12 @@ impl SealedFile {
         let path = area.directory.join(format!("{PREFIX}{:032x}", u128::from_be_bytes(name)));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.mode(0o600);
         let file = options.open(&path)?;
         std::fs::remove_file(&path)?;
         let key = LessSafeKey::new(key);
-        Ok(Box::new(Self { file, key, chunks: 0, read: 0, disk_bytes: 0, area: area.clone() }))
+        let sealed = Vec::with_capacity(SPOOL_CHUNK_BYTES + TAG_BYTES);
+        Ok(Box::new(Self { file, key, chunks: 0, sealed, disk_bytes: 0, area: area.clone() }))
     }
 
     fn push(&mut self, plain: &[u8]) -> Result<(), SpoolError> {
@@ -245,33 +279,28 @@ impl SealedFile {
         if used > self.area.total_bytes {
             return Err(SpoolError::Full);
         }
-        let mut sealed = plain.to_vec();
+        self.sealed.clear();
+        self.sealed.extend_from_slice(plain);
         self.key
-            .seal_in_place_append_tag(nonce(self.chunks), Aad::empty(), &mut sealed)
+            .seal_in_place_append_tag(nonce(self.chunks), Aad::empty(), &mut self.sealed)
             .map_err(|_| SpoolError::Damaged)?;
         self.chunks += 1;
-        self.file.write_all(&sealed).map_err(|error| match error.kind() {
+        self.file.write_all(&self.sealed).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SpoolError::Full,
             _ => SpoolError::Io(error),
         })
     }
 
-    fn rewind(&mut self) -> Result<(), SpoolError> {
-        self.read = 0;
-        Ok(self.file.rewind()?)
-    }
-
-    fn next(&mut self) -> Result<Option<Vec<u8>>, SpoolError> {
-        if self.read == self.chunks {
-            return Ok(None);
-        }
-        let mut sealed = Vec::with_capacity(SPOOL_CHUNK_BYTES + TAG_BYTES);
-        (&self.file).take((SPOOL_CHUNK_BYTES + TAG_BYTES) as u64).read_to_end(&mut sealed)?;
+    /// Opens chunk `index` into `chunk`. All but the last are full.
+    fn open(&self, index: u64, chunk: &mut Vec<u8>) -> Result<(), SpoolError> {
+        let start = index * (SPOOL_CHUNK_BYTES + TAG_BYTES) as u64;
+        let size = self.disk_bytes.saturating_sub(start).min((SPOOL_CHUNK_BYTES + TAG_BYTES) as u64);
+        chunk.resize(size as usize, 0);
+        self.file.read_exact_at(chunk, start)?;
         let plain_bytes =
-            self.key.open_in_place(nonce(self.read), Aad::empty(), &mut sealed).map_err(|_| SpoolError::Damaged)?.len();
-        sealed.truncate(plain_bytes);
-        self.read += 1;
-        Ok(Some(sealed))
+            self.key.open_in_place(nonce(index), Aad::empty(), chunk).map_err(|_| SpoolError::Damaged)?.len();
+        chunk.truncate(plain_bytes);
+        Ok(())
     }
 }
 
@@ -330,12 +359,19 @@ mod tests {
             assert_eq!(matches!(spool.0, Kept::Memory(_)), bytes <= SPOOL_MEMORY_BYTES, "{bytes}");
             assert!(spool.read_all().await.unwrap() == content, "{bytes}");
 
-            let mut reader = spooled(&area, &content).await.unwrap().into_reader();
-            let mut chunks = Vec::new();
-            while let Some(chunk) = reader.next_chunk().await.unwrap() {
-                chunks.extend_from_slice(&chunk);
+            let spool = spooled(&area, &content).await.unwrap();
+            assert_eq!(spool.in_memory().is_some(), bytes <= SPOOL_MEMORY_BYTES);
+            let mut reader = spool.reader();
+            for start in [0, 1, SPOOL_CHUNK_BYTES - 1, SPOOL_CHUNK_BYTES, bytes / 2, bytes.saturating_sub(1), bytes] {
+                for count in [0, 1, 2, SPOOL_CHUNK_BYTES, 3 * SPOOL_CHUNK_BYTES + 1] {
+                    let mut octets = vec![0; count];
+                    let read = reader.read_at(start as u64, &mut octets);
+                    match content.get(start..start + count) {
+                        Some(there) => assert!(read.is_ok() && octets == there, "{bytes}: {start} {count}"),
+                        None => assert!(matches!(read, Err(SpoolError::Io(_))), "{bytes}: {start} {count}"),
+                    }
+                }
             }
-            assert!(chunks == content, "{bytes}");
         }
         assert_eq!(area.used_bytes.load(Ordering::Relaxed), 0, "dropped spools give their room back");
     }
@@ -346,11 +382,24 @@ mod tests {
         let area = SpoolArea::open(directory.path()).unwrap().with_bounds(10, u64::MAX);
         let spool = spooled(&area, &b"secret ".repeat(30_000)).await.unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-        let Kept::File { mut file, .. } = spool.0 else { panic!("not on disk") };
-        let mut raw = Vec::new();
-        file.file.rewind().unwrap();
-        file.file.read_to_end(&mut raw).unwrap();
+        let Kept::File { file, .. } = spool.0 else { panic!("not on disk") };
+        let mut raw = vec![0; file.disk_bytes as usize];
+        file.file.read_exact_at(&mut raw, 0).unwrap();
         assert!(raw.len() > 200_000 && !raw.windows(7).any(|window| window == b"secret "));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_changed_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let area = SpoolArea::open(directory.path()).unwrap().with_bounds(10, u64::MAX);
+        let spool = spooled(&area, &content(3 * SPOOL_CHUNK_BYTES)).await.unwrap();
+        let Kept::File { file, .. } = &spool.0 else { panic!("not on disk") };
+        file.file.write_all_at(b"?", (SPOOL_CHUNK_BYTES + TAG_BYTES) as u64 + 7).unwrap();
+        let mut reader = spool.reader();
+        let mut octets = [0; 10];
+        for (at, sound) in [(5, true), (SPOOL_CHUNK_BYTES + 100, false), (2 * SPOOL_CHUNK_BYTES, true)] {
+            assert_eq!(reader.read_at(at as u64, &mut octets).is_ok(), sound, "{at}");
+        }
     }
 
     #[tokio::test]
