@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use lnmp::{Encoding, LineEnding};
 
 use crate::limits::BASE64_TAIL_BYTES_MAX;
+use crate::octets::{Octets, Within, find};
 
 /// Octets encoded at a time: whole groups of three, and small enough for the nearest cache.
 const WINDOW_PLAIN_BYTES: usize = 6 * 1024;
@@ -122,14 +123,22 @@ impl Form {
         }
     }
 
-    /// Decodes `plain` of the file out of the body; `plain.start` is a multiple of 3.
+    /// The octets of the body that must be read to decode `plain` of the file; `plain.start` is a multiple of 3.
+    pub(crate) fn encoded_range(self, plain: &Range<u64>) -> Range<u64> {
+        let (first, end) = (plain.start / 3 * 4, plain.end.div_ceil(3) * 4);
+        let start = self.offset_of(first);
+        start..if end > first { self.offset_of(end - 1) + 1 } else { start }
+    }
+
+    /// Decodes `plain` of the file. `body` must be exactly the octets of [`Form::encoded_range`].
     pub(crate) fn decode(self, body: &[u8], plain: Range<u64>, out: &mut Vec<u8>) {
+        let start = self.encoded_range(&plain).start;
         let mut char = plain.start / 3 * 4;
         let end = plain.end.div_ceil(3) * 4;
         let mut text = Vec::with_capacity((end.saturating_sub(char)) as usize);
         while char < end {
             let run = (self.line - char % self.line).min(end - char);
-            let from = self.offset_of(char) as usize;
+            let from = (self.offset_of(char) - start) as usize;
             text.extend_from_slice(&body[from..from + run as usize]);
             char += run;
         }
@@ -137,7 +146,7 @@ impl Form {
         out.resize(before + text.len() / 4 * 3, 0);
         let decoded =
             STANDARD.decode_slice(&text, &mut out[before..]).expect("every character was checked when recognised");
-        out.truncate(before + decoded);
+        out.truncate(before + decoded.min((plain.end - plain.start) as usize));
     }
 }
 
@@ -161,54 +170,89 @@ fn all_base64(text: &[u8]) -> bool {
 /// Finds canonical base64 in a body: every line but the last of one length and with one ending, right
 /// padding, and no bit left over, so that encoding again gives the very same octets. Blank lines
 /// before it and a short tail after it do not matter; they are not part of the range returned.
-pub(crate) fn recognise(body: &[u8]) -> Option<(Form, Range<usize>)> {
-    let start = body.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    let text = &body[start..];
-    let (line, ending) = match memchr::memchr(b'\n', text) {
-        Some(lf) if lf > 0 && text[lf - 1] == b'\r' => (lf - 1, LineEnding::Crlf),
-        Some(lf) => (lf, LineEnding::Lf),
-        None => (text.len(), LineEnding::Crlf),
+pub(crate) fn recognise(body: &mut impl Octets) -> Option<(Form, Range<usize>)> {
+    let size = body.size();
+    let start = find(body, 0, |piece| piece.iter().position(|byte| !matches!(byte, b'\r' | b'\n')))?;
+    let (line, ending) = match find(body, start, |piece| memchr::memchr(b'\n', piece)) {
+        Some(lf) if lf > start && body.window(lf - 1, 1)[0] == b'\r' => (lf - 1 - start, LineEnding::Crlf),
+        Some(lf) => (lf - start, LineEnding::Lf),
+        // The first line may carry the tail: a lone line with stray space after it.
+        None => (base64_run(body, start..size), LineEnding::Crlf),
     };
-    // The first line may carry the tail: a lone line with stray space after it.
-    let line = if memchr::memchr(b'\n', text).is_none() { base64_run(text) } else { line };
     if line == 0 || line % 4 != 0 || u32::try_from(line).is_err() {
         return None;
     }
     let octets = ending.octets();
     let row = line + octets.len();
-    let mut at = 0;
-    while text.len() - at >= row && &text[at + line..at + row] == octets && all_base64(&text[at..at + line]) {
-        at += row;
-    }
+    let rest = start + whole_rows(body, start, line, octets);
     // The last line: shorter, or padded, or without an ending.
-    let rest = &text[at..];
-    let last = base64_run(&rest[..rest.len().min(line)]);
-    let rows = at / row;
+    let last = base64_run(body, rest..size.min(rest + line));
+    let rows = (rest - start) / row;
     let (chars, end, final_ending) = if last == 0 {
-        (rows * line, at, true)
+        (rows * line, rest, true)
     } else {
-        let final_ending = rest[last..].starts_with(octets);
-        (rows * line + last, at + last + if final_ending { octets.len() } else { 0 }, final_ending)
+        let final_ending = body.window(rest + last, octets.len()).starts_with(octets);
+        (rows * line + last, rest + last + if final_ending { octets.len() } else { 0 }, final_ending)
     };
-    if chars == 0 || text.len() - end > BASE64_TAIL_BYTES_MAX {
+    if chars == 0 || size - end > BASE64_TAIL_BYTES_MAX {
         return None;
     }
-    let padding = if last == 0 { 0 } else { rest[..last].iter().rev().take_while(|&&byte| byte == b'=').count() };
+    let padding = if last == 0 {
+        0
+    } else {
+        // At most the last two of a group of four.
+        body.window(rest + last - 4, 4)[..4].iter().filter(|&&byte| byte == b'=').count()
+    };
     let plain = (chars / 4 * 3 - padding) as u64;
     let form = Form::new(Encoding::Base64 { line: line as u32, ending, final_ending }, plain)?;
     // The shape must say what was found: the one check that all arithmetic above has to pass.
-    if form.encoded_size() != end as u64 {
+    if form.encoded_size() != (end - start) as u64 {
         return None;
     }
-    Some((form, start..start + end))
+    Some((form, start..end))
 }
 
-/// Length of the canonical base64 that `text` begins with: whole groups of four, padded at most once.
-fn base64_run(text: &[u8]) -> usize {
-    let run = text.iter().position(|&byte| !ALPHABET[usize::from(byte)]).unwrap_or(text.len());
+/// Octets of the full lines, each `line` characters and `ending`, that stand at `start` and after.
+fn whole_rows(body: &mut impl Octets, start: usize, line: usize, ending: &[u8]) -> usize {
+    let row = line + ending.len();
+    let mut at = start;
+    while body.size() - at >= row {
+        let window = body.window(at, row.min(ROW_WINDOW_BYTES));
+        if window.len() >= row {
+            let is_row = |row: &&[u8]| &row[line..] == ending && all_base64(&row[..line]);
+            let rows = window.chunks_exact(row).take_while(is_row).count();
+            if rows == 0 {
+                break;
+            }
+            at += rows * row;
+        } else if base64_chars(body, at..at + line) == line && body.window(at + line, ending.len()).starts_with(ending)
+        {
+            at += row;
+        } else {
+            break;
+        }
+    }
+    at - start
+}
+
+/// Longer lines than this are read in pieces.
+const ROW_WINDOW_BYTES: usize = 4096;
+
+/// How many base64 characters, padding aside, a range begins with.
+fn base64_chars(body: &mut impl Octets, range: Range<usize>) -> usize {
+    let mut within = Within { octets: body, range };
+    let end = find(&mut within, 0, |piece| piece.iter().position(|&byte| !ALPHABET[usize::from(byte)]));
+    end.unwrap_or(within.range.len())
+}
+
+/// Length of the canonical base64 that a range begins with: whole groups of four, padded at most once.
+fn base64_run(body: &mut impl Octets, range: Range<usize>) -> usize {
+    let run = base64_chars(body, range.clone());
     let whole = run / 4 * 4;
+    let group = body.window(range.start + whole, 4);
+    let group = &group[..group.len().min(4).min(range.len() - whole)];
     let value = |byte: u8| ALPHABET_VALUES[usize::from(byte)];
-    match &text[whole..text.len().min(whole + 4)] {
+    match group {
         // RFC 4648 §3.5: the bits that padding leaves over must be zero.
         [_, b, b'=', b'='] if run == whole + 2 && value(*b) & 0x0f == 0 => whole + 4,
         [_, _, c, b'='] if run == whole + 3 && value(*c) & 0x03 == 0 => whole + 4,
@@ -231,6 +275,18 @@ const ALPHABET_VALUES: [u8; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::octets::Windows;
+    use crate::tests::support::Far;
+
+    /// In memory, and the same in windows of all small sizes.
+    fn recognise(body: &[u8]) -> Option<(Form, Range<usize>)> {
+        let found = super::recognise(&mut &*body);
+        for bytes in [1, 2, 3, 5, 8, 79] {
+            let mut windows = Windows::of_size(Far(body), bytes);
+            assert_eq!(super::recognise(&mut windows), found, "in windows of {bytes}");
+        }
+        found
+    }
 
     fn written(plain: &[u8], line: usize, ending: &str, final_ending: bool) -> Vec<u8> {
         let text = STANDARD.encode(plain);
@@ -257,7 +313,11 @@ mod tests {
                     assert_eq!(range, 0..body.len());
                     assert_eq!((form.plain_size(), form.encoded_size()), (count as u64, body.len() as u64));
                     let mut decoded = Vec::new();
-                    form.decode(&body, 0..count as u64, &mut decoded);
+                    for start in (0..count).step_by(3) {
+                        let some = start as u64..count.min(start + 3) as u64;
+                        let encoded = form.encoded_range(&some);
+                        form.decode(&body[encoded.start as usize..encoded.end as usize], some, &mut decoded);
+                    }
                     assert_eq!(decoded, plain);
                     let size = body.len() as u64;
                     for start in 0..size {

@@ -4,6 +4,7 @@
 //! Only LF ends a line; a CR before it belongs to the ending. Nothing here decodes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::limits::{FIELD_VALUES_MAX, REMOVED_NAMES_MAX};
 use crate::text::decode_unstructured;
@@ -25,6 +26,12 @@ impl Field<'_> {
     /// Compares the name without case (RFC 5322 §1.2.2).
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Where its value stands, in a mail where the block begins at `block`.
+    pub(crate) fn value_range(&self, block: usize) -> Range<usize> {
+        let end = block + self.start + without_ending(self.raw).len();
+        end - self.value.len()..end
     }
 }
 

@@ -14,12 +14,15 @@ pub fn round_trip(message: &[u8], attachment: u64, skeleton: usize, ranges: &[(u
     }
 }
 
-/// Summarises a mail: what IMAP shows of it is well formed, and survives being kept.
+/// Summarises a mail: what IMAP shows of it is well formed, survives being kept, and is the same of a mail in windows.
 ///
 /// # Panics
 /// When it is not.
 pub fn summary(message: &[u8]) {
     if let Err(error) = support::check_summary(message) {
+        panic!("{error}");
+    }
+    if let Err(error) = support::check_windows(message, support::small(50, 1000), 61) {
         panic!("{error}");
     }
 }

@@ -9,6 +9,7 @@
 //!    └──Summary::of──▶ ENVELOPE, BODYSTRUCTURE, parts      Layout::pieces(range) ◀──┘
 //!                                                             └─▶ just the octets a FETCH shows
 //! ```
+//! A mail is a slice, or [`Windows`] over wherever a large one is kept: what reads all of it takes any [`Octets`].
 //! Start at [`split()`] and [`Layout`], then [`Summary`]; [`facts()`] and [`mod@fields`] serve the house.
 //!
 //! Promises. Whatever came in comes back, octet for octet: what is not canonical base64 is kept as it
@@ -36,6 +37,7 @@ pub mod fields;
 pub mod fuzzing;
 pub mod layout;
 pub mod limits;
+pub mod octets;
 mod preview;
 mod render;
 pub mod scan;
@@ -49,6 +51,7 @@ mod words;
 pub use facts::{Mailbox, MessageFacts, facts};
 pub use fields::{Pick, field_values, fields, header_fields, header_length, strip_forged};
 pub use layout::{Layout, LayoutError, Piece, encode_base64_range, join};
+pub use octets::{Octets, ReadAt, Windows};
 pub use scan::{PartKind, Structure};
 pub use split::{Cut, Split, SplitError, split, split_scanned};
 pub use summary::{PartRange, SectionKind, Summary, SummaryError};

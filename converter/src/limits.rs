@@ -6,8 +6,9 @@ pub const FIELD_VALUES_MAX: usize = 100;
 pub const ATTACHMENT_BYTES_MIN: u64 = 64 * 1024;
 
 /// Octets a skeleton may hold. What exceeds it goes out verbatim, so that list views, searches and
-/// the database never carry a large mail, whatever shape it has.
-pub const SKELETON_BYTES_MAX: usize = 1024 * 1024;
+/// the database never carry a large mail, whatever shape it has. While a mail is sealed, its skeleton is in memory two or
+/// three times, and a large mail has two MiB.
+pub const SKELETON_BYTES_MAX: usize = 512 * 1024;
 
 /// Attachments per mail. Each is an object of its own in the attachment store; a mail cut into more
 /// pieces sends the rest out as one.
@@ -16,6 +17,13 @@ pub const ATTACHMENTS_MAX: usize = 500;
 /// The top header stays in the skeleton up to this size. Sendmail's default is 32 KiB, Postfix'
 /// 100 KiB: a larger one is no header any more.
 pub const HEADER_KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Octets of one header, of the mail or of a part, that are looked into; what follows is kept and not understood. As much
+/// as of a top header stays in the skeleton.
+pub const PART_HEADER_BYTES_MAX: usize = HEADER_KEPT_BYTES_MAX;
+
+/// Octets of a mail in memory at a time, where it is not all there: one chunk of a spool.
+pub const WINDOW_BYTES: usize = 64 * 1024;
 
 /// Octets after the canonical base64 of a body that stay in the skeleton: stray blank lines and the
 /// footers of mailing lists. With more than that, the body counts as irregular.

@@ -9,16 +9,16 @@ use mail_parser::parsers::MessageStream;
 
 use crate::fields::fields;
 use crate::limits::{PREVIEW_CHARACTERS, PREVIEW_READ_BYTES};
+use crate::octets::{Octets, header};
 use crate::scan::{PartKind, Structure};
 
 /// At most [`PREVIEW_CHARACTERS`] of the first text a reader would see; empty when the mail has none.
-pub(crate) fn preview(message: &[u8], structure: &Structure) -> String {
+pub(crate) fn preview(message: &mut impl Octets, structure: &Structure) -> String {
     let leaves = structure.parts.iter().enumerate().filter(|(_, part)| part.kind == PartKind::Leaf);
     let mut html = None;
     for (_, part) in leaves.take(LEAVES_MAX) {
-        let Some(kind) = TextKind::of(&message[part.header.clone()]) else { continue };
-        let body = &message[part.body.clone()];
-        let body = &body[..body.len().min(PREVIEW_READ_BYTES)];
+        let Some(kind) = TextKind::of(&header(message, &part.header)) else { continue };
+        let body = &*message.read(part.body.start..part.body.end.min(part.body.start + PREVIEW_READ_BYTES));
         if kind.html {
             // A plain alternative usually comes first, but need not.
             html.get_or_insert_with(|| first_words(&html_to_text(&without_style(&kind.decode(body)))));
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn of(message: &str) -> String {
-        preview(message.as_bytes(), &Structure::scan(message.as_bytes()))
+        preview(&mut message.as_bytes(), &Structure::scan(message.as_bytes()))
     }
 
     #[test]

@@ -4,9 +4,12 @@
 //! under every capability; NUL, which IMAP can say nowhere, becomes `?`. Encoded words stay as they are.
 //! Odd messages render as Dovecot renders them; `src/tests/render.rs` has the table.
 
+use std::ops::{Deref, Range};
+
 use crate::address::{AddressReader, Entry};
 use crate::fields::{Field, fields};
 use crate::limits::{ADDRESSES_MAX, RENDERED_BYTES_MAX};
+use crate::octets::{Octets, count_lines, header};
 use crate::scan::{PartKind, Structure};
 use crate::words::{Parameter, Words, content_type, disposition, unfold};
 
@@ -53,21 +56,21 @@ enum Role {
 }
 
 /// The fields of one part that are rendered. The first of each counts, but all of the addresses.
-#[derive(Debug, Default)]
-struct Gathered<'a> {
-    date: Option<&'a [u8]>,
-    subject: Option<&'a [u8]>,
-    in_reply_to: Option<&'a [u8]>,
-    message_id: Option<&'a [u8]>,
-    people: Vec<(Role, &'a [u8])>,
-    content_type: Option<&'a [u8]>,
-    encoding: Option<&'a [u8]>,
-    id: Option<&'a [u8]>,
-    description: Option<&'a [u8]>,
-    md5: Option<&'a [u8]>,
-    disposition: Option<&'a [u8]>,
-    language: Option<&'a [u8]>,
-    location: Option<&'a [u8]>,
+#[derive(Debug)]
+struct Gathered<P> {
+    date: Option<P>,
+    subject: Option<P>,
+    in_reply_to: Option<P>,
+    message_id: Option<P>,
+    people: Vec<(Role, P)>,
+    content_type: Option<P>,
+    encoding: Option<P>,
+    id: Option<P>,
+    description: Option<P>,
+    md5: Option<P>,
+    disposition: Option<P>,
+    language: Option<P>,
+    location: Option<P>,
 }
 
 /// What may still be rendered.
@@ -75,16 +78,30 @@ struct Budget {
     bytes: usize,
 }
 
-impl<'a> Gathered<'a> {
-    fn read(header: &'a [u8], budget: &mut Budget) -> Self {
-        let mut all = Self::default();
-        for field in fields(header) {
-            all.add(&field, budget);
+impl<P: Deref<Target = [u8]>> Gathered<P> {
+    fn read<O: Octets<Piece = P>>(message: &mut O, part: &Range<usize>, budget: &mut Budget) -> Self {
+        let mut all = Self {
+            date: None,
+            subject: None,
+            in_reply_to: None,
+            message_id: None,
+            people: Vec::new(),
+            content_type: None,
+            encoding: None,
+            id: None,
+            description: None,
+            md5: None,
+            disposition: None,
+            language: None,
+            location: None,
+        };
+        for field in fields(&header(message, part)) {
+            all.add(&field, budget, || message.read(field.value_range(part.start)));
         }
         all
     }
 
-    fn add(&mut self, field: &Field<'a>, budget: &mut Budget) {
+    fn add(&mut self, field: &Field<'_>, budget: &mut Budget, value: impl FnOnce() -> P) {
         let role = match field.name.len() {
             2 if field.is("To") => Role::To,
             2 if field.is("Cc") => Role::Cc,
@@ -96,18 +113,18 @@ impl<'a> Gathered<'a> {
                 let Some(slot) = self.slot(field) else { return };
                 if slot.is_none() && field.value.len() <= budget.bytes {
                     budget.bytes -= field.value.len();
-                    *slot = Some(field.value);
+                    *slot = Some(value());
                 }
                 return;
             }
         };
         if field.value.len() <= budget.bytes {
             budget.bytes -= field.value.len();
-            self.people.push((role, field.value));
+            self.people.push((role, value()));
         }
     }
 
-    fn slot(&mut self, field: &Field<'a>) -> Option<&mut Option<&'a [u8]>> {
+    fn slot(&mut self, field: &Field<'_>) -> Option<&mut Option<P>> {
         Some(match field.name.len() {
             4 if field.is("Date") => &mut self.date,
             7 if field.is("Subject") => &mut self.subject,
@@ -135,10 +152,9 @@ pub(crate) struct Rendered {
 }
 
 /// Renders a scanned mail.
-pub(crate) fn render(message: &[u8], structure: &Structure) -> Rendered {
+pub(crate) fn render<O: Octets>(message: &mut O, structure: &Structure) -> Rendered {
     let mut budget = Budget { bytes: RENDERED_BYTES_MAX };
-    let gathered =
-        structure.parts.iter().map(|part| Gathered::read(&message[part.header.clone()], &mut budget)).collect();
+    let gathered = structure.parts.iter().map(|part| Gathered::read(message, &part.header, &mut budget)).collect();
     let lines = vec![None; structure.parts.len()];
     let mut renderer = Renderer { message, structure, gathered, lines, people: AddressReader::default(), addresses: 0 };
     let mut rendered = Rendered { envelope: Vec::with_capacity(512), ..Rendered::default() };
@@ -156,10 +172,10 @@ enum Detail {
     BodyStructure,
 }
 
-struct Renderer<'a> {
-    message: &'a [u8],
+struct Renderer<'a, O: Octets> {
+    message: &'a mut O,
     structure: &'a Structure,
-    gathered: Vec<Gathered<'a>>,
+    gathered: Vec<Gathered<O::Piece>>,
     /// Lines of each body, once counted.
     lines: Vec<Option<u64>>,
     people: AddressReader,
@@ -167,12 +183,12 @@ struct Renderer<'a> {
     addresses: usize,
 }
 
-impl Renderer<'_> {
+impl<O: Octets> Renderer<'_, O> {
     fn envelope(&mut self, out: &mut Vec<u8>, part: usize) {
         out.push(b'(');
-        push_nstring(out, self.gathered[part].date);
+        push_nstring(out, self.gathered[part].date.as_deref());
         out.push(b' ');
-        push_nstring(out, self.gathered[part].subject);
+        push_nstring(out, self.gathered[part].subject.as_deref());
         out.push(b' ');
         let from = out.len();
         self.people(out, part, Role::From);
@@ -192,9 +208,9 @@ impl Renderer<'_> {
             self.people(out, part, role);
         }
         out.push(b' ');
-        push_nstring(out, self.gathered[part].in_reply_to);
+        push_nstring(out, self.gathered[part].in_reply_to.as_deref());
         out.push(b' ');
-        push_nstring(out, self.gathered[part].message_id);
+        push_nstring(out, self.gathered[part].message_id.as_deref());
         out.push(b')');
     }
 
@@ -232,7 +248,7 @@ impl Renderer<'_> {
     }
 
     fn multipart(&self, out: &mut Vec<u8>, index: usize, detail: Detail) {
-        let typed = self.gathered[index].content_type.and_then(content_type).unwrap_or_default();
+        let typed = self.gathered[index].content_type.as_deref().and_then(content_type).unwrap_or_default();
         out.push(b' ');
         push_string(out, if typed.subtype.is_empty() { b"mixed" } else { typed.subtype });
         if detail == Detail::BodyStructure {
@@ -245,7 +261,7 @@ impl Renderer<'_> {
     fn single(&mut self, out: &mut Vec<u8>, index: usize, detail: Detail) {
         let part = &self.structure.parts[index];
         let header = &self.gathered[index];
-        let typed = if part.opaque { None } else { header.content_type.and_then(content_type) };
+        let typed = if part.opaque { None } else { header.content_type.as_deref().and_then(content_type) };
         let (kind, subtype): (&[u8], &[u8]) = match &typed {
             Some(typed) => (typed.value, typed.subtype),
             None if part.opaque => (b"application", b"octet-stream"),
@@ -258,13 +274,13 @@ impl Renderer<'_> {
         push_string(out, subtype);
         out.push(b' ');
         push_parameters(out, typed.as_ref().map_or(&[], |typed| &typed.parameters), text);
-        for value in [header.id, header.description] {
+        for value in [&header.id, &header.description] {
             out.push(b' ');
-            push_nstring(out, value);
+            push_nstring(out, value.as_deref());
         }
         out.push(b' ');
         // RFC 2045 §6.1: 7bit unless it says otherwise; what is no token says nothing.
-        let token = header.encoding.map_or(&b""[..], |value| {
+        let token = header.encoding.as_deref().map_or(&b""[..], |value| {
             let mut words = Words::new(value);
             words.skip_cfws();
             words.token()
@@ -282,7 +298,7 @@ impl Renderer<'_> {
         }
         if detail == Detail::BodyStructure {
             out.push(b' ');
-            push_nstring(out, self.gathered[index].md5);
+            push_nstring(out, self.gathered[index].md5.as_deref());
             self.extension(out, index);
         }
     }
@@ -291,7 +307,7 @@ impl Renderer<'_> {
     fn extension(&self, out: &mut Vec<u8>, index: usize) {
         let header = &self.gathered[index];
         out.push(b' ');
-        match header.disposition.and_then(disposition) {
+        match header.disposition.as_deref().and_then(disposition) {
             Some(disposition) => {
                 out.push(b'(');
                 push_string(out, disposition.value);
@@ -302,9 +318,9 @@ impl Renderer<'_> {
             None => out.extend_from_slice(b"NIL"),
         }
         out.push(b' ');
-        push_languages(out, header.language);
+        push_languages(out, header.language.as_deref());
         out.push(b' ');
-        push_nstring(out, header.location);
+        push_nstring(out, header.location.as_deref());
     }
 
     /// Line endings in a body. Each octet is looked at once, however deep messages nest.
@@ -314,20 +330,16 @@ impl Renderer<'_> {
         }
         let structure = self.structure;
         let part = &structure.parts[index];
-        let count = |range: std::ops::Range<usize>| {
-            let octets = self.message.get(range).unwrap_or_default();
-            memchr::memchr_iter(b'\n', octets).count() as u64
-        };
         let mut lines = 0;
         let mut at = part.body.start;
         let mut inner = Vec::new();
         for child in structure.children(index) {
             let body = structure.parts[child].body.clone();
-            lines += count(at..body.start);
+            lines += count_lines(self.message, at..body.start);
             inner.push(child);
             at = body.end.max(at);
         }
-        lines += count(at..part.body.end);
+        lines += count_lines(self.message, at..part.body.end);
         lines += inner.into_iter().map(|child| self.lines(child)).sum::<u64>();
         self.lines[index] = Some(lines);
         lines

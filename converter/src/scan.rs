@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-use crate::fields::{Field, fields, is_blank_line, line_end};
+use crate::fields::{Field, fields, is_blank_line};
 use crate::limits::{BOUNDARY_BYTES_MAX, DEPTH_MAX, PARTS_MAX};
+use crate::octets::{Octets, header, line_end};
 use crate::words::{content_type, media_type};
 
 /// What a part holds.
@@ -32,7 +33,7 @@ pub(crate) enum BodyEncoding {
 }
 
 /// One part, or the message itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) kind: PartKind,
     /// Its header, with the blank line.
@@ -51,16 +52,17 @@ pub(crate) struct Part {
 }
 
 /// The parts of a message, each before its children; the first is the message itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Structure {
     pub(crate) parts: Vec<Part>,
 }
 
 impl Structure {
     /// Finds the parts of any octets. Linear in time; memory is bounded by [`PARTS_MAX`].
-    pub fn scan(message: &[u8]) -> Self {
-        Scanner { message, parts: Vec::with_capacity(4), open: Vec::new(), boundaries: Vec::new(), sorted: Vec::new() }
-            .run()
+    pub fn scan(message: impl Octets) -> Self {
+        let parts = Vec::with_capacity(4);
+        let scanner = Scanner { message, parts, open: Vec::new(), boundaries: Vec::new(), sorted: Vec::new() };
+        scanner.run()
     }
 
     /// Length of the message's own header, with the blank line.
@@ -89,8 +91,8 @@ struct Boundary {
     digest: bool,
 }
 
-struct Scanner<'a> {
-    message: &'a [u8],
+struct Scanner<O> {
+    message: O,
     parts: Vec<Part>,
     /// The parts being read, outermost first.
     open: Vec<usize>,
@@ -121,7 +123,7 @@ struct Head {
     digested: bool,
 }
 
-impl Scanner<'_> {
+impl<O: Octets> Scanner<O> {
     fn run(mut self) -> Structure {
         let finder = Finder::new(b"\n--");
         let mut at = 0;
@@ -153,11 +155,12 @@ impl Scanner<'_> {
             }
             loop {
                 let Some(found) = hit else {
-                    self.close(0, self.message.len());
+                    self.close(0, self.message.size());
                     return Structure { parts: self.parts };
                 };
                 let Boundary { level, digest, .. } = self.boundaries[found.boundary];
-                self.close(level + 1, before_line(self.message, found.line));
+                let end = self.before_line(found.line);
+                self.close(level + 1, end);
                 // What follows a closing one is the epilogue, up to a boundary of a parent.
                 let left = if found.closing { found.boundary } else { found.boundary + 1 };
                 if left < self.boundaries.len() {
@@ -167,7 +170,7 @@ impl Scanner<'_> {
                 if found.closing {
                     hit = self.find(&finder, found.rest);
                 } else {
-                    (at, in_digest) = (line_end(self.message, found.rest), digest);
+                    (at, in_digest) = (line_end(&mut self.message, found.rest), digest);
                     continue 'part;
                 }
             }
@@ -175,26 +178,35 @@ impl Scanner<'_> {
     }
 
     /// Where the header that begins at `at` ends and its body begins, and the boundary that cut it short.
-    fn header_end(&self, at: usize) -> (usize, usize, Option<Hit>) {
-        let message = self.message;
+    fn header_end(&mut self, at: usize) -> (usize, usize, Option<Hit>) {
         let mut line = at;
-        while line < message.len() {
-            if is_blank_line(message, line) {
-                let end = line_end(message, line);
+        loop {
+            let window = self.message.window(line, 2);
+            let Some(&first) = window.first() else { return (line, line, None) };
+            if is_blank_line(window, 0) {
+                let end = line_end(&mut self.message, line);
                 return (end, end, None);
             }
-            if message[line] == b'-'
+            if first == b'-'
                 && let Some(hit) = self.boundary_at(line)
             {
-                let end = before_line(message, line).max(at);
+                let end = self.before_line(line).max(at);
                 return (end, end, Some(hit));
             }
-            line = line_end(message, line);
+            line = line_end(&mut self.message, line);
         }
-        (line, line, None)
     }
 
-    fn head(&self, start: usize, end: usize, in_digest: bool) -> Head {
+    /// The end of the line before `line`, without its ending.
+    fn before_line(&mut self, line: usize) -> usize {
+        let ending = line.min(2);
+        let start = line - ending;
+        let before = &self.message.window(start, ending)[..ending];
+        let before = before.strip_suffix(b"\n").unwrap_or(before);
+        start + before.strip_suffix(b"\r").unwrap_or(before).len()
+    }
+
+    fn head(&mut self, start: usize, end: usize, in_digest: bool) -> Head {
         let mut head = Head {
             kind: PartKind::Leaf,
             encoding: BodyEncoding::Plain,
@@ -204,7 +216,8 @@ impl Scanner<'_> {
             digested: false,
         };
         let (mut typed, mut encoded) = (None, None);
-        for field in fields(&self.message[start..end]) {
+        let header = header(&mut self.message, &(start..end));
+        for field in fields(&header) {
             match first_of_mime(&field) {
                 Some(MimeField::ContentType) if typed.is_none() => typed = Some(field.value),
                 Some(MimeField::TransferEncoding) if encoded.is_none() => encoded = Some(field.value),
@@ -304,19 +317,28 @@ impl Scanner<'_> {
     }
 
     /// The next boundary line after the LF at `from` or later.
-    fn find(&self, finder: &Finder<'_>, from: usize) -> Option<Hit> {
+    fn find(&mut self, finder: &Finder<'_>, from: usize) -> Option<Hit> {
         if self.boundaries.is_empty() {
             return None;
         }
+        let length = finder.needle().len();
         let mut from = from;
-        while let Some(found) = self.message.get(from..).and_then(|rest| finder.find(rest)) {
+        loop {
+            let window = self.message.window(from, length);
+            if window.len() < length {
+                return None;
+            }
+            let Some(found) = finder.find(window) else {
+                // It may begin in this window and end in the next.
+                from += window.len() + 1 - length;
+                continue;
+            };
             let line = from + found + 1;
             if let Some(hit) = self.boundary_at(line) {
                 return Some(hit);
             }
             from = line;
         }
-        None
     }
 
     /// The boundary that the line at `line` begins with, the longest and then the innermost that fits
@@ -324,19 +346,20 @@ impl Scanner<'_> {
     ///
     /// A boundary that begins the text also begins the greatest one not above the text, so it is among
     /// that one's prefixes, which are linked: one binary search, instead of a comparison with each.
-    fn boundary_at(&self, line: usize) -> Option<Hit> {
-        let text = self.message.get(line..)?.strip_prefix(b"--")?;
-        let text = &text[..text.len().min(BOUNDARY_BYTES_MAX)];
-        let above = self.sorted.partition_point(|&(index, _)| self.boundaries[index].text.as_slice() <= text);
+    fn boundary_at(&mut self, line: usize) -> Option<Hit> {
+        let Self { message, boundaries, sorted, .. } = self;
+        let after = message.window(line, BOUNDARY_BYTES_MAX + 4).strip_prefix(b"--")?;
+        let text = &after[..after.len().min(BOUNDARY_BYTES_MAX)];
+        let above = sorted.partition_point(|&(index, _)| boundaries[index].text.as_slice() <= text);
         let mut place = above.checked_sub(1)?;
-        let greatest = &self.boundaries[self.sorted[place].0].text;
+        let greatest = &boundaries[sorted[place].0].text;
         let same = greatest.iter().zip(text).take_while(|(a, b)| a == b).count();
         loop {
-            let (boundary, prefix) = self.sorted[place];
-            let length = self.boundaries[boundary].text.len();
+            let (boundary, prefix) = sorted[place];
+            let length = boundaries[boundary].text.len();
             if length <= same {
-                let rest = line + 2 + length;
-                return Some(Hit { line, rest, boundary, closing: self.message[rest..].starts_with(b"--") });
+                let closing = after[length..].starts_with(b"--");
+                return Some(Hit { line, rest: line + 2 + length, boundary, closing });
             }
             place = prefix?;
         }
@@ -361,13 +384,6 @@ impl Scanner<'_> {
             sorted[place].1 = candidate;
         }
     }
-}
-
-/// The end of the line before `line`, without its ending.
-fn before_line(message: &[u8], line: usize) -> usize {
-    let before = &message[..line];
-    let before = before.strip_suffix(b"\n").unwrap_or(before);
-    before.strip_suffix(b"\r").unwrap_or(before).len()
 }
 
 /// The two fields that decide how a body is read.

@@ -8,6 +8,7 @@ use lnmp::{Attachment, AttachmentPlace, AttachmentRef, Content, Encoding};
 use crate::base64_form::{Form, recognise};
 use crate::fields::{Field, fields};
 use crate::limits::{ATTACHMENT_BYTES_MIN, ATTACHMENTS_MAX, HEADER_KEPT_BYTES_MAX, SKELETON_BYTES_MAX};
+use crate::octets::{Octets, Within, header};
 use crate::scan::{BodyEncoding, PartKind, Structure};
 use crate::text::{decode_filename, decode_unstructured};
 use crate::words::{content_type, disposition};
@@ -32,8 +33,9 @@ impl SplitLimits {
 
 /// A mail and where to cut it.
 #[derive(Debug, Clone)]
-pub struct Split<'m> {
-    message: &'m [u8],
+pub struct Split<O> {
+    /// The mail.
+    pub message: O,
     /// What goes out, in the order of the mail, never overlapping.
     pub cuts: Vec<Cut>,
     /// The subject, decoded, where there is one.
@@ -41,7 +43,7 @@ pub struct Split<'m> {
 }
 
 /// One piece of a mail that becomes an attachment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Where it stands in the mail, as encoded there.
     pub source: Range<usize>,
@@ -63,55 +65,30 @@ impl Cut {
         self.form.map_or_else(|| self.source.len() as u64, Form::plain_size)
     }
 
+    /// Octets `range` of the attachment, which begins at a multiple of 3. `message` is the mail that was split.
+    pub fn read(&self, message: &mut impl Octets, range: Range<u64>) -> Vec<u8> {
+        let end = range.end.min(self.size());
+        let range = range.start.min(end)..end;
+        let encoded = self.form.map_or_else(|| range.clone(), |form| form.encoded_range(&range));
+        let start = self.source.start;
+        let octets = message.read(start + encoded.start as usize..start + encoded.end as usize);
+        match self.form {
+            None => octets.to_vec(),
+            Some(form) => {
+                let mut out = Vec::new();
+                form.decode(&octets, range, &mut out);
+                out
+            }
+        }
+    }
+
     /// The attachment's octets at once: borrowed when verbatim, decoded when base64. `message` is the
     /// mail that was split.
-    pub fn plaintext<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
-        let body = &message[self.source.clone()];
+    pub fn plaintext<'m>(&self, mut message: &'m [u8]) -> Cow<'m, [u8]> {
         match self.form {
-            None => Cow::Borrowed(body),
-            Some(form) => {
-                let mut out = Vec::new();
-                form.decode(body, 0..form.plain_size(), &mut out);
-                Cow::Owned(out)
-            }
+            None => Cow::Borrowed(&message[self.source.clone()]),
+            Some(form) => Cow::Owned(self.read(&mut message, 0..form.plain_size())),
         }
-    }
-
-    /// The attachment's octets in chunks of about `chunk_bytes` (rounded up to a multiple of 3, the
-    /// last one shorter), so that a large body is never in memory twice.
-    pub fn chunks<'m>(&self, message: &'m [u8], chunk_bytes: usize) -> Chunks<'m> {
-        let chunk = chunk_bytes.max(1).next_multiple_of(3) as u64;
-        Chunks { body: &message[self.source.clone()], form: self.form, size: self.size(), chunk, at: 0 }
-    }
-}
-
-/// The octets of one attachment, chunk by chunk.
-#[derive(Debug, Clone)]
-pub struct Chunks<'m> {
-    body: &'m [u8],
-    form: Option<Form>,
-    size: u64,
-    chunk: u64,
-    at: u64,
-}
-
-impl<'m> Iterator for Chunks<'m> {
-    type Item = Cow<'m, [u8]>;
-
-    fn next(&mut self) -> Option<Cow<'m, [u8]>> {
-        if self.at >= self.size {
-            return None;
-        }
-        let range = self.at..self.size.min(self.at + self.chunk);
-        self.at = range.end;
-        Some(match self.form {
-            None => Cow::Borrowed(&self.body[range.start as usize..range.end as usize]),
-            Some(form) => {
-                let mut out = Vec::new();
-                form.decode(self.body, range, &mut out);
-                Cow::Owned(out)
-            }
-        })
     }
 }
 
@@ -140,73 +117,72 @@ pub enum SplitError {
 
 /// Decides what leaves the mail: leaves of [`ATTACHMENT_BYTES_MIN`] decoded octets and more, and
 /// whatever else makes the skeleton larger than [`SKELETON_BYTES_MAX`]. Any octets are a mail.
-pub fn split(message: &[u8]) -> Split<'_> {
+pub fn split(message: &[u8]) -> Split<&[u8]> {
     // A small mail has nothing to cut, and most mails are small.
-    let cuts = if (message.len() as u64) < ATTACHMENT_BYTES_MIN {
-        Vec::new()
-    } else {
-        cuts(message, &Structure::scan(message), SplitLimits::REAL)
-    };
-    Split { message, cuts, subject: subject(message) }
+    if (message.len() as u64) < ATTACHMENT_BYTES_MIN {
+        return Split { message, cuts: Vec::new(), subject: subject(message) };
+    }
+    split_scanned(message, &Structure::scan(message))
 }
 
 /// [`split`] for a mail that was scanned already.
-pub fn split_scanned<'m>(message: &'m [u8], structure: &Structure) -> Split<'m> {
-    Split { message, cuts: cuts(message, structure, SplitLimits::REAL), subject: subject(message) }
+pub fn split_scanned<O: Octets>(message: O, structure: &Structure) -> Split<O> {
+    split_by(message, structure, SplitLimits::REAL)
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn split_with(message: &[u8], limits: SplitLimits) -> Split<'_> {
-    Split { message, cuts: cuts(message, &Structure::scan(message), limits), subject: subject(message) }
+pub(crate) fn split_by<O: Octets>(mut message: O, structure: &Structure, limits: SplitLimits) -> Split<O> {
+    let cuts = cuts(&mut message, structure, limits);
+    let subject = subject(&header(&mut message, &structure.parts[0].header));
+    Split { message, cuts, subject }
 }
 
-impl Split<'_> {
+impl<O: Octets> Split<O> {
     /// The content: the skeleton, and for each cut, in order, the attachment that `references` says
     /// where to find.
-    pub fn into_content(self, references: Vec<AttachmentRef>) -> Result<Content, SplitError> {
+    pub fn into_content(mut self, references: Vec<AttachmentRef>) -> Result<Content, SplitError> {
         if references.len() != self.cuts.len() {
             return Err(SplitError::Count { cuts: self.cuts.len(), references: references.len() });
         }
         let cut: usize = self.cuts.iter().map(|cut| cut.source.len()).sum();
-        let mut skeleton = Vec::with_capacity(self.message.len() - cut);
+        let size = self.message.size();
+        let mut skeleton = Vec::with_capacity(size - cut);
         let mut attachments = Vec::with_capacity(references.len());
         let mut from = 0;
         for (index, (cut, reference)) in self.cuts.into_iter().zip(references).enumerate() {
             if reference.size != cut.size() {
                 return Err(SplitError::Size { index, cut: cut.size(), reference: reference.size });
             }
-            skeleton.extend_from_slice(&self.message[from..cut.source.start]);
+            skeleton.extend_from_slice(&self.message.read(from..cut.source.start));
             from = cut.source.end;
             let place = AttachmentPlace { at: skeleton.len() as u64, encoding: cut.encoding() };
             attachments.push(Attachment { reference, filename: cut.filename, mime_type: cut.mime_type, place });
         }
-        skeleton.extend_from_slice(&self.message[from..]);
+        skeleton.extend_from_slice(&self.message.read(from..size));
         Ok(Content { subject: self.subject, attachments, skeleton })
     }
 }
 
-fn subject(message: &[u8]) -> Option<String> {
-    let field = fields(message).find(|field| field.is("Subject"))?;
+fn subject(header: &[u8]) -> Option<String> {
+    let field = fields(header).find(|field| field.is("Subject"))?;
     Some(decode_unstructured(field.value))
 }
 
-fn cuts(message: &[u8], structure: &Structure, limits: SplitLimits) -> Vec<Cut> {
+fn cuts(message: &mut impl Octets, structure: &Structure, limits: SplitLimits) -> Vec<Cut> {
     let mut leaves = Vec::new();
     for (index, part) in structure.parts.iter().enumerate() {
         if part.kind == PartKind::Leaf && part.body.len() as u64 >= limits.attachment {
             leaves.extend(leaf(message, structure, index, limits.attachment));
         }
     }
-    bound_skeleton(message.len(), structure.header_length(), leaves, limits)
+    bound_skeleton(message.size(), structure.header_length(), leaves, limits)
 }
 
 /// Cuts a leaf whose raw body reaches the limit, unless its decoded size does not.
-fn leaf(message: &[u8], structure: &Structure, index: usize, limit: u64) -> Option<Cut> {
+fn leaf(message: &mut impl Octets, structure: &Structure, index: usize, limit: u64) -> Option<Cut> {
     let part = &structure.parts[index];
-    let body = &message[part.body.clone()];
     let mut cut = Cut { source: part.body.clone(), filename: None, mime_type: None, form: None };
     if part.encoding == BodyEncoding::Base64
-        && let Some((form, range)) = recognise(body)
+        && let Some((form, range)) = recognise(&mut Within { octets: &mut *message, range: part.body.clone() })
     {
         if form.plain_size() < limit {
             return None;
@@ -216,7 +192,7 @@ fn leaf(message: &[u8], structure: &Structure, index: usize, limit: u64) -> Opti
     }
     // An encoded message is described by the part it stands in.
     let described = if part.synthetic { index.saturating_sub(1) } else { index };
-    describe(fields(&message[structure.parts[described].header.clone()]), &mut cut);
+    describe(fields(&header(message, &structure.parts[described].header)), &mut cut);
     Some(cut)
 }
 
@@ -292,7 +268,7 @@ mod tests {
         assert_eq!(cut.size(), 57 * 400 * 3);
         let plain = cut.plaintext(message.as_bytes());
         assert!(plain.chunks(3).all(|three| three == b"ABC"));
-        assert_eq!(cut.chunks(message.as_bytes(), 1000).flat_map(Cow::into_owned).collect::<Vec<_>>(), &*plain);
+        assert_eq!(cut.read(&mut message.as_bytes(), 999..2000), plain[999..2000]);
     }
 
     #[test]

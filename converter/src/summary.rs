@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::fields::fields;
 use crate::limits::{MESSAGE_ID_BYTES_MAX, PARTS_MAX, SUMMARY_HEADER_BYTES_MAX};
+use crate::octets::Octets;
 use crate::preview::preview;
 use crate::render::render;
 use crate::scan::{PartKind, Structure};
@@ -88,10 +89,13 @@ impl Summary {
     }
 
     /// [`Summary::of`] for a mail that was scanned already.
-    pub fn of_scanned(message: &[u8], structure: &Structure) -> Self {
-        let rendered = render(message, structure);
-        let whole = &message[..structure.header_length()];
-        let header = if whole.len() <= SUMMARY_HEADER_BYTES_MAX { whole } else { whole_fields(whole) };
+    pub fn of_scanned(mut message: impl Octets, structure: &Structure) -> Self {
+        let rendered = render(&mut message, structure);
+        let preview = preview(&mut message, structure);
+        let header_length = structure.header_length();
+        // One octet more than is kept shows whether the last field goes on.
+        let beginning = message.read(0..header_length.min(SUMMARY_HEADER_BYTES_MAX + 1));
+        let header = if header_length <= SUMMARY_HEADER_BYTES_MAX { &*beginning } else { whole_fields(&beginning) };
         let (mut sent, mut message_id) = (None, None);
         for field in fields(header) {
             if sent.is_none() && field.is("Date") {
@@ -103,15 +107,15 @@ impl Summary {
         let wide = |range: &Range<usize>| range.start as u64..range.end as u64;
         let parts = structure.parts.iter();
         Self {
-            size: message.len() as u64,
+            size: message.size() as u64,
             envelope: rendered.envelope,
             body: rendered.body,
             bodystructure: rendered.bodystructure,
             header: header.to_vec(),
-            header_truncated: header.len() < whole.len(),
+            header_truncated: header.len() < header_length,
             sent,
             message_id: message_id.filter(|id| !id.is_empty()),
-            preview: Some(preview(message, structure)),
+            preview: Some(preview),
             parts: parts
                 .map(|part| PartRange {
                     kind: part.kind,

@@ -172,6 +172,9 @@ pub const CONTENT_BATCH_BYTES: u64 = 1024 * 1024;
 pub const CONTENT_KEPT_BYTES: usize = 8 * 1024 * 1024;
 /// Octets of a message's text that SEARCH BODY and TEXT look into; what follows is not searched.
 pub const SEARCH_TEXT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Octets of a header or a text that are decoded at once for the filter of an arriving message. A longer text is taken line
+/// by line where its encoding allows; else the filter rules out nothing.
+pub const FILTERED_AT_ONCE_BYTES: usize = 256 * 1024;
 /// Octets of a message's trigram filter with what sealing adds: a sixteenth of its size, between these. At 4 bits for
 /// each different trigram of 4 KiB of prose, a word of six letters that is not there passes in one message of a hundred.
 pub const TRIGRAM_BYTES_MIN: usize = 32;

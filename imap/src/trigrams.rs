@@ -43,6 +43,9 @@ impl Trigrams {
 #[derive(Debug)]
 pub(crate) struct Making {
     octets: Vec<u8>,
+    /// The last three octets of the text that is being added, and how many it had.
+    window: u32,
+    added: usize,
 }
 
 impl Making {
@@ -53,11 +56,17 @@ impl Making {
         // With the length that sealing adds, exactly a power of two: padding adds nothing (protocol.md §7.3).
         let mut octets = vec![0; size - 4];
         octets[0] = VERSION;
-        Self { octets }
+        Self { octets, window: 0, added: 0 }
     }
 
     /// Adds what stands in `text`.
     pub(crate) fn add(&mut self, text: &str) {
+        self.added = 0;
+        self.go_on(text);
+    }
+
+    /// Adds more of the text that was added last; it was cut between lines.
+    pub(crate) fn go_on(&mut self, text: &str) {
         if text.is_ascii() {
             self.add_octets(text.bytes().map(|octet| octet.to_ascii_uppercase()));
         } else {
@@ -68,14 +77,21 @@ impl Making {
     fn add_octets(&mut self, octets: impl Iterator<Item = u8>) {
         let bits = &mut self.octets[1..];
         let size = bits.len();
-        let mut window = 0;
-        for (at, octet) in octets.enumerate() {
+        let (mut window, mut added) = (self.window, self.added);
+        for octet in octets {
             window = slide(window, octet);
-            if at >= 2 {
+            if added >= 2 {
                 let place = place(hash(window), size);
                 bits[place / 8] |= 1 << (place % 8);
             }
+            added += 1;
         }
+        (self.window, self.added) = (window, added);
+    }
+
+    /// Rules out nothing: the message has text that was not looked at.
+    pub(crate) fn give_up(&mut self) {
+        self.octets[1..].fill(u8::MAX);
     }
 
     /// The filter, to be sealed.
@@ -138,6 +154,20 @@ mod tests {
         for absent in ["zzqx-not-there", "fox jumps", "quack"] {
             assert!(!holds(&filter, absent), "{absent}");
         }
+    }
+
+    #[test]
+    fn a_text_that_comes_in_pieces_is_one_text() {
+        let mut pieces = Making::new(4096);
+        for (at, piece) in ["one\n", "t", "\nw\u{f6}\n", "o"].into_iter().enumerate() {
+            if at == 0 { pieces.add(piece) } else { pieces.go_on(piece) }
+        }
+        let mut whole = Making::new(4096);
+        whole.add("one\nt\nw\u{f6}\no");
+        assert_eq!(pieces.finish(), whole.finish());
+        let mut given_up = Making::new(4096);
+        given_up.give_up();
+        assert!(holds(&Trigrams::read(given_up.finish().into()).unwrap(), "anything"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::support::{Chance, check_summary, round_trip, small};
+use super::support::{Chance, check_summary, check_windows, round_trip, small};
 use crate::facts;
+use crate::limits::WINDOW_BYTES;
 use crate::split::SplitLimits;
 
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -66,6 +67,11 @@ fn every_mail_of_the_corpus_comes_back_byte_for_byte() {
             }
             if let Err(error) = check_summary(&message) {
                 panic!("{} {form}: {error}", path.display());
+            }
+            for (limits, bytes) in [(SplitLimits::REAL, WINDOW_BYTES), (small(100, 10_000), 1 + chance.below(300))] {
+                if let Err(error) = check_windows(&message, limits, bytes) {
+                    panic!("{} {form} at {}: {error}", path.display(), limits.attachment);
+                }
             }
             facts(&message);
         }

@@ -5,4 +5,4 @@ mod hostile;
 mod random;
 mod render;
 mod sections;
-mod support;
+pub(crate) mod support;

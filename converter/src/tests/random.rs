@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::support::{Chance, check_summary, round_trip, small};
+use super::support::{Chance, check_summary, check_windows, round_trip, small};
 use crate::{Pick, Summary, facts, header_fields, strip_forged};
 
 const MAILS: u64 = 10_000;
@@ -162,12 +162,28 @@ fn ten_thousand_random_mails_come_back_byte_for_byte() {
         if let Err(error) = check_summary(&message) {
             panic!("seed {seed}: {error}");
         }
+        if let Err(error) = check_windows(&message, limits, 1 + chance.below(100)) {
+            panic!("seed {seed}: {error}");
+        }
         facts(&message);
         header_fields(&message, &["from", "lnmp-x"], Pick::Others);
         strip_forged(&message, "x", &|_, occurrence| occurrence > 0);
     }
     println!("{cuts} cuts, the largest mail {largest} octets");
     assert!(cuts > MAILS as usize, "hardly anything was cut");
+}
+
+#[test]
+fn a_mail_is_the_same_wherever_its_windows_end() {
+    for seed in 0..60 {
+        let message = mail(seed);
+        // A window of every size ends, sooner or later, at every octet.
+        for bytes in 1..message.len().min(300) {
+            if let Err(error) = check_windows(&message, small(30, 2000), bytes) {
+                panic!("seed {seed}: {error}");
+            }
+        }
+    }
 }
 
 proptest! {
@@ -177,6 +193,9 @@ proptest! {
     fn any_octets_are_a_mail(message in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(round_trip(&message, small(5, 100), &[(0, 20), (7, 300)]).is_ok());
         check_summary(&message).map_err(TestCaseError::fail)?;
+        for bytes in [1, 2, 3, 50] {
+            check_windows(&message, small(5, 100), bytes).map_err(TestCaseError::fail)?;
+        }
         facts(&message);
     }
 

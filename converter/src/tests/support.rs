@@ -2,8 +2,8 @@
 
 use lnmp::AttachmentRef;
 
-use crate::split::{SplitLimits, split_with};
-use crate::{Layout, Piece, Summary, encode_base64_range, join};
+use crate::split::{SplitLimits, split_by};
+use crate::{Layout, Piece, ReadAt, Structure, Summary, Windows, encode_base64_range, join};
 
 /// splitmix64: enough chance for tests, and the same on every machine.
 pub(crate) struct Chance(pub(crate) u64);
@@ -37,7 +37,7 @@ pub(crate) fn small(attachment: u64, skeleton: usize) -> SplitLimits {
 
 /// Splits, joins, and reads `ranges` through the layout. Says what differs, without printing the mail.
 pub(crate) fn round_trip(message: &[u8], limits: SplitLimits, ranges: &[(usize, usize)]) -> Result<usize, String> {
-    let split = split_with(message, limits);
+    let split = split_by(message, &Structure::scan(message), limits);
     let cuts = split.cuts.clone();
     let plain: Vec<Vec<u8>> = cuts.iter().map(|cut| cut.plaintext(message).into_owned()).collect();
     let mut last = 0;
@@ -46,7 +46,8 @@ pub(crate) fn round_trip(message: &[u8], limits: SplitLimits, ranges: &[(usize, 
             return Err(format!("cut {:?} after {last}", cut.source));
         }
         last = cut.source.end;
-        let chunked: Vec<u8> = cut.chunks(message, 50).flat_map(std::borrow::Cow::into_owned).collect();
+        let chunked: Vec<u8> =
+            (0..cut.size()).step_by(51).flat_map(|at| cut.read(&mut &*message, at..at + 51)).collect();
         if chunked != *plain || cut.size() != plain.len() as u64 {
             return Err(format!("chunks of {:?} differ", cut.source));
         }
@@ -99,6 +100,58 @@ pub(crate) fn round_trip(message: &[u8], limits: SplitLimits, ranges: &[(usize, 
         }
     }
     Ok(cuts.len())
+}
+
+/// A slice that is read as if it were far away.
+#[derive(Debug)]
+pub(crate) struct Far<'a>(pub(crate) &'a [u8]);
+
+impl ReadAt for Far<'_> {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        let at = at as usize;
+        into.copy_from_slice(self.0.get(at..at + into.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// Whether a mail that is read in windows of `bytes` is what it is in memory: its parts, summary, cuts and content.
+pub(crate) fn check_windows(message: &[u8], limits: SplitLimits, bytes: usize) -> Result<(), String> {
+    let mut windows = Windows::of_size(Far(message), bytes);
+    let structure = Structure::scan(message);
+    if Structure::scan(&mut windows) != structure {
+        return Err(format!("the structure differs in windows of {bytes}"));
+    }
+    if Summary::of_scanned(&mut windows, &structure) != Summary::of_scanned(message, &structure) {
+        return Err(format!("the summary differs in windows of {bytes}"));
+    }
+    let split = split_by(message, &structure, limits);
+    let far = split_by(&mut windows, &structure, limits);
+    if far.cuts != split.cuts {
+        return Err(format!("the cuts differ in windows of {bytes}: {:?} and {:?}", far.cuts, split.cuts));
+    }
+    let references = split.cuts.iter().map(|cut| AttachmentRef {
+        cid: String::new(),
+        key: [0; 32],
+        size: cut.size(),
+        sha256: [0; 32],
+    });
+    let references: Vec<_> = references.collect();
+    let cuts = split.cuts.clone();
+    if far.into_content(references.clone()) != split.into_content(references) {
+        return Err(format!("the content differs in windows of {bytes}"));
+    }
+    for cut in cuts {
+        let plain = cut.plaintext(message);
+        let chunked: Vec<u8> = (0..cut.size()).step_by(51).flat_map(|at| cut.read(&mut windows, at..at + 51)).collect();
+        if chunked != *plain {
+            return Err(format!("chunks of {:?} differ in windows of {bytes}", cut.source));
+        }
+    }
+    windows.fault().map_or(Ok(()), |fault| Err(fault.to_string()))
 }
 
 /// Summarises and checks what must hold for every mail.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use attachments::Shelf;
-use converter::{PartKind, Summary, fields};
+use converter::{Octets, PartKind, Summary, fields};
 use mail_parser::HeaderValue;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
@@ -12,7 +12,7 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::parsers::MessageStream;
 
 use crate::casemap::casemap;
-use crate::limits::SEARCH_TEXT_BYTES_MAX;
+use crate::limits::{FILTERED_AT_ONCE_BYTES, SEARCH_TEXT_BYTES_MAX};
 use crate::mail::{Mail, MailError};
 use crate::trigrams::{self, Trigrams};
 
@@ -218,21 +218,25 @@ fn is_seven_bit_coded(charset: &str) -> bool {
         || charset.starts_with("hz")
 }
 
-/// The filter of a mail that is in memory, made when it arrives: of every text that a search for TEXT looks into.
+/// The filter of a mail, made when it arrives: of every text that a search for TEXT looks into.
 ///
 /// `summary` is the mail's own. The house seals the octets with it.
-pub fn trigrams(message: &[u8], summary: &Summary) -> Vec<u8> {
-    let mut filter = trigrams::Making::new(message.len());
+pub fn trigrams(mut message: impl Octets, summary: &Summary) -> Vec<u8> {
+    let mut filter = trigrams::Making::new(message.size());
     let mut left = SEARCH_TEXT_BYTES_MAX;
-    let mut take = |range: &Range<u64>| {
+    let mut searched = |range: &Range<u64>| {
         let end = range.end.min(range.start.saturating_add(left));
-        let octets = message.get(range.start as usize..end as usize).unwrap_or_default();
-        left = left.saturating_sub(octets.len() as u64);
-        octets
+        left = left.saturating_sub(end - range.start);
+        range.start as usize..end as usize
     };
     for part in &summary.parts {
-        let header = take(&part.header);
-        for field in fields(header) {
+        let range = searched(&part.header);
+        if range.len() > FILTERED_AT_ONCE_BYTES {
+            filter.give_up();
+            break;
+        }
+        let header = message.read(range);
+        for field in fields(&header) {
             filter.add(&unfolded(field.raw));
             let value = field.value;
             if value.contains(&b'\r') {
@@ -249,12 +253,34 @@ pub fn trigrams(message: &[u8], summary: &Summary) -> Vec<u8> {
             }
         }
         if part.kind == PartKind::Leaf
-            && let Some((encoding, charset)) = text_type(header)
+            && let Some((encoding, charset)) = text_type(&header)
         {
-            filter.add(&decoded(take(&part.body), encoding, charset.as_deref()));
+            let range = searched(&part.body);
+            if range.len() <= FILTERED_AT_ONCE_BYTES {
+                filter.add(&decoded(&message.read(range), encoding, charset.as_deref()));
+            } else if encoding != TransferEncoding::None || charset.as_deref().is_some_and(is_seven_bit_coded) {
+                filter.give_up();
+                break;
+            } else {
+                add_lines(&mut filter, &mut message, range, charset.as_deref());
+            }
         }
     }
     filter.finish()
+}
+
+/// Adds a long text some lines at a time. In these character sets no character goes on over the end of a line.
+fn add_lines(filter: &mut trigrams::Making, message: &mut impl Octets, range: Range<usize>, charset: Option<&str>) {
+    filter.add("");
+    let mut at = range.start;
+    while at < range.end {
+        let piece = message.read(at..range.end.min(at + FILTERED_AT_ONCE_BYTES / 4));
+        let is_last = at + piece.len() >= range.end;
+        let end = if is_last { Some(piece.len()) } else { memchr::memrchr(b'\n', &piece).map(|lf| lf + 1) };
+        let Some(end) = end.filter(|end| *end > 0) else { return filter.give_up() };
+        filter.go_on(&decoded(&piece[..end], TransferEncoding::None, charset));
+        at += end;
+    }
 }
 
 impl Texts {
@@ -296,6 +322,26 @@ mod tests {
         let content = Content { skeleton: message.to_vec(), ..Content::default() };
         let layout = Layout::new(&content).unwrap();
         texts_of(&Mail { content, layout }, &Summary::of(message), &MemoryShelf::new()).await.unwrap()
+    }
+
+    #[test]
+    fn a_long_text_is_filtered_as_a_short_one() {
+        let lines: String = (0..30_000).map(|n| format!("line {n} has gr\u{fc}n\r\n")).collect();
+        assert!(lines.len() > FILTERED_AT_ONCE_BYTES);
+        let holds = |message: &[u8], needle: &[u8]| {
+            let filter = Trigrams::read(trigrams(message, &Summary::of(message)).into()).unwrap();
+            Needle::new(needle).may_be_in(&filter)
+        };
+        let message = [b"Subject: x\r\n\r\n", lines.as_bytes()].concat();
+        for there in ["LINE 29999", "GR\u{dc}N", "1234 has", "n\r\nline 77"] {
+            assert!(holds(&message, there.as_bytes()), "{there}");
+        }
+        assert!(!holds(&message, b"zzqx"));
+        // What cannot be taken line by line rules out nothing.
+        for header in ["Content-Transfer-Encoding: base64", "Content-Type: text/plain; charset=iso-2022-jp"] {
+            assert!(holds(&[header.as_bytes(), b"\r\n\r\n", lines.as_bytes()].concat(), b"zzqx"), "{header}");
+        }
+        assert!(holds(&[b"\r\n", &b"x".repeat(2 * FILTERED_AT_ONCE_BYTES)[..]].concat(), b"zzqx"), "no line");
     }
 
     #[test]
