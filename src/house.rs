@@ -15,10 +15,14 @@ use crate::config::Config;
 use crate::dir::Dir;
 use crate::keys::Keys;
 
-/// Memory for messages being converted, over all connections, in MiB: ten of the largest at once.
+/// Memory for messages being converted, over all connections, in MiB: eight of the largest that leave at once, or seven
+/// hundred that arrive.
 const CONVERSIONS_MIB: u32 = 1536;
-/// How often a message is in memory while it is converted: as it came, with its trace, as content.
+/// How often a message that is in memory as a whole is there: as it came, with its trace, as content.
 const COPIES: u64 = 3;
+/// What a message takes of which only windows are in memory, in MiB: its header, a skeleton and its content, or a window
+/// and some chunks.
+const WINDOWED_MIB: u32 = 2;
 
 /// The house.
 pub struct House {
@@ -138,7 +142,15 @@ impl House {
         *self.allowed.write().expect("no holder of this lock panics") = Arc::new(list);
     }
 
-    /// Waits until there is room in memory to convert a message of so many octets.
+    /// Waits until there is room in memory to convert a message that has arrived.
+    pub async fn room_to_convert(&self, content: &smtp::Spool) -> Option<SemaphorePermit<'_>> {
+        match content.in_memory() {
+            Some(content) => self.room_for(content.len() as u64).await,
+            None => self.conversions.acquire_many(WINDOWED_MIB).await.ok(),
+        }
+    }
+
+    /// Waits until there is room in memory for a whole message of so many octets.
     pub async fn room_for(&self, octets: u64) -> Option<SemaphorePermit<'_>> {
         let mib = u32::try_from(octets * COPIES / (1024 * 1024)).unwrap_or(u32::MAX).saturating_add(1);
         self.conversions.acquire_many(mib.min(CONVERSIONS_MIB)).await.ok()

@@ -5,6 +5,9 @@
 
 mod support;
 
+#[path = "byte_exact/large.rs"]
+mod large;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

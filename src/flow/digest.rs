@@ -141,7 +141,7 @@ mod tests {
         first_session(&house, &account, &opener, DAY).await.unwrap();
 
         let mail = b"From: Bank <no-reply@bank.test>\r\nSubject: Your code\r\n\r\n123456\r\n";
-        let sealed = seal(&house, &identity.public_key(), mail, &mut Attached::default()).await.unwrap();
+        let sealed = seal(&house, &identity.public_key(), &mail[..].into(), &mut Attached::default()).await.unwrap();
         let gate = NewGate {
             relation: lnmp::Relation::Stranger,
             price: Msat(100_000),

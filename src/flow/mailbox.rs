@@ -79,9 +79,12 @@ impl imap::Host for ImapHost {
             house.store.account(account).await.map_err(|error| refuse(&error))?.ok_or(SealRefusal::Unavailable)?;
         let key = PublicKey::from_bytes(owner.identity).map_err(|error| refuse(&error))?;
         let message_id = converter::facts(&message).message_id;
-        let sealed = seal(house, &key, &message, &mut Attached::default()).await.map_err(|error| match error {
-            SealError::Shelf(_) | SealError::NotRunning(_) | SealError::Bug(_) => refuse(&error),
-        })?;
+        let sealed =
+            seal(house, &key, &message[..].into(), &mut Attached::default()).await.map_err(|error| match error {
+                SealError::Shelf(_) | SealError::NotRunning(_) | SealError::Spool(_) | SealError::Bug(_) => {
+                    refuse(&error)
+                }
+            })?;
         Ok(Sealed { parts: sealed.parts, content_digest: sealed.digest, message_id })
     }
 

@@ -16,6 +16,7 @@ pub mod deliver;
 pub mod digest;
 pub mod expire;
 pub mod judge;
+pub mod mail;
 pub mod mailbox;
 pub mod pay;
 pub mod payout;

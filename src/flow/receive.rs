@@ -14,6 +14,7 @@ use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, PeerInfo, Recipient, Ref
 use store::{Account, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
+use crate::flow::mail::{Arrived, Mail};
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
 use crate::house::{House, now_ms};
@@ -151,11 +152,17 @@ async fn postmaster(house: &House) -> Result<Option<Account>, Refusal> {
 /// DATA at the MX. `Ok` only once everything is on disk.
 pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
     let now = now_ms();
-    let _room = house.room_for(content.len()).await;
-    let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
+    let _room = house.room_to_convert(&content).await;
+    let mail = Arrived::open(content).await?;
     let running = house.running().map_err(|_| Refusal::try_again())?;
-    let (ip, reverse_path) = (envelope.peer.address.ip(), &envelope.reverse_path);
-    let checked = running.authenticator.verify(ip, &envelope.peer.helo, reverse_path, &raw).await;
+    let (ip, helo, reverse_path) = (envelope.peer.address.ip(), &envelope.peer.helo, &envelope.reverse_path);
+    let checked = match mail.spool() {
+        None => running.authenticator.verify(ip, helo, reverse_path, mail.top()).await,
+        Some(spool) => {
+            let checked = running.authenticator.verify_spooled(ip, helo, reverse_path, mail.top(), spool).await;
+            checked.map_err(|_| Refusal::try_again())?
+        }
+    };
     if checked.received_count >= RECEIVED_MAX {
         return Err(Refusal::new(
             554,
@@ -164,9 +171,9 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         ));
     }
     let reverse_path = reverse_path.as_str();
-    let facts = converter::facts(&raw);
+    let facts = converter::facts(mail.top());
     let server_name = &house.config.server.name;
-    let (body, removed) = converter::strip_forged(&raw, server_name, &|name, nth| checked.covered(name, nth));
+    let (kept, removed) = converter::strip_forged(mail.top(), server_name, &|name, nth| checked.covered(name, nth));
     let provenance = provenance(&checked, &facts, reverse_path, &envelope.recipients);
 
     let queue_id = new_queue_id();
@@ -174,14 +181,14 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let mut batch = Batch::default();
     let mut seen = HashSet::new();
     let mut judgements = Vec::new();
-    let mail = judge::Mail { raw: &raw, size: raw.len() as u64 };
+    let looked_at = judge::Mail { raw: mail.top(), size: mail.size() };
     for addressed in envelope.recipients.iter().filter_map(context) {
         // Two aliases of one account are one mail and one gate.
         if !seen.insert(addressed.account.id) {
             continue;
         }
         let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free: addressed.free };
-        let judged = judge(house, &provenance, &mail, &to, now).await.map_err(refuse_store)?;
+        let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
         judgements.push((addressed, judged));
     }
     if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
@@ -189,9 +196,10 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     }
     let mut attached = Attached::default();
     for (addressed, judged) in judgements {
-        let mut whole = Vec::with_capacity(body.len() + 1024);
-        write_trace(&mut whole, reverse_path, &received, &checked.header_value, &judged, &removed);
-        whole.extend_from_slice(&body);
+        let mut top = Vec::with_capacity(kept.len() + 1024);
+        write_trace(&mut top, reverse_path, &received, &checked.header_value, &judged, &removed);
+        top.extend_from_slice(&kept);
+        let whole = mail.under(top);
         batch.deliveries.push(delivery(house, addressed, &whole, judged, &provenance, &mut attached, now).await?);
     }
     commit(house, batch, now).await?;
@@ -202,18 +210,18 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
 pub async fn delivery(
     house: &House,
     addressed: &Addressed,
-    whole: &[u8],
+    mail: &Mail<'_>,
     judged: Judged,
     provenance: &Provenance,
     attached: &mut Attached,
     now: UnixMs,
 ) -> Result<Delivery, Refusal> {
     let key = PublicKey::from_bytes(addressed.account.identity).map_err(|_| Refusal::try_again())?;
-    let sealed = seal(house, &key, whole, attached).await.map_err(|error| {
+    let sealed = seal(house, &key, mail, attached).await.map_err(|error| {
         tracing::error!(%error, "a message could not be sealed");
         match error {
             SealError::Shelf(_) => Refusal::storage_full(),
-            SealError::NotRunning(_) | SealError::Bug(_) => Refusal::try_again(),
+            SealError::NotRunning(_) | SealError::Spool(_) | SealError::Bug(_) => Refusal::try_again(),
         }
     })?;
     Ok(Delivery {

@@ -1,16 +1,23 @@
 //! From the octets of a message to what the store keeps: attachments on IPFS, the rest sealed.
 
 use bytes::Bytes;
-use converter::{Cut, Structure, Summary};
+use converter::{Cut, Octets, Structure, Summary};
+use futures::{StreamExt as _, stream};
 use lnmp::{AttachmentRef, Plaintexts, PublicKey};
 use rand::rngs::OsRng;
 use ring::digest;
 use store::SealedParts;
 
+use crate::flow::mail::{Mail, off_reactor};
 use crate::house::{House, now_ms};
 
-/// Above this a conversion leaves the reactor to others: it would hold a worker for a millisecond and more.
-const BLOCKING_BYTES: usize = 256 * 1024;
+/// Above this a conversion leaves the reactor to others.
+const BLOCKING_BYTES: u64 = 256 * 1024;
+
+/// Octets of an attachment that are decoded at a time: whole groups of base64, and so few that what reads them need not
+/// leave the reactor.
+const PIECE_BYTES: usize = 12 * 1024;
+const _: () = assert!(PIECE_BYTES.is_multiple_of(3), "a piece ends with a group");
 
 /// A message, sealed to one account.
 pub struct SealedMessage {
@@ -40,37 +47,57 @@ pub enum SealError {
     /// The server is stopping, or this is a command on a closed DIR.
     #[error(transparent)]
     NotRunning(#[from] crate::house::NotRunning),
+    /// The spool could not be read back.
+    #[error("spool: {0}")]
+    Spool(std::io::Error),
     /// Our bug.
     #[error("sealing: {0}")]
     Bug(String),
 }
 
-/// Seals `message` (trace headers included) to `recipient`. The attachments are durable before this returns;
+/// Seals `mail` (trace headers included) to `recipient`. The attachments are durable before this returns;
 /// if the commit never follows, they are orphans that the next start collects.
 pub async fn seal(
     house: &House,
     recipient: &PublicKey,
-    message: &[u8],
+    mail: &Mail<'_>,
     attached: &mut Attached,
 ) -> Result<SealedMessage, SealError> {
-    let (structure, split) = off_reactor(message, || {
-        let structure = Structure::scan(message);
+    let Some(mut windows) = mail.windows() else { return seal_octets(house, recipient, mail.top(), attached).await };
+    let sealed = seal_octets(house, recipient, &mut windows, attached).await;
+    match windows.fault() {
+        Some(fault) => Err(SealError::Spool(fault)),
+        None => sealed,
+    }
+}
+
+async fn seal_octets<O: Octets + Send>(
+    house: &House,
+    recipient: &PublicKey,
+    mut message: O,
+    attached: &mut Attached,
+) -> Result<SealedMessage, SealError> {
+    let size = message.size() as u64;
+    let long = size > BLOCKING_BYTES;
+    let (structure, mut split) = off_reactor(long, || {
+        let structure = Structure::scan(&mut message);
         let split = converter::split_scanned(message, &structure);
         (structure, split)
     });
     let references = match attached.references.take() {
         // The same body under other trace headers has the same cuts in the same order.
         Some(references) if references.len() == split.cuts.len() => references,
-        _ => put_cuts(house, message, &split.cuts).await?,
+        _ => put_cuts(house, &mut split.message, &split.cuts).await?,
     };
     attached.references = Some(references.clone());
-    off_reactor(message, || {
-        let summary = Summary::of_scanned(message, &structure);
-        let (trigrams, summary) = (imap::trigrams(message, &summary), summary.encode());
+    off_reactor(long, || {
+        let message = &mut split.message;
+        let summary = Summary::of_scanned(&mut *message, &structure);
+        let (trigrams, summary) = (imap::trigrams(&mut *message, &summary), summary.encode());
+        let digest = content_digest(message, structure.header_length());
         let attachments = references.iter().map(|reference| (reference.cid.clone(), reference.size)).collect();
-        let content = split.into_content(references).map_err(|error| SealError::Bug(error.to_string()))?;
-        let content = content.encode().map_err(|error| SealError::Bug(error.to_string()))?;
-        let digest = content_digest(message);
+        let content = split.into_content(references).map_err(|error| SealError::Bug(error.to_string()))?.encode();
+        let content = content.map_err(|error| SealError::Bug(error.to_string()))?;
         let plaintexts = Plaintexts { content: &content, summary: &summary, digest: None, trigrams: Some(&trigrams) };
         let sealed = house
             .sealer
@@ -81,7 +108,7 @@ pub async fn seal(
                 content: sealed.content,
                 summary: sealed.summary,
                 trigrams: sealed.trigrams,
-                size: message.len() as u64,
+                size,
                 attachments,
             },
             digest,
@@ -89,48 +116,61 @@ pub async fn seal(
     })
 }
 
-async fn put_cuts(house: &House, message: &[u8], cuts: &[Cut]) -> Result<Vec<AttachmentRef>, SealError> {
+/// Puts each cut on the shelf, one piece in memory at a time.
+async fn put_cuts<O: Octets + Send>(
+    house: &House,
+    message: &mut O,
+    cuts: &[Cut],
+) -> Result<Vec<AttachmentRef>, SealError> {
     let mut references = Vec::with_capacity(cuts.len());
     for cut in cuts {
-        let plaintext = Bytes::from(cut.plaintext(message).into_owned());
-        references.push(house.running()?.shelf.put(plaintext).await?);
+        let message = &mut *message;
+        let pieces = (0..cut.size())
+            .step_by(PIECE_BYTES)
+            .map(move |at| Ok(Bytes::from(cut.read(message, at..at + PIECE_BYTES as u64))));
+        references.push(house.running()?.shelf.put_stream(cut.size(), stream::iter(pieces).boxed()).await?);
     }
     Ok(references)
 }
 
-fn content_digest(message: &[u8]) -> [u8; 32] {
+fn content_digest(message: &mut impl Octets, header_length: usize) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
+    let header = message.read(0..header_length);
     // Octets before `hashed` are dealt with; from there to `at` all is to be hashed.
     let (mut hashed, mut at, mut skipping) = (0, 0, false);
-    while let Some(end) = memchr::memchr(b'\n', &message[at..]).map(|newline| at + newline + 1) {
-        let line = &message[at..end];
-        if line == b"\r\n" || line == b"\n" {
-            break;
-        }
+    while let Some(end) = memchr::memchr(b'\n', &header[at..]).map(|newline| at + newline + 1) {
+        let line = &header[at..end];
         if !matches!(line[0], b' ' | b'\t') {
             let name = memchr::memchr(b':', line).map_or(&b""[..], |colon| line[..colon].trim_ascii_end());
             skipping = BOOKKEEPING.iter().any(|field| field.eq_ignore_ascii_case(name));
         }
         if skipping {
-            context.update(&message[hashed..at]);
+            context.update(&header[hashed..at]);
             hashed = end;
         }
         at = end;
     }
-    context.update(&message[hashed..]);
+    context.update(&header[hashed..]);
+    let mut at = header.len();
+    loop {
+        let window = message.window(at, 1);
+        if window.is_empty() {
+            break;
+        }
+        context.update(window);
+        at += window.len();
+    }
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
     digest
 }
 
-/// Runs `work` here when it is short, and aside from the reactor when the message is large.
-fn off_reactor<T>(message: &[u8], work: impl FnOnce() -> T) -> T {
-    if message.len() > BLOCKING_BYTES { tokio::task::block_in_place(work) } else { work() }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::content_digest;
+    fn content_digest(mut message: &[u8]) -> [u8; 32] {
+        let header_length = converter::header_length(message);
+        super::content_digest(&mut message, header_length)
+    }
 
     #[test]
     fn a_message_is_recognised_under_the_fields_of_the_client_that_copied_it() {

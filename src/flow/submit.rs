@@ -12,6 +12,7 @@ use store::{
 
 use crate::flow::bounce::{self, About};
 use crate::flow::judge::{self, Judged, Provenance, judge};
+use crate::flow::mail::{Arrived, Mail};
 use crate::flow::receive::{
     Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date, room_in,
 };
@@ -44,14 +45,17 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let account = AccountId(submitter.id);
     let sender = house.store.account(account).await.map_err(refuse_store)?;
     let Some(sender) = sender else { return Err(Refusal::new(550, (5, 7, 1), "this account was removed")) };
-    let _room = house.room_for(content.len()).await;
-    let raw = content.read_all().await.map_err(|_| Refusal::storage_full())?;
-    let facts = converter::facts(&raw);
+    // The queue keeps a mail in one piece.
+    let is_queued = envelope.recipients.iter().any(|recipient| context(recipient).is_none());
+    let _room = if is_queued { house.room_for(content.len()).await } else { house.room_to_convert(&content).await };
+    let arrived = Arrived::open(content).await?;
+    let facts = converter::facts(arrived.top());
     let from = own_address(house, &sender, &facts).await?;
 
     let queue_id = new_queue_id();
-    let whole = prepare(house, &raw, &facts, &envelope.peer, &queue_id, now);
-    let facts = converter::facts(&whole);
+    let top = prepare(house, arrived.top(), &facts, &envelope.peer, &queue_id, now);
+    let facts = converter::facts(&top);
+    let mail = arrived.under(&top[..]);
 
     let mut batch = Batch::default();
     let mut remote = Vec::new();
@@ -65,13 +69,13 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     };
     let mut seen = HashSet::new();
     let mut judgements = Vec::new();
-    let mail = judge::Mail { raw: &whole, size: whole.len() as u64 };
+    let looked_at = judge::Mail { raw: &top, size: mail.size() };
     for recipient in &envelope.recipients {
         match context(recipient) {
             Some(addressed) if seen.insert(addressed.account.id) => {
                 let free = addressed.free || addressed.account.id == account;
                 let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
-                let judged = judge(house, &provenance, &mail, &to, now).await.map_err(refuse_store)?;
+                let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
                 judgements.push((addressed, judged));
             }
             Some(_) => {}
@@ -87,12 +91,12 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     }
     let mut attached = Attached::default();
     for (addressed, judged) in judgements {
-        let traced = local_trace(&from, &judged, &whole);
+        let traced = arrived.under(local_trace(&from, &judged, &top));
         batch.deliveries.push(delivery(house, addressed, &traced, judged, &provenance, &mut attached, now).await?);
     }
     // A report has no sender who would look for it in Sent.
     if !envelope.reverse_path.is_null() && !sender.files_what_it_sends(now) {
-        batch.sent_copies.push(sent_copy(house, sender, &whole, &facts, &mut attached, now).await?);
+        batch.sent_copies.push(sent_copy(house, sender, &mail, &facts, &mut attached, now).await?);
     }
     remember(&mut batch, account, &facts, &envelope, now);
     let wishes = wishes(&envelope.parameters, now);
@@ -104,7 +108,7 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         .filter(|one| context(one).is_some())
         .filter_map(|one| delivered(one, reverse_path))
         .collect();
-    let about = About { reverse_path, wishes: &wishes, original: &whole, queued_at: now };
+    let about = About { reverse_path, wishes: &wishes, original: &top, queued_at: now };
     bounce::report(house, about, Action::Delivered, &delivered, &mut batch, now).await;
     if !remote.is_empty() {
         let hold_until = hold_until(&envelope.parameters, now);
@@ -113,7 +117,7 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
             // A receipt or a vacation note has none, and must not get one here.
             reverse_path: if envelope.reverse_path.is_null() { String::new() } else { from },
             recipients: remote,
-            message: whole,
+            message: arrived.under(top).into_whole().map_err(|_| Refusal::try_again())?,
             account: Some(account),
             expires_at: wishes.deliver_by.filter(|by| by.returns).map_or(expires_at, |by| by.at.min(expires_at)),
             hold_until,
@@ -174,7 +178,7 @@ fn delivered(recipient: &Recipient, reverse_path: &str) -> Option<Reported> {
 async fn sent_copy(
     house: &House,
     sender: Account,
-    whole: &[u8],
+    mail: &Mail<'_>,
     facts: &MessageFacts,
     attached: &mut Attached,
     now: UnixMs,
@@ -183,7 +187,7 @@ async fn sent_copy(
     let addressed = Addressed { account: sender, alias: None, address, free: true };
     let judged = Judged::free_into(lnmp::Place::Sent);
     let provenance = Provenance { message_id: facts.message_id.clone(), ..Provenance::default() };
-    let copy = delivery(house, &addressed, whole, judged, &provenance, attached, now).await?;
+    let copy = delivery(house, &addressed, mail, judged, &provenance, attached, now).await?;
     Ok(store::Delivery { flags: Flags::SEEN, ..copy })
 }
 
@@ -231,7 +235,7 @@ fn prepare(house: &House, raw: &[u8], facts: &MessageFacts, peer: &PeerInfo, que
 }
 
 /// What a local recipient sees on top.
-fn local_trace(from: &str, judged: &Judged, whole: &[u8]) -> Vec<u8> {
+fn local_trace(from: &str, judged: &Judged, top: &[u8]) -> Vec<u8> {
     let gate = if judged.gate.is_some() { "waiting" } else { "free" };
     let mut out = format!(
         "Return-Path: <{from}>\r\nLNMP-Relation: {}\r\nLNMP-Price: {}\r\nLNMP-Gate: {gate}\r\n",
@@ -239,7 +243,7 @@ fn local_trace(from: &str, judged: &Judged, whole: &[u8]) -> Vec<u8> {
         judged.price,
     )
     .into_bytes();
-    out.extend_from_slice(whole);
+    out.extend_from_slice(top);
     out
 }
 
@@ -275,5 +279,5 @@ pub async fn letter(house: &House, to: &str, letter: &[u8], now: UnixMs) -> Resu
     whole.extend_from_slice(letter);
     let facts = converter::facts(letter);
     let provenance = Provenance { message_id: facts.message_id, ..Provenance::default() };
-    delivery(house, &addressed, &whole, judged, &provenance, &mut Attached::default(), now).await.map(Some)
+    delivery(house, &addressed, &whole[..].into(), judged, &provenance, &mut Attached::default(), now).await.map(Some)
 }
