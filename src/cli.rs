@@ -486,7 +486,26 @@ pub enum WalletVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Compare the ledger with the node; fails on a difference
+    /// Pay an invoice from what an account is owed; the fees on the way are the account's
+    Payout {
+        /// Whose money
+        address: String,
+        /// The invoice
+        bolt11: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Every movement of an account, or of the whole ledger
+    Statement {
+        /// Whose; without it all accounts of the ledger
+        address: Option<String>,
+        /// As comma-separated values
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Compare the ledger with the node and with itself; fails on a difference
     Audit {
         #[command(flatten)]
         common: Common,
@@ -577,6 +596,8 @@ pub enum Request {
     WalletPay { bolt11: String },
     WalletChannels,
     WalletAudit,
+    WalletStatement { address: Option<String>, csv: bool },
+    WalletPayout { address: String, bolt11: String },
     SandboxPay { bolt11: String },
     SandboxInvoice { sat: u64 },
     SandboxMine { blocks: u32 },

@@ -16,7 +16,7 @@ use crate::dir::Dir;
 use crate::flow::{ask, expire, payout};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
-use crate::{allow, dns, filters, run, sharing};
+use crate::{allow, books, dns, filters, run, sharing};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -227,6 +227,8 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::WalletPay { bolt11 } => wallet_pay(house, &bolt11).await,
         Request::WalletChannels => wallet_channels(house).await,
         Request::WalletAudit => wallet_audit(house).await,
+        Request::WalletStatement { address, csv: _ } => books::statement(house, address.as_deref()).await,
+        Request::WalletPayout { address, bolt11 } => books::payout(house, &address, &bolt11).await,
         Request::SandboxPay { bolt11 } => sandbox_pay(house, &bolt11).await,
         Request::SandboxInvoice { sat } => {
             let amount = Msat::from_sat(sat).context("the amount is too large")?;
@@ -271,7 +273,7 @@ fn local_address(house: &House, address: &str) -> anyhow::Result<(String, String
     Ok((local, domain))
 }
 
-async fn account_list(store: &dyn Store) -> anyhow::Result<Value> {
+pub(crate) async fn account_list(store: &dyn Store) -> anyhow::Result<Value> {
     let mut rows = Vec::new();
     for account in store.accounts().await? {
         let credentials = store.credentials(account.id).await?;
@@ -579,12 +581,16 @@ async fn wallet_balance(house: &House) -> anyhow::Result<Value> {
 }
 
 async fn wallet_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
-    let value = match payout::pay(house, bolt11).await? {
+    Ok(paid(&payout::pay(house, bolt11).await?))
+}
+
+/// What became of a payment of ours.
+pub fn paid(paid: &lightning::Paid) -> Value {
+    match paid {
         lightning::Paid::Succeeded { fee } => json!({ "state": "succeeded", "fee_msat": fee.0 }),
         lightning::Paid::Failed => json!({ "state": "failed" }),
         lightning::Paid::Pending => json!({ "state": "pending" }),
-    };
-    Ok(value)
+    }
 }
 
 async fn wallet_channels(house: &House) -> anyhow::Result<Value> {
@@ -642,14 +648,12 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
     if liabilities > node {
         findings.push(format!("{liabilities} msat are owed but only {node} msat are there"));
     }
-    let assets = books.node + books.routing + books.chain + books.loss;
-    let claims = books.operator + books.fees + books.users + books.escrow;
-    if assets != claims {
-        findings.push(format!("debits and credits differ by {} msat", assets - claims));
-    }
+    let proof = house.store.audit().await?;
+    findings.extend(proof.findings);
     Ok(json!({
         "ok": findings.is_empty(),
         "findings": findings,
+        "postings": proof.postings,
         "ledger_node_msat": books.node,
         "node_msat": node,
         "users_msat": books.users,

@@ -10,6 +10,7 @@
 
 pub mod accounts;
 pub mod allow;
+pub mod books;
 pub mod check;
 pub mod cli;
 pub mod command;

@@ -96,6 +96,8 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             }
             WalletVerb::Pay { bolt11, common } => (common, Request::WalletPay { bolt11 }),
             WalletVerb::Channels { common } => (common, Request::WalletChannels),
+            WalletVerb::Payout { address, bolt11, common } => (common, Request::WalletPayout { address, bolt11 }),
+            WalletVerb::Statement { address, csv, common } => (common, Request::WalletStatement { address, csv }),
             WalletVerb::Audit { common } => (common, Request::WalletAudit),
         },
         Verb::Sandbox(verb) => match verb {

@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use crate::books;
 use crate::cli::Request;
 
 /// Whether the answer says that something is wrong (exit code 1).
 pub fn says_failure(request: &Request, value: &Value) -> bool {
     match request {
         Request::WalletAudit => value["ok"] != Value::Bool(true),
-        Request::WalletPay { .. } | Request::SandboxPay { .. } => value["state"] == "failed",
+        Request::WalletPay { .. } | Request::WalletPayout { .. } | Request::SandboxPay { .. } => {
+            value["state"] == "failed"
+        }
         _ => false,
     }
 }
@@ -45,6 +48,8 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::SandboxMail => mails(value),
         Request::GateInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
         Request::Dns { .. } => records(value),
+        Request::WalletStatement { csv: true, .. } => books::csv(value),
+        Request::WalletStatement { csv: false, .. } => table(value, books::columns()),
         Request::WalletInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
         _ => fields(value, 0),
     }

@@ -280,6 +280,10 @@ async fn open_books(house: &House) -> anyhow::Result<()> {
     };
     // Posted once: the key is unique, and no door is open before.
     house.store.post(posting, now_ms()).await?;
+    // Mail goes on whatever the books say; money of ours does not leave until they are right (`flow::payout`).
+    for finding in house.store.audit().await?.findings {
+        tracing::error!(finding, "the books are wrong; `satchel wallet audit` says more");
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "journeys/books.rs"]
+mod books;
 #[path = "journeys/decisions.rs"]
 mod decisions;
 #[path = "journeys/desk.rs"]

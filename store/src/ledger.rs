@@ -55,6 +55,24 @@ pub struct LedgerLine {
     pub amount_msat: i64,
 }
 
+/// What the ledger says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerAudit {
+    /// Postings that were looked at.
+    pub postings: u64,
+    /// What is wrong, in words for the operator; empty when all is well.
+    pub findings: Vec<String>,
+}
+
+impl LedgerAudit {
+    /// Notes a finding, unless there are `max`.
+    pub(crate) fn find(&mut self, max: usize, finding: impl FnOnce() -> String) {
+        if self.findings.len() < max {
+            self.findings.push(finding());
+        }
+    }
+}
+
 /// Sums. Each in its account's own sense: an asset's debit less credit, a liability's credit less debit.
 #[derive(Debug, Clone, Default)]
 pub struct Balances {

@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use gate::{
     AskCounts, Decided, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page, Quote, Rules,
 };
-pub use ledger::{Balances, LedgerLine, Posting, Side};
+pub use ledger::{Balances, LedgerAudit, LedgerLine, Posting, Side};
 pub use mailbox::{
     Annotation, Change, Changes, Copied, Entry, FlagChange, FlagMode, Flags, FlagsSet, Mailbox, MailboxId,
     MailboxStatus, ModSeq, ObjectId, Quota, SpecialUse, Uid, UidValidity, View,
@@ -371,6 +371,8 @@ pub trait Store: Send + Sync + 'static {
     async fn balances(&self) -> Result<Balances>;
     /// The history of one ledger account, oldest first.
     async fn ledger(&self, account: Option<AccountId>) -> Result<Vec<LedgerLine>>;
+    /// Looks through the whole ledger: postings balance, history is as it was written, payments and postings agree.
+    async fn audit(&self) -> Result<LedgerAudit>;
 
     // ---- the engine ----
     /// A small named value of the house (start epoch, bootstrap marks); encrypted at rest.

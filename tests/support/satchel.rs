@@ -159,8 +159,15 @@ impl Satchel {
 
     /// A command with `--json`, to be run.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.plain_command(arguments);
+        command.arg("--json");
+        command
+    }
+
+    /// A command as people type it, to be run.
+    pub fn plain_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(arguments).arg("--dir").arg(self.path()).arg("--json").stdin(Stdio::null());
+        command.args(arguments).arg("--dir").arg(self.path()).stdin(Stdio::null());
         command
     }
 

@@ -1,4 +1,5 @@
 //! A server over real rooms in a temporary folder, and clients that speak transcripts.
+#![allow(dead_code, unreachable_pub, reason = "examples and fuzz targets use their part")]
 
 pub mod ops;
 

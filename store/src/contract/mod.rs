@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod appending;
+pub mod books;
 pub mod decisions;
 pub mod desk;
 pub mod mailboxes;
@@ -27,8 +28,8 @@ use lnmp::{CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, 
 
 use crate::{
     AccountId, AccountSettings, Append, Author, Batch, CredentialKind, Delivered, Delivery, Entry, FlagChange,
-    FlagMode, Flags, Gate, HeldOutcome, Incoming, Job, JobKind, Mailbox, NewAccount, NewCredential, NewGate,
-    NewMessage, SealedParts, Store, Uid, UnixMs,
+    FlagMode, Flags, Gate, HeldOutcome, Incoming, Job, JobKind, LedgerAudit, Mailbox, NewAccount, NewCredential,
+    NewGate, NewMessage, SealedParts, Store, Uid, UnixMs,
 };
 
 /// When every case begins.
@@ -133,6 +134,10 @@ macro_rules! store_contract {
             one_notice_in_six_hours_and_none_while_somebody_looks,
             delivery_can_be_the_accept,
             the_ledger_balances_or_refuses,
+        ]);
+        $crate::store_contract!($make, books: [
+            whatever_happens_the_books_balance,
+            an_overdrawn_user_is_found,
         ]);
         $crate::store_contract!($make, sharing: [
             rights_are_given_and_taken_and_the_owner_keeps_all,

@@ -9,17 +9,17 @@ use super::db::Db;
 use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
-    Sqlite, accounts, agreements, annotations, contacts, desk, entries, gates, jobs, ledger, mailboxes, messages,
-    payments, queue, quotas, sharing, vault, verdicts,
+    Sqlite, accounts, agreements, annotations, audit, contacts, desk, entries, gates, jobs, ledger, mailboxes,
+    messages, payments, queue, quotas, sharing, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
     Account, AccountId, AccountSettings, AclChange, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances,
     Batch, CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange,
-    FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerLine, Mailbox, MailboxId, MailboxStatus,
-    MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem, QueueOutcome,
-    Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing, StandingQuery, Store, Uid, UnixMs,
-    View,
+    FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerAudit, LedgerLine, Mailbox, MailboxId,
+    MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem,
+    QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing, StandingQuery, Store,
+    Uid, UnixMs, View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -521,6 +521,10 @@ impl Store for Sqlite {
 
     async fn ledger(&self, account: Option<AccountId>) -> Result<Vec<LedgerLine>> {
         self.readers.long(move |db| ledger::lines(db, account)).await
+    }
+
+    async fn audit(&self) -> Result<LedgerAudit> {
+        self.readers.long(audit::audit).await
     }
 
     async fn get_meta(&self, key: &str) -> Result<Option<Vec<u8>>> {

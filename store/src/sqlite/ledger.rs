@@ -2,6 +2,7 @@
 
 use lnmp::{GateId, Msat};
 
+use super::audit;
 use super::db::{Db, unknown};
 use super::gates::amount;
 use super::writer::Tx;
@@ -61,7 +62,7 @@ pub(super) fn post(tx: &Tx<'_>, posting: &Posting, now: UnixMs) -> Result<()> {
             (id, line as i64, side, account.map(|account| account.0), sign * amount(msat)?),
         )?;
     }
-    Ok(())
+    audit::link(tx)
 }
 
 /// Sums of all accounts.

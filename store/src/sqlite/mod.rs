@@ -19,6 +19,7 @@
 mod accounts;
 mod agreements;
 mod annotations;
+mod audit;
 mod boundary;
 mod contacts;
 mod db;

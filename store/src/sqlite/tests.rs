@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lnmp::{BridgeKey, Place};
+use lnmp::{BridgeKey, Msat, Place};
 use tempfile::TempDir;
 
 use super::Sqlite;
@@ -214,8 +214,8 @@ async fn the_ledger_refuses_to_be_rewritten() {
     let posting = crate::Posting {
         key: "k".into(),
         gate: None,
-        debits: vec![(crate::Side::Node, lnmp::Msat(1))],
-        credits: vec![(crate::Side::Operator, lnmp::Msat(1))],
+        debits: vec![(crate::Side::Node, Msat(1))],
+        credits: vec![(crate::Side::Operator, Msat(1))],
     };
     sqlite.post(posting, NOW).await.unwrap();
     for sql in
@@ -315,8 +315,7 @@ async fn storm(desk: bool) {
             7 => {
                 if let Some(&gate) = gates.get(dice.below(gates.len().max(1))) {
                     let preimage = lnmp::Preimage::new(ring_digest(step));
-                    let begun =
-                        store.begin_quote(gate, lnmp::Msat(100_000), lnmp::HoldKind::Htlc, &preimage, now + DAY, now);
+                    let begun = store.begin_quote(gate, Msat(100_000), lnmp::HoldKind::Htlc, &preimage, now + DAY, now);
                     begun.await.unwrap();
                     store.payment_held(incoming(preimage.hash(), [100, 1000][dice.below(2)]), now).await.unwrap();
                     hashes.push(preimage.hash());
@@ -335,7 +334,7 @@ async fn storm(desk: bool) {
                             store.demote(*account, *message, now).await.unwrap();
                         }
                         crate::JobKind::Claim(_, hash) => {
-                            store.payment_settled(hash, lnmp::Msat(100_000), now).await.unwrap();
+                            store.payment_settled(hash, Msat(100_000), now).await.unwrap();
                         }
                         _ => {}
                     }
@@ -481,4 +480,41 @@ async fn choices_of_before_they_were_sealed_are_read_and_sealed_when_written_aga
     let text: String = outside.query_row("SELECT settings FROM account", (), |row| row.get(0)).unwrap();
     assert!(!text.contains("observe"), "{text}");
     assert!(store.account(alice).await.unwrap().unwrap().settings.observe);
+}
+
+#[tokio::test]
+async fn a_ledger_that_somebody_changed_is_found_out() {
+    let (store, dir) = fresh_store().await;
+    for number in 1..=4 {
+        let lines = |side| vec![(side, Msat(1000 * number))];
+        let (debits, credits) = (lines(crate::Side::Node), lines(crate::Side::Operator));
+        store.post(crate::Posting { key: format!("fund:{number}"), gate: None, debits, credits }, NOW).await.unwrap();
+    }
+    let findings = async || store.audit().await.unwrap().findings;
+    assert_eq!(findings().await, Vec::<String>::new());
+    let outside = rusqlite::Connection::open(dir.path().join("store.sqlite")).unwrap();
+    let change = |sql: &str| outside.execute_batch(sql).unwrap();
+    for table in ["posting", "ledger", "link"] {
+        change(&format!("DROP TRIGGER {table}_no_update; DROP TRIGGER {table}_no_delete"));
+    }
+    // Both sides of one posting: it balances, and is not what was written.
+    change("UPDATE ledger SET amount = amount * 2 WHERE posting = 2");
+    assert_eq!(findings().await, ["posting 2: its history is not what was written"]);
+    change("UPDATE ledger SET amount = amount / 2 WHERE posting = 2; UPDATE posting SET at = at + 1 WHERE id = 3");
+    assert_eq!(findings().await, ["posting 3: its history is not what was written"]);
+    change("UPDATE posting SET at = at - 1 WHERE id = 3; DELETE FROM link WHERE posting = 3");
+    assert_eq!(findings().await, ["posting 4: its history is not what was written"]);
+    // What was never linked, as before there were links, is linked with the next posting.
+    change("DELETE FROM link");
+    assert_eq!(findings().await, Vec::<String>::new());
+    let lines = |side| vec![(side, Msat(1))];
+    let (debits, credits) = (lines(crate::Side::Chain), lines(crate::Side::Node));
+    store.post(crate::Posting { key: "fee".into(), gate: None, debits, credits }, NOW).await.unwrap();
+    assert_eq!(outside.query_row("SELECT COUNT(*) FROM link", (), |row| row.get::<_, i64>(0)).unwrap(), 5);
+    assert_eq!(findings().await, Vec::<String>::new());
+    change("UPDATE ledger SET amount = amount + 1 WHERE posting = 1 AND line = 0");
+    assert_eq!(
+        findings().await,
+        ["posting 1: debits and credits differ by 1 msat", "posting 1: its history is not what was written"]
+    );
 }

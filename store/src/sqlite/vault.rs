@@ -84,6 +84,8 @@ pub(super) enum Of {
     Object,
     /// An owner's choices.
     Settings,
+    /// The ledger's history.
+    Link,
 }
 
 /// Seals, opens, hashes.
