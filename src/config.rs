@@ -276,7 +276,9 @@ impl WalletConfig {
                 };
                 return Err(("wallet.address", format!("is empty; allowed with \"{name}\": like \"{example}\"")));
             }
-            _ => {}
+            (true, WalletBackend::Embedded | WalletBackend::Nwc) => {}
+            (false, _) => lightning::remote::check_address(&self.address)
+                .map_err(|error| ("wallet.address", format!("\"{}\" is refused: {error}", self.address)))?,
         }
         if !self.certificate.as_os_str().is_empty() && !matches!(self.backend, WalletBackend::Lnd | WalletBackend::Cln)
         {
@@ -599,6 +601,10 @@ mod tests {
             ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),
             ("[listen]\naddress = \"::1\"\n[wallet]\naddress = \"x\"\n", ["line 4", "wallet.address", "empty"]),
             ("[wallet]\nbackend = \"lnd\"\n", ["line 1", "wallet.address", "https://127.0.0.1:8080"]),
+            (
+                "[wallet]\nbackend = \"cln\"\naddress = \"http://10.0.0.1\"\n",
+                ["line 3", "wallet.address", "https://HOST"],
+            ),
             ("[wallet]\nbackend = \"nwc\"\nsecret_file = \"\"\n", ["line 3", "wallet.secret_file", "0600"]),
             ("[wallet]\nbackend = \"nwc\"\ncertificate = \"x\"\n", ["line 3", "wallet.certificate", "empty"]),
         ] {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use lightning::nwc::ConnectionUri;
 use lightning::{Backend, Pace, RemoteConfig, RemoteWallet, Sandbox, Wallet};
 use zeroize::Zeroizing;
 
@@ -55,7 +56,13 @@ pub fn backend(config: &Config) -> Result<Option<Backend>, ConfigError> {
         WalletBackend::Cln => {
             Backend::Cln { address, certificate: certificate()?, rune: secret_text(&wallet.secret_file)? }
         }
-        WalletBackend::Nwc => Backend::Nwc { uri: secret_text(&wallet.secret_file)? },
+        WalletBackend::Nwc => {
+            let uri = secret_text(&wallet.secret_file)?;
+            ConnectionUri::parse(&uri).map_err(|error| {
+                ConfigError(format!("key `wallet.secret_file`: {}: {error}", wallet.secret_file.display()))
+            })?;
+            Backend::Nwc { uri }
+        }
         WalletBackend::Phoenixd => Backend::Phoenixd { address, password: secret_text(&wallet.secret_file)? },
     }))
 }
@@ -117,7 +124,8 @@ mod tests {
         };
         assert_eq!(rune.as_str(), "secret words");
         assert!(matches!(backend(&config("lnd", &path)), Ok(Some(Backend::Lnd { .. }))));
-        assert!(matches!(backend(&config("nwc", &path)), Ok(Some(Backend::Nwc { .. }))));
+        let refused = wrong(&config("nwc", &path));
+        assert!(refused.contains("nostr+walletconnect") && !refused.contains("words"), "{refused}");
         assert!(matches!(backend(&config("phoenixd", &path)), Ok(Some(Backend::Phoenixd { .. }))));
         std::fs::write(&path, "").unwrap();
         assert!(wrong(&config("lnd", &path)).contains("is empty"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::flow::payout;
+use crate::flow::{payout, reconcile};
 use crate::house::{House, now_ms, stopped};
 
 /// How often the clock and the chain are looked at: a hold ends this late at most.
@@ -16,6 +16,8 @@ const AUTHOR_DAYS: i64 = 30;
 const ERASE_EVERY: Duration = Duration::from_secs(3600);
 /// How often payments of the operator that outlasted their command are looked up.
 const PAYOUTS_EVERY: Duration = Duration::from_secs(5);
+/// How often holds that the node ended on its own are looked for.
+const GONE_EVERY: Duration = Duration::from_secs(5);
 /// How often ended sealing epochs are wiped; they last 60 s.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,7 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut erase = tokio::time::interval(ERASE_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     let mut payouts = tokio::time::interval(PAYOUTS_EVERY);
+    let mut gone = tokio::time::interval(GONE_EVERY);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -36,6 +39,11 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             _ = payouts.tick() => {
                 if let Err(error) = payout::look(&house).await {
                     tracing::warn!(error = format!("{error:#}"), "payments under way cannot be looked up");
+                }
+            }
+            _ = gone.tick() => {
+                if let Err(error) = reconcile::find_gone(&house).await {
+                    tracing::warn!(error = format!("{error:#}"), "held payments cannot be looked for");
                 }
             }
             _ = forget.tick() => house.sealer.forget_old(now_ms().unsigned_abs()),

@@ -1,5 +1,7 @@
 //! After a start: store and node are brought to agree (facts of the crash are in neither alone).
 
+use std::collections::HashSet;
+
 use lightning::HoldStatus;
 use lnmp::{CancelReason, GateState, QuoteState};
 
@@ -43,6 +45,34 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
         if house.store.quote(&held.hash).await?.is_none() {
             tracing::warn!("the node holds a payment no gate knows; it is failed back");
             wallet.cancel(held.hash).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds holds that ended without us: a node that somebody else runs may give a payment back before its time, and no node
+/// tells of it. Asks the node only about those that it no longer lists.
+pub async fn find_gone(house: &House) -> anyhow::Result<()> {
+    let wallet = &*house.running()?.wallet;
+    let now = now_ms();
+    let held: Vec<_> = house
+        .store
+        .open_quotes(now)
+        .await?
+        .into_iter()
+        .filter(|quote| quote.state == QuoteState::Held && quote.gate_state == GateState::Held)
+        .collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let listed: HashSet<_> = wallet.inbound().await?.held.into_iter().map(|payment| payment.hash).collect();
+    for quote in held.into_iter().filter(|quote| !listed.contains(&quote.hash)) {
+        match wallet.lookup(quote.hash).await? {
+            HoldStatus::Cancelled | HoldStatus::Unknown | HoldStatus::Open => {
+                tracing::warn!("the node gave a held payment back before its time");
+                house.store.payment_gone(&quote.hash, CancelReason::Timeout, now).await?;
+            }
+            HoldStatus::Held { .. } | HoldStatus::Settled => {}
         }
     }
     Ok(())

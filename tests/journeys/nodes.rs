@@ -92,6 +92,25 @@ fn mails_are_paid_accepted_and_declined_over_nostr_wallet_connect() {
 }
 
 #[test]
+fn a_hold_that_the_wallet_ends_on_its_own_returns_the_mail_to_unpaid() {
+    let node = Node::start();
+    let satchel = Satchel::start(&node.config());
+    let gate = satchel.stranger_writes("ann@shop.test", "In a hurry");
+    let hash = node.pay(&satchel.invoice(&gate));
+    satchel.wait_for_state("ann@shop.test", "held");
+    // NIP-47 asks wallets to hold for minutes only.
+    node.world.lock().cancel(hash).unwrap();
+    satchel.wait_for_state("ann@shop.test", "waiting");
+    let mut imap = satchel.imap();
+    assert_eq!(imap.find("Unpaid", "In a hurry").len(), 1);
+    // Another invoice can be paid.
+    let hash = node.pay(&satchel.invoice(&gate));
+    satchel.wait_for_state("ann@shop.test", "held");
+    assert_eq!(node.state(hash), Is::Accepted);
+    satchel.assert_audit();
+}
+
+#[test]
 fn a_wallet_that_is_not_there_or_a_secret_others_can_read_stops_the_start() {
     let satchel = Satchel::prepared(
         "[wallet]\nbackend = \"lnd\"\naddress = \"https://127.0.0.1:1\"\nsecret_file = \"/etc/hostname\"\n",

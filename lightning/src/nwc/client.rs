@@ -102,6 +102,8 @@ struct Shared {
     /// What notifications said of holds that a look-up may leave out: the height by which each must be settled.
     deadlines: Mutex<HashMap<String, u32>>,
     rung: Notify,
+    /// How many relays there are.
+    relays: usize,
 }
 
 impl Drop for Client {
@@ -134,6 +136,7 @@ impl Client {
             pending: Mutex::default(),
             deadlines: Mutex::default(),
             rung: Notify::new(),
+            relays: relays.len(),
         });
         let start = |url| Relay::start(url, Arc::clone(&keys), filters.clone(), heard.clone(), stop.clone());
         let relays = relays.into_iter().map(start).collect();
@@ -166,7 +169,8 @@ impl Client {
         // Whatever way this ends, nobody waits for the answer afterwards.
         let _forget = Forget { shared: &self.shared, id: &id };
         let mut published = false;
-        for relay in self.relays.iter().filter(|relay| relay.is_up()) {
+        // A relay that is not there yet gets it when it is: it may be the only one the wallet listens at.
+        for relay in &self.relays {
             published |= relay.publish(event.clone());
         }
         if !published {
@@ -240,6 +244,8 @@ impl Shared {
         let mut newest = 0;
         while let Some(heard) = hearing.recv().await {
             match heard {
+                // Where there are several, another one may carry it.
+                Heard::Refused { .. } if self.relays > 1 => {}
                 Heard::Refused { id } => {
                     if let Some(waiting) = self.pending().remove(&id) {
                         let _ = waiting.send(Err(Fault::Wallet(WalletError::Busy)));

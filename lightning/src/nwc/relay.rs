@@ -19,7 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::{Event, Keys};
 use crate::limits::{
     NWC_BACKOFF_MAX, NWC_BACKOFF_MIN, NWC_CONNECT_WITHIN, NWC_IDLE, NWC_MESSAGE_MAX, NWC_PING_EVERY, NWC_QUEUE,
-    NWC_UNANSWERED_MAX,
+    NWC_UNANSWERED_MAX, PAY_WITHIN,
 };
 
 /// The name of our one subscription.
@@ -69,11 +69,6 @@ impl Relay {
         Self { out, connected }
     }
 
-    /// Whether it can be spoken to now.
-    pub(super) fn is_up(&self) -> bool {
-        *self.connected.borrow()
-    }
-
     /// Returns when it can be spoken to.
     pub(super) async fn up(&self) {
         if self.connected.clone().wait_for(|up| *up).await.is_err() {
@@ -81,7 +76,7 @@ impl Relay {
         }
     }
 
-    /// Hands an event over; `false` when the queue is full.
+    /// Hands an event over, to be said as soon as there is a connection; `false` when the queue is full.
     pub(super) fn publish(&self, event: Event) -> bool {
         self.out.try_send(event).is_ok()
     }
@@ -144,6 +139,10 @@ impl Task {
                 }
                 event = self.outgoing.recv() => {
                     let Some(event) = event else { return Ok(()) };
+                    // It waited for the connection longer than anybody waits for its answer.
+                    if since_1970().as_secs() > event.created_at + PAY_WITHIN.as_secs() {
+                        continue;
+                    }
                     say(&mut socket, &json!(["EVENT", &event])).await?;
                     if self.sent.len() >= NWC_UNANSWERED_MAX {
                         self.sent.pop_front();

@@ -183,7 +183,7 @@ impl Answer {
 }
 
 /// `https` everywhere, `http` on this machine only: the credential goes with every request.
-fn base_url(address: &str) -> Result<Url, RemoteError> {
+pub(super) fn base_url(address: &str) -> Result<Url, RemoteError> {
     let mut url = Url::parse(address).map_err(|_| RemoteError::Address)?;
     let local = match url.host_str() {
         Some("localhost" | "[::1]") => true,

@@ -72,6 +72,14 @@ pub enum Backend {
     },
 }
 
+/// Whether a credential may be sent to an address.
+///
+/// # Errors
+/// [`RemoteError::Address`] says what is allowed.
+pub fn check_address(address: &str) -> Result<(), RemoteError> {
+    http::base_url(address).map(drop)
+}
+
 /// How often a node is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use lightning::{Backend, Event, HoldStatus, RemoteError, Wallet, WalletError};
 use lnmp::{Msat, PaymentHash};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{PACE, Remote, hash_of, open};
 use crate::common::{held, hold, payment_event, preimage, runtime, settled};
+use crate::servers::http::{Ask, Say};
 use crate::servers::world::{Is, World};
-use crate::servers::{cln, lnd, phoenixd};
+use crate::servers::{cln, http, lnd, phoenixd};
 use crate::{Rig, an_ordinary_invoice_is_claimed_on_arrival, contract, what_was_paid_is_looked_up_and_not_paid_again};
 
 fn lnd_at(address: &str, pem: &str) -> Backend {
@@ -186,6 +188,34 @@ fn a_hold_that_the_node_ended_is_too_late_to_settle() {
         assert_eq!(rig.wallet.ready_event().await, None);
         assert_eq!(rig.wallet.inbound().await.unwrap().held, []);
         assert_eq!(hash_of([3; 32]), hash.0);
+    });
+}
+
+#[test]
+fn an_answer_without_end_or_sense_is_an_error() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        for body in ["x".repeat(9 << 20), "{\"chain\":".into(), "[]".into(), "{}".into()] {
+            let address = http::serve(None, move |_| Say { body: body.clone(), ..Say::json(200, &Value::Null) }).await;
+            let (address, password) = (format!("http://{address}"), Zeroizing::new("x".to_owned()));
+            let refused = open(Backend::Phoenixd { address, password }, &dir, PACE).await.err().unwrap();
+            assert!(matches!(refused, RemoteError::Node(WalletError::Bug(_))), "{refused}");
+        }
+        // A stream of one line that never ends, and one that is no JSON.
+        let world = World::new(18);
+        for body in ["x".repeat(2 << 20), "what?\n".into(), "\n\n".into()] {
+            let (tls, pem) = http::lnd_certificate();
+            let node = world.clone();
+            let answer = move |ask: Ask| {
+                let garbled = ask.path.starts_with("/v2/router/");
+                let said = Say { body: body.clone(), ..Say::json(200, &Value::Null) };
+                if garbled { said } else { lnd::answer(&node, &ask) }
+            };
+            let address = format!("https://{}", http::serve(Some(tls), answer).await);
+            let dir = tempfile::tempdir().unwrap();
+            let wallet = open(lnd_at(&address, &pem), &dir, PACE).await.unwrap();
+            assert!(wallet.sent(preimage(1).hash()).await.is_err());
+        }
     });
 }
 

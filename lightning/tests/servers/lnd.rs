@@ -32,7 +32,7 @@ fn bad(message: &str) -> Say {
     status(400, 3, message)
 }
 
-fn answer(world: &World, ask: &Ask) -> Say {
+pub(crate) fn answer(world: &World, ask: &Ask) -> Say {
     let macaroon = ask.header("grpc-metadata-macaroon");
     if macaroon.is_empty() {
         return unknown("expected 1 macaroon, got 0");
