@@ -1,4 +1,5 @@
-//! `satchel check`: looks at config, ports, keys and DNS without starting anything; says what to fix.
+//! `satchel check`: looks at config, ports and keys without starting anything, and at what others see of a running server;
+//! says what to fix.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -7,21 +8,44 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::cli::Request;
 use crate::config::Config;
+use crate::control::{self, Answer};
 use crate::dir::Dir;
 use crate::run;
 
 /// One finding.
 struct Finding {
-    what: &'static str,
+    what: String,
     ok: bool,
+    /// Nothing is wrong, but something could be better.
+    advice: bool,
     text: String,
 }
 
+impl Finding {
+    fn fine(what: &str, text: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), ok: true, advice: false, text: text.into() }
+    }
+
+    fn wrong(what: &str, text: impl Into<String>) -> Self {
+        Self { ok: false, ..Self::fine(what, text) }
+    }
+
+    /// The word in front of it.
+    fn word(&self) -> &'static str {
+        match (self.ok, self.advice) {
+            (false, _) => "FIX ",
+            (true, true) => "note",
+            (true, false) => "ok  ",
+        }
+    }
+}
+
 /// Checks and prints; 0 when everything is fine, 1 otherwise.
-pub async fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+pub async fn check(path: &Path, dnsbl: Vec<String>, as_json: bool) -> anyhow::Result<ExitCode> {
     let (dir, config) = run::config_and_dir(path)?;
-    let mut findings = vec![Finding { what: "config", ok: true, text: format!("{} is valid", path.display()) }];
+    let mut findings = vec![Finding::fine("config", format!("{} is valid", path.display()))];
     let running = dir.lock()?.is_none();
     ports(&config, running, &mut findings);
     keys(&dir, &mut findings);
@@ -29,13 +53,17 @@ pub async fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     certificate(&config, &mut findings);
     wallet(&config, &mut findings);
     dust(&mut findings);
+    outside(&dir, dnsbl, &mut findings).await?;
     let ok = findings.iter().all(|finding| finding.ok);
     if as_json {
-        let rows: Vec<_> = findings.iter().map(|f| json!({ "check": f.what, "ok": f.ok, "text": f.text })).collect();
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|f| json!({ "check": f.what, "ok": f.ok, "advice": f.advice, "text": f.text }))
+            .collect();
         println!("{}", serde_json::to_string_pretty(&json!({ "ok": ok, "findings": rows }))?);
     } else {
         for finding in &findings {
-            println!("{} {}: {}", if finding.ok { "ok  " } else { "FIX " }, finding.what, finding.text);
+            println!("{} {}: {}", finding.word(), finding.what, finding.text);
         }
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -43,7 +71,7 @@ pub async fn check(path: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
 
 fn ports(config: &Config, running: bool, findings: &mut Vec<Finding>) {
     if running {
-        findings.push(Finding { what: "ports", ok: true, text: "a server runs on this directory and has them".into() });
+        findings.push(Finding::fine("ports", "a server runs on this directory and has them"));
         return;
     }
     for (key, port) in run::named_ports(config) {
@@ -52,17 +80,16 @@ fn ports(config: &Config, running: bool, findings: &mut Vec<Finding>) {
         }
         let address = SocketAddr::new(config.listen.address, port);
         if let Err(error) = TcpListener::bind(address) {
-            findings.push(Finding {
-                what: "ports",
-                ok: false,
-                text: format!(
+            findings.push(Finding::wrong(
+                "ports",
+                format!(
                     "{address} cannot be bound: {error}; change listen.{key} or stop what uses it (0 picks a free port)"
                 ),
-            });
+            ));
         }
     }
     if findings.iter().all(|finding| finding.what != "ports") {
-        findings.push(Finding { what: "ports", ok: true, text: "all can be bound".into() });
+        findings.push(Finding::fine("ports", "all can be bound"));
     }
 }
 
@@ -70,15 +97,14 @@ fn keys(dir: &Dir, findings: &mut Vec<Finding>) {
     let path = dir.keys().join("bridge.key");
     let finding = match std::fs::metadata(&path) {
         Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
-            Finding { what: "keys", ok: false, text: format!("{} can be read by others; chmod 600 it", path.display()) }
+            Finding::wrong("keys", format!("{} can be read by others; chmod 600 it", path.display()))
         }
-        Ok(_) => Finding { what: "keys", ok: true, text: format!("{} is there and private", path.display()) },
-        Err(_) if dir.database().exists() => Finding {
-            what: "keys",
-            ok: false,
-            text: format!("{} is missing, and the database cannot be read without it; put it back", path.display()),
-        },
-        Err(_) => Finding { what: "keys", ok: true, text: "none yet; made on first start".into() },
+        Ok(_) => Finding::fine("keys", format!("{} is there and private", path.display())),
+        Err(_) if dir.database().exists() => Finding::wrong(
+            "keys",
+            format!("{} is missing, and the database cannot be read without it; put it back", path.display()),
+        ),
+        Err(_) => Finding::fine("keys", "none yet; made on first start"),
     };
     findings.push(finding);
 }
@@ -86,30 +112,37 @@ fn keys(dir: &Dir, findings: &mut Vec<Finding>) {
 fn disk(dir: &Dir, config: &Config, findings: &mut Vec<Finding>) {
     let floor = config.limits.disk_free_mib;
     let finding = match dir.free_bytes() {
-        Ok(free) if free / (1024 * 1024) < floor => Finding {
-            what: "disk",
-            ok: false,
-            text: format!(
+        Ok(free) if free / (1024 * 1024) < floor => Finding::wrong(
+            "disk",
+            format!(
                 "{} MiB are free, below limits.disk_free_mib = {floor}: mail is put off with 452",
                 free / (1024 * 1024)
             ),
-        },
-        Ok(free) => Finding { what: "disk", ok: true, text: format!("{} MiB are free", free / (1024 * 1024)) },
-        Err(error) => Finding { what: "disk", ok: false, text: format!("{}: {error}", dir.root().display()) },
+        ),
+        Ok(free) => Finding::fine("disk", format!("{} MiB are free", free / (1024 * 1024))),
+        Err(error) => Finding::wrong("disk", format!("{}: {error}", dir.root().display())),
     };
     findings.push(finding);
 }
 
 fn certificate(config: &Config, findings: &mut Vec<Finding>) {
-    let (path, key) = (&config.tls.certificate, &config.tls.key);
-    if path.as_os_str().is_empty() {
-        let text = "self-signed: mail clients will ask once; set tls.certificate and tls.key for a real one";
-        findings.push(Finding { what: "tls", ok: true, text: text.into() });
+    let tls = &config.tls;
+    if !tls.acme.is_empty() {
+        let text = format!("ordered of {} for {}", tls.acme, config.acme_names().join(", "));
+        findings.push(Finding::fine("tls", text));
+    }
+    if tls.certificate.as_os_str().is_empty() {
+        if tls.acme.is_empty() {
+            let text =
+                "self-signed: mail clients ask once; set tls.acme, or tls.certificate and tls.key, for a real one";
+            findings.push(Finding::fine("tls", text));
+        }
         return;
     }
-    for file in [path, key] {
+    let further = tls.further.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+    for file in [&tls.certificate, &tls.key].into_iter().chain(further) {
         if let Err(error) = std::fs::read(file) {
-            findings.push(Finding { what: "tls", ok: false, text: format!("{}: {error}", file.display()) });
+            findings.push(Finding::wrong("tls", format!("{}: {error}", file.display())));
         }
     }
 }
@@ -120,16 +153,36 @@ fn wallet(config: &Config, findings: &mut Vec<Finding>) {
         Ok(None) => return,
         Ok(Some(_)) => {
             let name = config.wallet.backend.name();
-            Finding { what: "wallet", ok: true, text: format!("{name}: its files are there and private") }
+            Finding::fine("wallet", format!("{name}: its files are there and private"))
         }
-        Err(error) => Finding { what: "wallet", ok: false, text: error.0 },
+        Err(error) => Finding::wrong("wallet", error.0),
     };
     findings.push(finding);
+}
+
+/// What others see is looked at by the running server: it knows its ports, its certificate and its resolver.
+async fn outside(dir: &Dir, dnsbl: Vec<String>, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    match control::ask(&dir.control(), &Request::Outside { dnsbl }).await? {
+        Some(Answer::Done(rows)) => {
+            for row in rows.as_array().into_iter().flatten() {
+                let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                let (ok, advice) = (row["ok"] == true, row["advice"] == true);
+                findings.push(Finding { what: text("check"), ok, advice, text: text("text") });
+            }
+        }
+        Some(Answer::Failed(why)) => findings.push(Finding::wrong("outside", why)),
+        None => {
+            let text =
+                "names, records and what a sender meets are looked at while the server runs: start it, check again";
+            findings.push(Finding { advice: true, ..Finding::fine("outside", text) });
+        }
+    }
+    Ok(())
 }
 
 /// Design section 4: small holds are dust; say what that means before anybody prices a mail.
 fn dust(findings: &mut Vec<Finding>) {
     let text = "holds below 354 sat are dust on an anchor channel: they lock and refund like any other, but a \
                 force-close would lose them; `satchel wallet channels` shows the room left for them";
-    findings.push(Finding { what: "holds", ok: true, text: text.into() });
+    findings.push(Finding::fine("holds", text));
 }

@@ -36,11 +36,15 @@ pub enum Verb {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Validate config, ports, keys, DNS; says what to fix
+    /// Validate config, ports, keys; of a running server also what another mail system would see. Says what to fix, and
+    /// exits 1 when something is wrong
     Check {
         /// The config file
         #[arg(long)]
         config: PathBuf,
+        /// A DNS blocklist to ask about this server's addresses, like zen.spamhaus.org; may be repeated
+        #[arg(long, value_name = "ZONE")]
+        dnsbl: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -103,7 +107,7 @@ pub enum Verb {
     /// The keys that sign outgoing mail
     #[command(subcommand)]
     Dkim(DkimVerb),
-    /// Print every DNS record to publish, and check the live ones
+    /// Print every DNS record to publish, and check the live ones; exits 1 when one that mail needs is missing or differs
     Dns {
         /// The domain
         domain: String,
@@ -389,15 +393,18 @@ pub enum DkimVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Make a new Ed25519 key, which takes over once its record had time to be published
+    /// Make a new key of each kind, which takes over once its record had time to be published
     Rotate {
+        /// One kind only
+        #[arg(long, value_parser = ["ed25519", "rsa"])]
+        only: Option<String>,
         /// When it begins to sign; 0s: at once
         #[arg(long, default_value = "2d")]
         after: String,
         #[command(flatten)]
         common: Common,
     },
-    /// Bring a key made elsewhere, such as an RSA one; it signs beside the Ed25519 key
+    /// Bring a key made elsewhere; it takes over from the one of its kind
     Import {
         /// PKCS #8 in PEM form
         file: PathBuf,
@@ -605,8 +612,9 @@ pub enum Request {
     SandboxMail,
     Dns { domain: String },
     DkimList,
-    DkimRotate { after_ms: u64 },
+    DkimRotate { only: Option<String>, after_ms: u64 },
     DkimImport { file: PathBuf, after_ms: u64 },
+    Outside { dnsbl: Vec<String> },
 }
 
 /// What `satchel account capability` changes.

@@ -13,10 +13,11 @@ use crate::accounts::{self, Which};
 use crate::cli::{CapabilityChange, PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
+use crate::dkim::verbs;
 use crate::flow::{ask, expire, payout};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
-use crate::{allow, books, dns, filters, run, sharing};
+use crate::{allow, books, dns, filters, outside, run, sharing};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -239,15 +240,12 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::SandboxWallet { bolt11 } => sandbox_wallet(house, bolt11.as_deref()).await,
         Request::SandboxMail => sandbox_mail(store).await,
         Request::Dns { domain } => dns::records(house, &domain).await,
-        Request::DkimList => dkim_list(house),
-        Request::DkimRotate { after_ms } => {
-            let selector = house.keys.dkim.rotate(Duration::from_millis(after_ms), now_ms())?;
-            dkim_added(house, &selector)
+        Request::DkimList => Ok(verbs::list(house)),
+        Request::DkimRotate { only, after_ms } => {
+            verbs::rotate(house, only.as_deref(), Duration::from_millis(after_ms)).await
         }
-        Request::DkimImport { file, after_ms } => {
-            let selector = house.keys.dkim.import(&file, Duration::from_millis(after_ms), now_ms())?;
-            dkim_added(house, &selector)
-        }
+        Request::DkimImport { file, after_ms } => verbs::import(house, file, Duration::from_millis(after_ms)).await,
+        Request::Outside { dnsbl } => outside::look(house, &dnsbl).await,
     }
 }
 
@@ -469,41 +467,6 @@ async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Result<Value> {
         bail!("gate {id} is {}: nothing to decide", decided.state.name());
     }
     Ok(json!({ "id": id, "state": decided.state.name() }))
-}
-
-fn dkim_list(house: &House) -> anyhow::Result<Value> {
-    let keys = house.keys.dkim.list(now_ms())?;
-    Ok(keys
-        .iter()
-        .map(|key| {
-            json!({
-                "selector": key.selector,
-                "algorithm": key.algorithm,
-                "stage": key.stage,
-                "active_from": rfc3339(key.active_from),
-                "retired_at": key.retired_at.map(rfc3339),
-            })
-        })
-        .collect())
-}
-
-/// The records of a new key: published here where the zone is ours, and by the postmaster elsewhere.
-fn dkim_added(house: &House, selector: &str) -> anyhow::Result<Value> {
-    let mut records = Vec::new();
-    for domain in &house.config.server.domains {
-        for key in house.keys.dkim.published(domain, now_ms())? {
-            let (name, text) = key.dns_record()?;
-            if let Some(zone) = house.zone.get() {
-                zone.publish(&name, &text);
-            }
-            if name.starts_with(&format!("{selector}.")) {
-                records.push(json!({ "name": name, "type": "TXT", "value": text }));
-            }
-        }
-    }
-    let active_from =
-        house.keys.dkim.list(now_ms())?.iter().find(|key| key.selector == selector).map(|key| rfc3339(key.active_from));
-    Ok(json!({ "selector": selector, "active_from": active_from, "publish": records }))
 }
 
 /// What a queue command is about: one item, every item of a domain, or (`None`) all.

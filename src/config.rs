@@ -144,6 +144,8 @@ pub struct Server {
     pub public_url: String,
     /// What servers that send here are told about TLS (RFC 8461).
     pub mta_sts: MtaStsMode,
+    /// HTTPS address of the logo that `satchel dns` names in a BIMI record; empty: none.
+    pub bimi_logo: String,
 }
 
 /// The mode of the MTA-STS policy.
@@ -178,6 +180,7 @@ impl Default for Server {
             postmaster: String::new(),
             public_url: String::new(),
             mta_sts: MtaStsMode::default(),
+            bimi_logo: String::new(),
         }
     }
 }
@@ -200,6 +203,8 @@ pub struct Listen {
     pub imaps: u16,
     /// The web pages.
     pub web: u16,
+    /// The web pages over TLS; `None`: not served.
+    pub https: Option<u16>,
 }
 
 impl Default for Listen {
@@ -212,6 +217,7 @@ impl Default for Listen {
             imap: 2143,
             imaps: 2993,
             web: 8080,
+            https: None,
         }
     }
 }
@@ -372,6 +378,27 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM key.
     pub key: PathBuf,
+    /// Further pairs, chosen by the name a client asks for.
+    pub further: Vec<Pair>,
+    /// Where to order a certificate by ACME: `letsencrypt`, `letsencrypt-staging`, or the address of a CA's directory; empty:
+    /// nowhere.
+    pub acme: String,
+    /// An address the CA may write to.
+    pub acme_contact: String,
+    /// What the certificate is for; the server's name when empty.
+    pub acme_names: Vec<String>,
+    /// PEM: what to trust the CA's directory by, instead of the public authorities.
+    pub acme_ca: PathBuf,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// PEM chain.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
 }
 
 impl Default for Config {
@@ -468,6 +495,16 @@ impl Config {
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
             return Err(("tls.certificate", "certificate and key belong together: give both or neither".into()));
         }
+        if self.tls.certificate.as_os_str().is_empty() && !self.tls.further.is_empty() {
+            return Err((
+                "tls.further",
+                "needs tls.certificate and tls.key: the first pair serves whoever asks for no name".into(),
+            ));
+        }
+        if !self.server.bimi_logo.is_empty() && !self.server.bimi_logo.starts_with("https://") {
+            return Err(("server.bimi_logo", "is no https:// address".into()));
+        }
+        self.check_acme()?;
         if self.limits.smtp_connections == 0 {
             return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
         }
@@ -478,6 +515,33 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    fn check_acme(&self) -> Result<(), (&'static str, String)> {
+        let tls = &self.tls;
+        let is_known = matches!(tls.acme.as_str(), "" | "letsencrypt" | "letsencrypt-staging");
+        // RFC 8555 §6.1: HTTPS and nothing else.
+        if !is_known && !tls.acme.starts_with("https://") {
+            let text =
+                "allowed: \"letsencrypt\", \"letsencrypt-staging\", the https:// address of a CA's directory, or empty";
+            return Err(("tls.acme", format!("\"{}\" is no CA; {text}", tls.acme)));
+        }
+        if !tls.acme_contact.is_empty() && !smtp::is_mailbox(&tls.acme_contact) {
+            return Err(("tls.acme_contact", format!("\"{}\" is no mail address", tls.acme_contact)));
+        }
+        if let Some(name) = tls.acme_names.iter().find(|name| !is_domain(name)) {
+            return Err((
+                "tls.acme_names",
+                format!("\"{name}\" is no name that HTTP-01 can prove; allowed: host names, without wildcards"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a certificate by ACME is for.
+    pub fn acme_names(&self) -> Vec<String> {
+        let named = &self.tls.acme_names;
+        if named.is_empty() { vec![self.server.name.clone()] } else { named.clone() }
     }
 
     /// Whether this process runs a role.
@@ -597,6 +661,9 @@ mod tests {
             ("[server]\nname = \"not a name\"\n", ["line 2", "server.name", "labels"]),
             ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
             ("[relay]\nserver = \"smtp.example.org\"\n", ["line 2", "relay.server", "name and port"]),
+            ("[tls]\nacme = \"http://ca.test/\"\n", ["line 2", "tls.acme", "https://"]),
+            ("[tls]\nacme_names = [\"*.a.test\"]\n", ["line 2", "acme_names", "wildcards"]),
+            ("[tls]\nfurther = [{ certificate = \"a\", key = \"b\" }]\n", ["line 2", "tls.further", "first pair"]),
             ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
             ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),
             ("[listen]\naddress = \"::1\"\n[wallet]\naddress = \"x\"\n", ["line 4", "wallet.address", "empty"]),

@@ -22,10 +22,7 @@ impl Dir {
     pub fn open(root: &Path) -> io::Result<Self> {
         let dir = Self { root: std::path::absolute(root)? };
         for folder in [dir.root.clone(), dir.keys(), dir.run(), dir.lightning(), dir.ipfs(), dir.spool()] {
-            if !folder.is_dir() {
-                fs::create_dir_all(&folder)?;
-                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-            }
+            private_folder(&folder)?;
         }
         Ok(dir)
     }
@@ -101,6 +98,15 @@ impl Dir {
         let stat = rustix::fs::statvfs(&self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+/// Makes a folder that nobody else can look into, where it is missing.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
 /// Writes a file of ours whole or not at all: temporary name, fsync, rename, fsync of the folder.

@@ -4,8 +4,10 @@
 //! ```text
 //!   published ──active_from──▶ signing ──retired_at──▶ retired (still published for a week) ──▶ gone
 //! ```
-//! An Ed25519 and an RSA key may sign at a time: a mail then carries both signatures, for receivers that know one of them
-//! only. The list lies in `keys/dkim.json`, sealed under the bridge key.
+//! An Ed25519 and an RSA key sign at a time: a mail carries both signatures, for receivers that know one of them only.
+//! The list lies in `keys/dkim.json`, sealed under the bridge key.
+
+pub mod verbs;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use rand::rngs::OsRng;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-use smtp::{DkimKey, SignError};
+use smtp::{DkimKey, DkimKind};
 use store::UnixMs;
 use zeroize::Zeroizing;
 
@@ -45,6 +47,21 @@ struct Stored {
     created_at: UnixMs,
     active_from: UnixMs,
     retired_at: Option<UnixMs>,
+}
+
+/// And as it is used: parsed once, for no domain yet.
+#[derive(Clone)]
+struct Held {
+    stored: Stored,
+    key: DkimKey,
+}
+
+impl Held {
+    fn new(stored: Stored) -> anyhow::Result<Self> {
+        let pkcs8 = Zeroizing::new(STANDARD.decode(stored.key.as_bytes()).context("no base64")?);
+        let key = DkimKey::from_pkcs8("", &stored.selector, &pkcs8)?;
+        Ok(Self { stored, key })
+    }
 }
 
 /// Where a key is in its life.
@@ -80,7 +97,7 @@ pub struct Listed {
 pub struct DkimKeys {
     path: PathBuf,
     sealing: Zeroizing<[u8; 32]>,
-    list: RwLock<Vec<Stored>>,
+    list: RwLock<Vec<Held>>,
 }
 
 impl DkimKeys {
@@ -90,7 +107,7 @@ impl DkimKeys {
         sealing: Zeroizing<[u8; 32]>,
         first: impl FnOnce() -> anyhow::Result<Zeroizing<Vec<u8>>>,
     ) -> anyhow::Result<Self> {
-        let list = match std::fs::read(&path) {
+        let list: Vec<Stored> = match std::fs::read(&path) {
             Ok(sealed) => {
                 let text = open_secret(&sealing, CONTEXT, &sealed)
                     .with_context(|| format!("{}: not sealed under this bridge key", path.display()))?;
@@ -106,43 +123,51 @@ impl DkimKeys {
             }],
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
+        let list = list.into_iter().map(Held::new).collect::<anyhow::Result<_>>();
+        let list = list.with_context(|| format!("{}: damaged", path.display()))?;
         Ok(Self { path, sealing, list: RwLock::new(list) })
     }
 
     /// The keys that sign for a domain of ours now.
-    pub fn signing(&self, domain: &str, now: UnixMs) -> Result<Vec<DkimKey>, SignError> {
-        self.of(domain, |key| stage(key, now) == Stage::Signing)
+    pub fn signing(&self, domain: &str, now: UnixMs) -> Vec<DkimKey> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let signs = list.iter().filter(|held| stage(&held.stored, now) == Stage::Signing);
+        signs.map(|held| held.key.of_domain(domain)).collect()
     }
 
-    /// The keys that DNS has to carry for a domain of ours now.
-    pub fn published(&self, domain: &str, now: UnixMs) -> Result<Vec<DkimKey>, SignError> {
-        self.of(domain, |key| !is_over(key, now))
+    /// The keys that DNS has to carry for a domain of ours now, and where each is.
+    pub fn published(&self, domain: &str, now: UnixMs) -> Vec<(DkimKey, Stage)> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let carried = list.iter().filter(|held| !is_over(&held.stored, now));
+        carried.map(|held| (held.key.of_domain(domain), stage(&held.stored, now))).collect()
     }
 
     /// Every key, oldest first.
-    pub fn list(&self, now: UnixMs) -> Result<Vec<Listed>, SignError> {
+    pub fn list(&self, now: UnixMs) -> Vec<Listed> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.iter()
-            .filter(|key| !is_over(key, now))
-            .map(|key| {
-                Ok(Listed {
-                    selector: key.selector.clone(),
-                    algorithm: dkim_key("example", key)?.algorithm(),
-                    stage: stage(key, now),
-                    created_at: key.created_at,
-                    active_from: key.active_from,
-                    retired_at: key.retired_at,
-                })
-            })
-            .collect()
+        let shown = |held: &Held| Listed {
+            selector: held.stored.selector.clone(),
+            algorithm: held.key.kind().name(),
+            stage: stage(&held.stored, now),
+            created_at: held.stored.created_at,
+            active_from: held.stored.active_from,
+            retired_at: held.stored.retired_at,
+        };
+        list.iter().filter(|held| !is_over(&held.stored, now)).map(shown).collect()
     }
 
-    /// A fresh Ed25519 key takes over from the one before, `after` from now. Its selector.
-    pub fn rotate(&self, after: Duration, now: UnixMs) -> anyhow::Result<String> {
-        self.add(Zeroizing::new(DkimKey::generate_ed25519()?), after, now)
+    /// Whether a key of this kind signs, or will.
+    pub fn has(&self, kind: DkimKind, now: UnixMs) -> bool {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().any(|held| held.key.kind() == kind && stage(&held.stored, now) != Stage::Retired)
     }
 
-    /// A key made elsewhere, an RSA one say, takes over from the one of its kind. Its selector.
+    /// A fresh key takes over from the one of its kind, `after` from now. Its selector. An RSA key takes a moment to make.
+    pub fn rotate(&self, kind: DkimKind, after: Duration, now: UnixMs) -> anyhow::Result<String> {
+        self.add(&DkimKey::generate(kind)?, after, now)
+    }
+
+    /// A key made elsewhere takes over from the one of its kind. Its selector.
     pub fn import(&self, file: &Path, after: Duration, now: UnixMs) -> anyhow::Result<String> {
         let key = PrivatePkcs8KeyDer::from_pem_file(file).map_err(|error| {
             anyhow::anyhow!(
@@ -150,48 +175,39 @@ impl DkimKeys {
                 file.display()
             )
         })?;
-        self.add(Zeroizing::new(key.secret_pkcs8_der().to_vec()), after, now)
+        self.add(&Zeroizing::new(key.secret_pkcs8_der().to_vec()), after, now)
     }
 
-    fn add(&self, pkcs8: Zeroizing<Vec<u8>>, after: Duration, now: UnixMs) -> anyhow::Result<String> {
+    fn add(&self, pkcs8: &Zeroizing<Vec<u8>>, after: Duration, now: UnixMs) -> anyhow::Result<String> {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next: Vec<Stored> = list.iter().filter(|key| !is_over(key, now)).cloned().collect();
+        let mut next: Vec<Held> = list.iter().filter(|held| !is_over(&held.stored, now)).cloned().collect();
         if next.len() >= KEYS_MAX {
             bail!("{KEYS_MAX} DKIM keys are kept at a time; wait until a retired one is a week old");
         }
-        let number = list.iter().filter_map(|key| key.selector.strip_prefix("satchel")?.parse::<u32>().ok()).max();
-        let selector = format!("satchel{}", number.unwrap_or(0) + 1);
+        let number = list.iter().filter_map(|held| held.stored.selector.strip_prefix("satchel")?.parse::<u32>().ok());
+        let selector = format!("satchel{}", number.max().unwrap_or(0) + 1);
         let active_from = now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
-        let new = Stored {
+        let new = Held::new(Stored {
             selector: selector.clone(),
-            key: STANDARD.encode(&*pkcs8),
+            key: STANDARD.encode(&**pkcs8),
             created_at: now,
             active_from,
             retired_at: None,
-        };
-        let algorithm = dkim_key("example", &new)?.algorithm();
-        for key in &mut next {
-            let same = dkim_key("example", key)?.algorithm() == algorithm;
-            if same && key.retired_at.is_none_or(|at| at > active_from) {
-                key.retired_at = Some(active_from.max(key.active_from));
+        })?;
+        for held in next.iter_mut().filter(|held| held.key.kind() == new.key.kind()) {
+            let key = &mut held.stored;
+            if key.retired_at.is_none_or(|at| at > active_from) {
+                // One that was still to come never signs.
+                key.retired_at = Some(active_from);
             }
         }
         next.push(new);
-        let text = Zeroizing::new(serde_json::to_vec(&next)?);
+        let stored: Vec<&Stored> = next.iter().map(|held| &held.stored).collect();
+        let text = Zeroizing::new(serde_json::to_vec(&stored)?);
         write_durably(&self.path, &seal_secret(&mut OsRng, &self.sealing, CONTEXT, &text))?;
         *list = next;
         Ok(selector)
     }
-
-    fn of(&self, domain: &str, is_meant: impl Fn(&Stored) -> bool) -> Result<Vec<DkimKey>, SignError> {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.iter().filter(|key| is_meant(key)).map(|key| dkim_key(domain, key)).collect()
-    }
-}
-
-fn dkim_key(domain: &str, key: &Stored) -> Result<DkimKey, SignError> {
-    let pkcs8 = Zeroizing::new(STANDARD.decode(key.key.as_bytes()).unwrap_or_default());
-    DkimKey::from_pkcs8(domain, &key.selector, &pkcs8)
 }
 
 fn stage(key: &Stored, now: UnixMs) -> Stage {
@@ -214,12 +230,12 @@ mod tests {
     const DAY: i64 = 86_400_000;
 
     fn keys(dir: &Path) -> DkimKeys {
-        let first = || Ok(Zeroizing::new(DkimKey::generate_ed25519().unwrap()));
+        let first = || Ok(DkimKey::generate(DkimKind::Ed25519).unwrap());
         DkimKeys::open(dir.join("dkim.json"), Zeroizing::new([7; 32]), first).unwrap()
     }
 
     fn selectors(keys: &DkimKeys, now: UnixMs) -> Vec<(String, Stage)> {
-        keys.list(now).unwrap().into_iter().map(|key| (key.selector, key.stage)).collect()
+        keys.list(now).into_iter().map(|key| (key.selector, key.stage)).collect()
     }
 
     #[test]
@@ -228,9 +244,9 @@ mod tests {
         let keys = keys(dir.path());
         let of = |n: u32, stage| (format!("satchel{n}"), stage);
         assert_eq!(selectors(&keys, NOW), [of(1, Stage::Signing)]);
-        assert_eq!(keys.rotate(PUBLISHED_BEFORE, NOW).unwrap(), "satchel2");
+        assert_eq!(keys.rotate(DkimKind::Ed25519, PUBLISHED_BEFORE, NOW).unwrap(), "satchel2");
         assert_eq!(selectors(&keys, NOW), [of(1, Stage::Signing), of(2, Stage::Published)]);
-        assert_eq!((keys.signing("a.test", NOW).unwrap().len(), keys.published("a.test", NOW).unwrap().len()), (1, 2));
+        assert_eq!((keys.signing("a.test", NOW).len(), keys.published("a.test", NOW).len()), (1, 2));
         let later = NOW + 2 * DAY;
         assert_eq!(selectors(&keys, later), [of(1, Stage::Retired), of(2, Stage::Signing)]);
         assert_eq!(selectors(&keys, later + 7 * DAY), [of(2, Stage::Signing)]);
@@ -240,8 +256,23 @@ mod tests {
         let again =
             DkimKeys::open(dir.path().join("dkim.json"), Zeroizing::new([7; 32]), || bail!("not asked")).unwrap();
         assert_eq!(selectors(&again, later), selectors(&keys, later));
-        assert_eq!(again.rotate(Duration::ZERO, later).unwrap(), "satchel3");
+        assert_eq!(again.rotate(DkimKind::Ed25519, Duration::ZERO, later).unwrap(), "satchel3");
         assert_eq!(selectors(&again, later)[1..], [of(2, Stage::Retired), of(3, Stage::Signing)]);
+    }
+
+    #[test]
+    fn keys_of_both_kinds_sign_side_by_side_and_each_takes_over_from_its_own_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path());
+        assert!(keys.has(DkimKind::Ed25519, NOW) && !keys.has(DkimKind::Rsa, NOW));
+        assert_eq!(keys.rotate(DkimKind::Rsa, PUBLISHED_BEFORE, NOW).unwrap(), "satchel2");
+        assert!(keys.has(DkimKind::Rsa, NOW));
+        let kinds = |now| keys.signing("a.test", now).iter().map(|key| key.kind().name()).collect::<Vec<_>>();
+        assert_eq!(kinds(NOW), ["ed25519"]);
+        assert_eq!(kinds(NOW + 2 * DAY), ["ed25519", "rsa"]);
+        keys.rotate(DkimKind::Rsa, Duration::ZERO, NOW + 3 * DAY).unwrap();
+        assert_eq!(kinds(NOW + 3 * DAY), ["ed25519", "rsa"]);
+        assert_eq!(keys.published("a.test", NOW + 3 * DAY).len(), 3);
     }
 
     #[test]

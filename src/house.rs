@@ -11,9 +11,11 @@ use store::{AskCounts, Rules, Store, UnixMs};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::accounts::Sessions;
+use crate::acme::Acme;
 use crate::config::Config;
 use crate::dir::Dir;
 use crate::keys::Keys;
+use crate::tls::Certificates;
 
 /// Memory for messages being converted, over all connections, in MiB: eight of the largest that leave at once, or seven
 /// hundred that arrive.
@@ -76,6 +78,10 @@ pub struct Running {
     pub public_url: String,
     /// Where the doors are bound.
     pub ports: Ports,
+    /// What TLS shows.
+    pub certificates: Arc<Certificates>,
+    /// Orders them, where a CA is configured.
+    pub acme: Option<Arc<Acme>>,
 }
 
 /// The bound ports, as `run/ready.json` holds them; `null` where the role is not run.
@@ -88,6 +94,8 @@ pub struct Ports {
     pub imap: Option<u16>,
     pub imaps: Option<u16>,
     pub web: Option<u16>,
+    #[serde(default)]
+    pub https: Option<u16>,
     /// The relay comes with a later version.
     pub relay: Option<u16>,
 }

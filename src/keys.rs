@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, bail};
 use lnmp::{BridgeKey, Identity, open_secret, seal_secret};
 use rand::rngs::OsRng;
-use smtp::DkimKey;
+use smtp::{DkimKey, DkimKind};
 use zeroize::Zeroizing;
 
 use crate::dir::{Dir, write_durably};
@@ -72,7 +72,7 @@ impl Keys {
     }
 }
 
-/// The first DKIM key, which all domains share.
+/// The first DKIM key, which all domains share: an Ed25519 one, because an RSA key takes time to make.
 fn dkim_key(dir: &Dir, bridge: &BridgeKey) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let path = dir.keys().join("dkim");
     let key = bridge.subkey("dkim");
@@ -83,7 +83,7 @@ fn dkim_key(dir: &Dir, bridge: &BridgeKey) -> anyhow::Result<Zeroizing<Vec<u8>>>
             Ok(Zeroizing::new(pkcs8))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let pkcs8 = Zeroizing::new(DkimKey::generate_ed25519()?);
+            let pkcs8 = DkimKey::generate(DkimKind::Ed25519)?;
             write_durably(&path, &seal_secret(&mut OsRng, &key, DKIM_CONTEXT, &pkcs8))?;
             Ok(pkcs8)
         }

@@ -9,6 +9,7 @@
 //! decision to accept is committed. Nothing a peer sends can make this crate panic.
 
 pub mod accounts;
+pub mod acme;
 pub mod allow;
 pub mod books;
 pub mod check;
@@ -24,6 +25,7 @@ pub mod flow;
 pub mod house;
 pub mod keys;
 pub mod letters;
+pub mod outside;
 pub mod print;
 pub mod run;
 pub mod sharing;

@@ -55,7 +55,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             run::run(dir, config).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        Verb::Check { config, json } => return check::check(&config, json).await,
+        Verb::Check { config, dnsbl, json } => return check::check(&config, dnsbl, json).await,
         Verb::Account(verb) => account(verb).await?,
         Verb::Alias(verb) => alias(verb)?,
         Verb::Contact(verb) => contact(verb),
@@ -114,7 +114,9 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             };
             match verb {
                 DkimVerb::List { common } => (common, Request::DkimList),
-                DkimVerb::Rotate { after, common } => (common, Request::DkimRotate { after_ms: ms(&after)? }),
+                DkimVerb::Rotate { only, after, common } => {
+                    (common, Request::DkimRotate { only, after_ms: ms(&after)? })
+                }
                 DkimVerb::Import { file, after, common } => {
                     // The server may stand in another folder.
                     let file = std::path::absolute(&file)?;

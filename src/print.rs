@@ -11,6 +11,8 @@ use crate::cli::Request;
 pub fn says_failure(request: &Request, value: &Value) -> bool {
     match request {
         Request::WalletAudit => value["ok"] != Value::Bool(true),
+        // Where nothing could be asked, nothing is wrong yet.
+        Request::Dns { .. } => value["checked"] == Value::Bool(true) && value["ok"] != Value::Bool(true),
         Request::WalletPay { .. } | Request::WalletPayout { .. } | Request::SandboxPay { .. } => {
             value["state"] == "failed"
         }
@@ -134,18 +136,55 @@ fn mails(value: &Value) -> String {
     })
 }
 
+/// As a zone file: what is known of each record stands in a comment above it.
 fn records(value: &Value) -> String {
-    let empty = Vec::new();
-    value["records"].as_array().unwrap_or(&empty).iter().fold(String::new(), |mut out, record| {
+    let rows = || value["records"].as_array().into_iter().flatten();
+    let mut out = String::new();
+    for (title, needed) in [("Mail needs these.", true), ("These are useful.", false)] {
+        let _ = writeln!(out, "; {title}");
+        for record in rows().filter(|record| record["needed"] == needed) {
+            let _ = writeln!(out, "; {}: {}", word(&record["status"]), word(&record["why"]));
+            if let Some(found) = record["found"].as_str() {
+                let is_there = if record["status"] == "differs" { "there is" } else { "because" };
+                let _ = writeln!(out, ";   {is_there}: {}", found.replace(['\r', '\n'], " "));
+            }
+            let _ = writeln!(out, "{}", word(&record["zone"]));
+        }
+        out.push('\n');
+    }
+    for other in value["not_served"].as_array().into_iter().flatten() {
         let _ = writeln!(
             out,
-            "{} {} {}\n    {}; live: {}",
-            word(&record["name"]),
-            word(&record["type"]),
-            word(&record["value"]),
-            word(&record["why"]),
-            word(&record["live"])
+            "; {} is not served by this version: nothing to publish for {}",
+            word(&other["address"]),
+            word(&other["why"])
         );
-        out
-    })
+    }
+    let wrong = rows().filter(|record| record["needed"] == true && record["status"] != "ok").count();
+    let _ = match (value["checked"].as_bool(), wrong) {
+        (Some(true), 0) => writeln!(out, "; Every record that mail needs is there."),
+        (Some(true), _) => writeln!(out, "; {wrong} that mail needs are not as they should be."),
+        _ => writeln!(out, "; Nothing was looked up: start the server, or configure a [dns] resolver."),
+    };
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_printed_as_a_zone_file_with_comments() {
+        let row = |needed, status, found, zone| json!({ "needed": needed, "status": status, "why": "w", "found": found, "zone": zone });
+        let rows = [row(true, "differs", Some("10 b."), "a. IN MX 10 c."), row(false, "ok", None, "a. IN TXT \"t\"")];
+        let value = json!({ "checked": true, "ok": false, "records": rows, "not_served": [] });
+        let request = Request::Dns { domain: "a".into() };
+        let text = text(&request, &value);
+        let plain: Vec<&str> = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty()).collect();
+        assert_eq!(plain, ["a. IN MX 10 c.", "a. IN TXT \"t\""]);
+        assert!(text.contains("; differs: w\n;   there is: 10 b.\na. IN MX"), "{text}");
+        assert!(text.contains("1 that mail needs"), "{text}");
+        assert!(says_failure(&request, &value));
+        assert!(!says_failure(&request, &json!({ "checked": false, "ok": false })));
+    }
 }

@@ -17,15 +17,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
+use crate::acme::Acme;
 use crate::config::{Config, ConfigError, Role, TEMPLATE};
 use crate::dir::{Dir, DirLock, write_durably};
+use crate::dkim::verbs;
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
 use crate::flow::web_host::WebHost;
 use crate::flow::{expire, pay, reconcile, send, work};
-use crate::house::{House, NotRunning, Ports, Running, now_ms};
+use crate::house::{House, NotRunning, Ports, Running, now_ms, stopped};
 use crate::letters;
-use crate::{accounts, command, control, tls, wallet};
+use crate::tls::Certificates;
+use crate::{accounts, command, control, dns, tls, wallet};
 
 /// The sandbox's first account.
 const FIRST_ACCOUNT: &str = "alice";
@@ -68,6 +71,7 @@ pub fn named_ports(config: &Config) -> Vec<(&'static str, u16)> {
     }
     if config.runs(Role::Mailbox) {
         ports.extend([("imap", listen.imap), ("imaps", listen.imaps), ("web", listen.web)]);
+        ports.extend(listen.https.map(|port| ("https", port)));
     }
     ports
 }
@@ -88,6 +92,7 @@ impl Bound {
             imap: self.port("imap"),
             imaps: self.port("imaps"),
             web: self.port("web"),
+            https: self.port("https"),
             relay: None,
         }
     }
@@ -128,7 +133,8 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let _ = std::fs::remove_file(dir.ready());
         let bound = bind(&config)?;
         let ports = bound.ports();
-        let tls = tls::load(&config, &dir)?;
+        let certificates = Certificates::open(&config, &dir)?;
+        let acme = Acme::new(&config, &dir, &certificates)?;
         let house = command::closed(config, dir).await?;
         check_epoch(&house).await?;
 
@@ -136,7 +142,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let mut doors = JoinSet::new();
         let mut workers = JoinSet::new();
         let (shelf, (wallet, sandbox), dns) =
-            tokio::try_join!(shelf(&house), wallet::open(&house), resolver(&house, &stop, &mut workers))?;
+            tokio::try_join!(shelf(&house), wallet::open(&house), resolver(&house, ports, &stop, &mut workers))?;
         let public_url = match house.config.server.public_url.trim_end_matches('/') {
             "" => format!(
                 "http://{}",
@@ -153,7 +159,10 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
             resolver: dns,
             public_url,
             ports,
+            certificates: Arc::clone(&certificates),
+            acme: acme.clone(),
         });
+        let is_fresh = house.store.accounts().await?.is_empty();
         open_books(&house).await?;
         reconcile::reconcile(&house).await?;
         keep_attachments(&house).await?;
@@ -164,8 +173,13 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         workers.spawn(work::run(Arc::clone(&house), stop.clone()));
         workers.spawn(send::run(Arc::clone(&house), stop.clone()));
         workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
-        open_doors(&house, bound, tls, &stop, &mut doors)?;
+        workers.spawn(tls::watch(Arc::clone(&certificates), stop.clone()));
+        open_doors(&house, bound, certificates.server_config()?, &stop, &mut doors)?;
         doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
+
+        // Once the web door is open: the CA asks there.
+        workers.spawn(keep_certificate(acme, stop.clone()));
+        workers.spawn(make_rsa_key(Arc::clone(&house), is_fresh, stop.clone()));
 
         write_durably(&house.dir.ready(), serde_json::to_string(&ports)?.as_bytes())?;
         greet(&house, ports)?;
@@ -189,6 +203,20 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let _ = std::fs::remove_file(house.dir.control());
         Ok(())
     })
+}
+
+async fn keep_certificate(acme: Option<Arc<Acme>>, stop: watch::Receiver<bool>) {
+    if let Some(acme) = acme {
+        acme.run(stop).await;
+    }
+}
+
+/// In the background: nobody waits for it, and mail is signed with the other key meanwhile.
+async fn make_rsa_key(house: Arc<House>, is_fresh: bool, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = stopped(&mut stop) => {}
+        () = verbs::complete(house, is_fresh) => {}
+    }
 }
 
 /// Takes DIR, or `None` when another server has it. A command on a closed DIR has it for a moment only.
@@ -223,6 +251,7 @@ async fn shelf(house: &House) -> anyhow::Result<Arc<dyn Shelf>> {
 /// The configured resolver, or the sandbox's own zone for names under .test.
 async fn resolver(
     house: &House,
+    ports: Ports,
     stop: &watch::Receiver<bool>,
     workers: &mut JoinSet<()>,
 ) -> anyhow::Result<smtp::Resolver> {
@@ -231,9 +260,10 @@ async fn resolver(
     }
     let mut zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
     for domain in &house.config.server.domains {
-        for key in house.keys.dkim.published(domain, now_ms())? {
-            let (name, text) = key.dns_record()?;
-            zone = zone.with_txt(&name, &text);
+        for wanted in dns::wanted(&house.config, &house.keys.dkim, Some(ports), domain, now_ms()) {
+            if dns::is_published_by_zone(&wanted.data) {
+                zone = zone.with_record(&wanted.name, wanted.data);
+            }
         }
     }
     let address = zone.addr();
@@ -386,7 +416,10 @@ fn open_doors(
         store: Arc::clone(&house.store),
         shelf: Arc::clone(&house.running()?.shelf),
         host: Arc::new(ImapHost(Arc::clone(house))),
-        tls: Arc::new(move || Some(Arc::clone(&tls))),
+        tls: {
+            let tls = Arc::clone(&tls);
+            Arc::new(move || Some(Arc::clone(&tls)))
+        },
         now: now_ms,
         message_limit: house.config.limits.imap_messages,
     });
@@ -394,10 +427,11 @@ fn open_doors(
         let Some(listener) = bound.0.remove(key) else { continue };
         doors.spawn(Arc::clone(&imap).serve(listener, security, stop.clone()));
     }
-    if let Some(listener) = bound.0.remove("web") {
+    for (key, tls) in [("web", None), ("https", Some(tls))] {
+        let Some(listener) = bound.0.remove(key) else { continue };
         let (web_host, stop) = (Arc::new(WebHost(Arc::clone(house))), stop.clone());
         doors.spawn(async move {
-            if let Err(error) = web::serve(listener, web_host, stop).await {
+            if let Err(error) = web::serve(listener, tls, web_host, stop).await {
                 tracing::error!(%error, "the web door closed");
             }
         });
@@ -419,7 +453,8 @@ fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
         "  SMTP       {address}:{smtp} (mail comes in), {submission} and {submissions} (mail clients send; STARTTLS, TLS)"
     )?;
     writeln!(out, "  IMAP       {address}:{} (STARTTLS), {} (TLS)", port(ports.imap), port(ports.imaps))?;
-    writeln!(out, "  web        {}", running.public_url)?;
+    let https = ports.https.map(|port| format!(", {address}:{port} (TLS)")).unwrap_or_default();
+    writeln!(out, "  web        {}{https}", running.public_url)?;
     match running.sandbox {
         Some(_) => writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?,
         None => {

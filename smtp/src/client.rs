@@ -16,9 +16,9 @@ mod session;
 mod transaction;
 mod wire;
 
+pub use crate::tls::opportunistic;
 pub use reply::Reply;
-pub(crate) use security::trusted_config;
-pub use security::{Dane, Security, TlsFailure};
+pub use security::{Dane, Security, TlsFailure, trusted_config};
 pub use session::Session;
 
 use crate::{Notify, Ret, ReversePath, Secret, limits};

@@ -1,6 +1,10 @@
 //! Asks DNS: where a domain takes its mail, where a host is. RFC 5321 §5, RFC 7505. What it can prove is in
 //! `dnssec.rs`.
 
+mod records;
+
+pub use records::{RecordData, RecordKind, reverse_name};
+
 use crate::dnssec::Prover;
 use crate::limits::{ADDRESSES_MAX, DNS_TIMEOUT, EXCHANGERS_MAX};
 use futures::future::BoxFuture;

@@ -52,7 +52,7 @@ mod zone;
 
 pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
 pub use content::BareNewlines;
-pub use dns::{DnsConfig, DnsError, Exchanger, Resolver, ResolverChoice};
+pub use dns::{DnsConfig, DnsError, Exchanger, RecordData, RecordKind, Resolver, ResolverChoice, reverse_name};
 pub use dnssec::{Proved, Tlsa};
 pub use intake::{
     Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
@@ -63,7 +63,7 @@ pub use reply::Enhanced;
 pub use route::{Hop, Route, Router, TlsPolicy};
 pub use server::{Server, ServerConfig, TlsStart};
 pub use session::{Action, Progress, Session, SessionConfig};
-pub use sign::{DkimKey, SignError};
+pub use sign::{DkimKey, DkimKind, SignError};
 pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
 pub use sts::{StsFailure, StsMode, StsPolicy};
 pub use zone::{Zone, ZonePublisher};

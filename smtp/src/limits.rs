@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// Records of one name that are looked at: a busy domain's TXT has some twenty.
+pub const RECORDS_MAX: usize = 100;
+/// Octets of one string of a TXT record. RFC 1035 §3.3.
+pub const TXT_STRING_BYTES_MAX: usize = 255;
+/// Room for an RSA key of 2048 bits as PKCS #8: it takes some 1220.
+pub(crate) const RSA_PKCS8_BYTES_MAX: usize = 2048;
+
 /// Octets in one message. RFC 5321 §4.5.3.1.7 asks for 64 KiB or more; 50 MiB is what the large providers take.
 pub const MESSAGE_BYTES_MAX: u64 = 50 * 1024 * 1024;
 

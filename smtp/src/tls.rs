@@ -21,7 +21,7 @@ pub(crate) fn without_tickets(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
 
 /// For deliveries: encrypt whenever possible, whoever is there. RFC 7435; without DANE or MTA-STS a certificate
 /// proves nothing, because whoever can forge it can also forge the MX record or strip STARTTLS.
-pub(crate) fn opportunistic() -> ClientConfig {
+pub fn opportunistic() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

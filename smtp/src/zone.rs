@@ -8,14 +8,15 @@
 //! ```
 //! Mail from this machine as `bob@shop.test` so authenticates by the code that real mail goes through.
 
-use crate::limits::{ZONE_CONNECTIONS_MAX, ZONE_IDLE_TIMEOUT, ZONE_QUESTION_BYTES_MAX};
+use crate::dns::RecordData;
+use crate::limits::{TXT_STRING_BYTES_MAX, ZONE_CONNECTIONS_MAX, ZONE_IDLE_TIMEOUT, ZONE_QUESTION_BYTES_MAX};
 use crate::server::asked_to_stop;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, MX, PTR, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,8 +41,8 @@ pub struct Zone {
 
 #[derive(Default)]
 struct Records {
-    /// Lower-case name without final dot to texts, published beside the rule.
-    texts: RwLock<HashMap<String, Vec<String>>>,
+    /// Lower-case name without final dot to what is published beside the rule.
+    published: RwLock<HashMap<String, Vec<RecordData>>>,
 }
 
 /// Adds records to a zone that is running.
@@ -51,10 +52,15 @@ pub struct ZonePublisher(Arc<Records>);
 impl ZonePublisher {
     /// As [`Zone::with_txt`].
     pub fn publish(&self, name: &str, text: &str) {
-        let mut texts = self.0.texts.write().unwrap_or_else(PoisonError::into_inner);
-        let texts = texts.entry(key(name)).or_default();
-        if !texts.iter().any(|known| known == text) {
-            texts.push(text.to_owned());
+        self.publish_record(name, RecordData::Txt(text.to_owned()));
+    }
+
+    /// As [`Zone::with_record`].
+    pub fn publish_record(&self, name: &str, data: RecordData) {
+        let mut published = self.0.published.write().unwrap_or_else(PoisonError::into_inner);
+        let published = published.entry(key(name)).or_default();
+        if !published.contains(&data) {
+            published.push(data);
         }
     }
 }
@@ -78,7 +84,12 @@ impl Zone {
     /// Publishes a TXT record too, such as a DKIM key at `selector._domainkey.satchel.test`. Where a name has such
     /// records, they replace those of the rule.
     pub fn with_txt(self, name: &str, text: &str) -> Self {
-        self.publisher().publish(name, text);
+        self.with_record(name, RecordData::Txt(text.to_owned()))
+    }
+
+    /// Publishes any record. Where a name has some of a kind, they replace those of the rule.
+    pub fn with_record(self, name: &str, data: RecordData) -> Self {
+        self.publisher().publish_record(name, data);
         self
     }
 
@@ -202,10 +213,10 @@ impl Records {
     }
 
     fn find(&self, name: &str, kind: RecordType) -> Found {
-        if let Some(texts) = self.texts.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            let published = texts.iter().map(|text| txt(text)).collect();
-            if kind == RecordType::TXT || name.contains('_') {
-                return Found::Records(if kind == RecordType::TXT { published } else { Vec::new() });
+        if let Some(all) = self.published.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            let of_kind: Vec<RData> = all.iter().filter(|data| data.kind().wire() == kind).filter_map(wire).collect();
+            if !of_kind.is_empty() || name.contains('_') {
+                return Found::Records(of_kind);
             }
         }
         if name.ends_with(".127.in-addr.arpa") {
@@ -238,9 +249,25 @@ impl Records {
     }
 }
 
+/// A published record in wire form; none for a name that is none.
+fn wire(data: &RecordData) -> Option<RData> {
+    let host = |host: &str| Name::from_ascii(format!("{host}.")).ok();
+    Some(match data {
+        RecordData::Address(IpAddr::V4(address)) => RData::A(A(*address)),
+        RecordData::Address(IpAddr::V6(address)) => RData::AAAA(AAAA(*address)),
+        RecordData::Mx { preference, host: exchange } => RData::MX(MX::new(*preference, host(exchange)?)),
+        RecordData::Txt(text) => txt(text),
+        RecordData::Srv { priority, weight, port, host: target } => {
+            RData::SRV(SRV::new(*priority, *weight, *port, host(target)?))
+        }
+        RecordData::Cname(name) => RData::CNAME(CNAME(host(name)?)),
+        RecordData::Ptr(name) => RData::PTR(PTR(host(name)?)),
+    })
+}
+
 /// A text in strings of at most 255 octets. RFC 1035 §3.3.14.
 fn txt(text: &str) -> RData {
-    RData::TXT(TXT::from_bytes(text.as_bytes().chunks(255).collect()))
+    RData::TXT(TXT::from_bytes(text.as_bytes().chunks(TXT_STRING_BYTES_MAX).collect()))
 }
 
 /// The SOA behind a denial lets resolvers remember it. RFC 2308 §3. Names outside `.test` are denied too, so the zone

@@ -7,7 +7,7 @@ use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::DkimSigner;
 use smtp::client::{Deadlines, Outgoing, Security, Target, deliver};
 use smtp::{
-    AuthResult, Authentication, Authenticator, DkimKey, DmarcPolicy, DnsConfig, Kind, Resolver, ReversePath,
+    AuthResult, Authentication, Authenticator, DkimKey, DkimKind, DmarcPolicy, DnsConfig, Kind, Resolver, ReversePath,
     ServerConfig, Zone,
 };
 use std::sync::atomic::Ordering;
@@ -25,8 +25,8 @@ struct Lab {
 
 /// The sandbox's zone with some domains of the wide world beside it. All of them sign with one key.
 async fn lab() -> Lab {
-    let pkcs8 = DkimKey::generate_ed25519().unwrap();
-    let public = |domain: &str| DkimKey::from_pkcs8(domain, "s", &pkcs8).unwrap().dns_record().unwrap();
+    let pkcs8 = DkimKey::generate(DkimKind::Ed25519).unwrap().to_vec();
+    let public = |domain: &str| DkimKey::from_pkcs8(domain, "s", &pkcs8).unwrap().dns_record();
     let mut zone = Zone::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     zone = zone.with_txt("brisbane._domainkey.football.example.com", FOOTBALL_ED25519);
     zone = zone.with_txt("test._domainkey.football.example.com", FOOTBALL_RSA);
@@ -251,6 +251,30 @@ async fn our_own_signature_survives_delivery() {
     let added = String::from_utf8(arrived).unwrap().replace("\r\nFrom: ", "\r\nReply-To: evil@evil.test\r\nFrom: ");
     let found = lab.verify("192.0.2.1", "bob@shop.test", &added).await;
     assert_ne!(found.dkim[0].result, AuthResult::Pass);
+}
+
+#[tokio::test]
+async fn a_mail_signed_with_both_kinds_of_keys_passes_twice() {
+    let mut zone = Zone::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let message = mail("bob@twice.example");
+    let mut signed = message.clone();
+    for (kind, selector) in [(DkimKind::Ed25519, "one"), (DkimKind::Rsa, "two")] {
+        let key = DkimKey::from_pkcs8("twice.example", selector, &DkimKey::generate(kind).unwrap()).unwrap();
+        let (name, text) = key.dns_record();
+        zone = zone.with_txt(&name, &text);
+        signed = format!("{}{signed}", key.sign(message.as_bytes()).unwrap());
+    }
+    let authenticator = Authenticator::new("mx.satchel.test", &Resolver::new(DnsConfig::server(zone.addr())).unwrap());
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(zone.run(stopped));
+    let path = ReversePath::Mailbox("bob@twice.example".into());
+    let found = authenticator.verify([192, 0, 2, 1].into(), "x", &path, signed.as_bytes()).await;
+    let results: Vec<_> = found.dkim.iter().map(|one| (one.selector.as_str(), one.result)).collect();
+    assert_eq!(results, [("two", AuthResult::Pass), ("one", AuthResult::Pass)]);
+    assert!(found.aligned_dkim);
+    let broken = signed.replace("Hello.", "Hallo.");
+    let found = authenticator.verify([192, 0, 2, 1].into(), "x", &path, broken.as_bytes()).await;
+    assert!(found.dkim.len() == 2 && found.dkim.iter().all(|one| one.result != AuthResult::Pass));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::nameserver::{Answer, name, nameserver};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, MX};
 use hickory_proto::rr::{RData, RecordType};
-use smtp::{DnsConfig, DnsError, Exchanger, Resolver, Zone};
+use smtp::{DnsConfig, DnsError, Exchanger, RecordData, RecordKind, Resolver, Zone};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -119,4 +119,34 @@ async fn a_resolver_that_is_not_there_is_given_up_in_time() {
     let begun = Instant::now();
     assert!(matches!(resolver.addresses("shop.test").await, Err(DnsError::Unavailable { .. })));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn published_records_are_found_by_kind_and_replace_the_rule() {
+    let txt = |text: &str| RecordData::Txt(text.to_owned());
+    let srv = RecordData::Srv { priority: 0, weight: 1, port: 993, host: "mx.satchel.test".into() };
+    let long = format!("v=DKIM1; p={}", "x".repeat(400));
+    let zone = Zone::bind("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap()
+        .with_record("satchel.test", RecordData::Mx { preference: 10, host: "mx.satchel.test".into() })
+        .with_record("satchel.test", txt("v=spf1 mx -all"))
+        .with_record("_imaps._tcp.satchel.test", srv.clone())
+        .with_record("7.2.0.192.in-addr.arpa", RecordData::Ptr("mx.satchel.test".into()))
+        .with_record("s._domainkey.satchel.test", txt(&long));
+    let resolver = resolver(zone.addr());
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(zone.run(stopped));
+    assert_eq!(resolver.mx("satchel.test").await.unwrap(), [exchanger(10, "mx.satchel.test")]);
+    assert_eq!(resolver.records("Satchel.test", RecordKind::Txt).await.unwrap(), [txt("v=spf1 mx -all")]);
+    assert_eq!(resolver.records("_imaps._tcp.satchel.test", RecordKind::Srv).await.unwrap(), [srv.clone()]);
+    assert_eq!(resolver.records("s._domainkey.satchel.test", RecordKind::Txt).await.unwrap(), [txt(&long)]);
+    assert_eq!(resolver.records("_imaps._tcp.satchel.test", RecordKind::Txt).await.unwrap(), []);
+    assert_eq!(resolver.records("_none._tcp.satchel.test", RecordKind::Srv).await.unwrap(), []);
+    assert_eq!(resolver.names(Ipv4Addr::new(192, 0, 2, 7).into()).await.unwrap(), ["mx.satchel.test"]);
+    assert_eq!(resolver.names(Ipv4Addr::new(192, 0, 2, 8).into()).await.unwrap(), [""; 0]);
+    assert_eq!(srv.to_string(), "0 1 993 mx.satchel.test.");
+    // Another domain keeps the rule's.
+    assert_eq!(resolver.mx("shop.test").await.unwrap(), [exchanger(10, "mail.shop.test")]);
+    drop(stop);
 }

@@ -333,8 +333,8 @@ fn signatures(house: &House, message: &[u8]) -> String {
     if !house.config.is_local_domain(&domain) {
         return String::new();
     }
-    let signed = house.keys.dkim.signing(&domain, now_ms());
-    let signed = signed.and_then(|keys| keys.iter().map(|key| key.sign(message)).collect::<Result<String, _>>());
+    let keys = house.keys.dkim.signing(&domain, now_ms());
+    let signed: Result<String, _> = keys.iter().map(|key| key.sign(message)).collect();
     match signed {
         Ok(fields) => fields,
         Err(error) => {

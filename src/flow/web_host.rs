@@ -103,6 +103,10 @@ impl web::Host for WebHost {
         )
     }
 
+    fn acme_challenge(&self, token: &str) -> Option<String> {
+        self.0.running().ok()?.acme.as_ref()?.key_authorization(token)
+    }
+
     fn info(&self) -> SiteInfo {
         let house = &self.0;
         let ports = house.running().map(|running| running.ports).ok();

@@ -22,6 +22,9 @@ pub trait Host: Send + Sync + 'static {
     /// Mail the sandbox caught, in any order. `None` outside the sandbox.
     async fn caught_mail(&self) -> Option<Vec<CaughtView>>;
 
+    /// The answer to a CA's challenge (RFC 8555 §8.3), while one is open.
+    fn acme_challenge(&self, token: &str) -> Option<String>;
+
     /// Names and ports for the front page.
     fn info(&self) -> SiteInfo;
 }

@@ -11,6 +11,7 @@
 //!   POST /pay/{token}/sandbox   gate=ID: pays with the sandbox wallet, 303 back
 //!   GET  /sandbox, /sandbox/{n}.eml   mail the sandbox caught
 //!   GET  /setup, and where mail clients look for their settings: `setup/`
+//!   GET  /.well-known/acme-challenge/{token}   what a CA asks
 //!   GET  /.well-known/mta-sts.txt     what servers that send here rely on
 //! ```
 //! Start at [`serve`] (sockets), [`Host`] (what is asked), then `routes.rs` and `page/`.
@@ -19,7 +20,7 @@
 //! resource, no inline script; pages work without JavaScript. A page shows neither subject nor relation,
 //! and once a gate is over, only how it ended. Connections, headers, bodies and waits are bounded, see
 //! [`limits`].
-//! Absent on purpose: TLS (a proxy's job until certificates are fetched by the server itself), sessions,
+//! Absent on purpose: certificates (the house brings them), sessions,
 //! clocks (every time shown is the host's).
 
 mod headers;
@@ -35,3 +36,4 @@ mod setup_routes;
 
 pub use host::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, SiteInfo};
 pub use serve::serve;
+pub use setup::mta_sts::mta_sts_policy;

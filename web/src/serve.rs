@@ -9,26 +9,31 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::{Host, limits, routes};
 
-/// Serves the pages on `listener` until `shutdown` turns true (or its sender is gone), then lets running
+/// Serves the pages on `listener`, over TLS where `tls` says how, until `shutdown` turns true (or its sender is gone), then lets running
 /// requests finish for [`limits::CONNECTION_GRACE`].
 ///
 /// # Errors
 /// None today; the signature leaves room for a listener that breaks for good.
 pub fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     host: Arc<dyn Host>,
     mut shutdown: watch::Receiver<bool>,
 ) -> BoxFuture<'static, io::Result<()>> {
     // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
     Box::pin(async move {
         let app = routes::app(host);
+        let tls = tls.map(TlsAcceptor::from);
         let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         loop {
@@ -42,7 +47,7 @@ pub fn serve(
             };
             match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, app.clone(), shutdown.clone(), slot));
+                    connections.spawn(accepted_one(stream, tls.clone(), app.clone(), shutdown.clone(), slot));
                 }
                 Err(error) => {
                     // A connection that went away is nothing; no descriptors left would make this loop spin.
@@ -61,9 +66,32 @@ pub fn serve(
     })
 }
 
-async fn connection(stream: TcpStream, app: Router, mut shutdown: watch::Receiver<bool>, slot: OwnedSemaphorePermit) {
+async fn accepted_one(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    shutdown: watch::Receiver<bool>,
+    slot: OwnedSemaphorePermit,
+) {
     // Pages are one write; waiting for more of it helps nobody.
     let _ = stream.set_nodelay(true);
+    match tls {
+        None => connection(stream, app, shutdown, slot).await,
+        // A peer that does not finish its handshake is no better than one that does not finish its header.
+        Some(tls) => {
+            if let Ok(Ok(stream)) = timeout(limits::HEADER_READ, tls.accept(stream)).await {
+                connection(stream, app, shutdown, slot).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: Router,
+    mut shutdown: watch::Receiver<bool>,
+    slot: OwnedSemaphorePermit,
+) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_READ)

@@ -30,6 +30,7 @@ pub(crate) fn routes() -> Router<House> {
         .route("/autodiscover/autodiscover.json/v1.0/{email}", get(version_2_of))
         .route("/Autodiscover/Autodiscover.json", get(version_2))
         .route("/.well-known/mta-sts.txt", get(policy))
+        .route("/.well-known/acme-challenge/{token}", get(challenge))
 }
 
 #[derive(Deserialize)]
@@ -113,8 +114,16 @@ async fn policy(State(host): State<House>) -> Response {
     match host.info().mta_sts {
         // RFC 8461 §3.2: the media type is text/plain.
         Some(policy) => {
-            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], mta_sts::render(&policy)).into_response()
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], mta_sts::mta_sts_policy(&policy)).into_response()
         }
+        None => oops(&host, StatusCode::NOT_FOUND, oops::NO_PAGE),
+    }
+}
+
+/// RFC 8555 §8.3: the key authorization as it is, nothing around it.
+async fn challenge(State(host): State<House>, Path(token): Path<String>) -> Response {
+    match host.acme_challenge(&token) {
+        Some(text) => ([(header::CONTENT_TYPE, "application/octet-stream")], text).into_response(),
         None => oops(&host, StatusCode::NOT_FOUND, oops::NO_PAGE),
     }
 }

@@ -153,3 +153,11 @@ async fn the_mta_sts_policy_is_plain_text_where_there_is_one() {
     assert_eq!(answer.body, "version: STSv1\r\nmode: enforce\r\nmx: satchel.test\r\nmax_age: 604800\r\n");
     assert_eq!(Door::open(true).await.get("/.well-known/mta-sts.txt").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_ca_finds_the_answer_to_its_challenge_and_nobody_else_finds_anything() {
+    let door = Door::open(true).await;
+    let answer = door.get("/.well-known/acme-challenge/open").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "open.key"));
+    assert_eq!(door.get("/.well-known/acme-challenge/other").await.status, 404);
+}

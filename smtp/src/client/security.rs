@@ -118,7 +118,7 @@ fn trusted() -> ClientConfig {
     config
 }
 
-/// What the HTTPS client of MTA-STS trusts: the same.
-pub(crate) fn trusted_config() -> Arc<ClientConfig> {
+/// TLS that trusts who the authorities of this machine vouch for: what the HTTPS client of MTA-STS uses, too.
+pub fn trusted_config() -> Arc<ClientConfig> {
     Arc::clone(&TRUSTED)
 }

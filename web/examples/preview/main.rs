@@ -17,7 +17,7 @@ async fn main() -> std::io::Result<()> {
     }
     let (_stop, stopped) = watch::channel(false);
     tokio::select! {
-        served = web::serve(listener, Arc::new(memory::House::new(true)), stopped) => served,
+        served = web::serve(listener, None, Arc::new(memory::House::new(true)), stopped) => served,
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::MtaSts;
 
-/// RFC 8461 §3.2: lines end in CR LF or LF; the version comes first.
-pub(crate) fn render(policy: &MtaSts) -> String {
+/// The policy as it is served. RFC 8461 §3.2: lines end in CR LF or LF; the version comes first.
+pub fn mta_sts_policy(policy: &MtaSts) -> String {
     let mut text = format!("version: STSv1\r\nmode: {}\r\n", policy.mode);
     for host in &policy.mx {
         let _ = write!(text, "mx: {host}\r\n");

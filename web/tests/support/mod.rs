@@ -41,7 +41,7 @@ impl Door {
         let port = listener.local_addr().unwrap().port();
         let house = Arc::new(House::new(sandbox));
         let (stop, stopped) = watch::channel(false);
-        let served = tokio::spawn(web::serve(listener, Arc::clone(&house) as _, stopped));
+        let served = tokio::spawn(web::serve(listener, None, Arc::clone(&house) as _, stopped));
         Self { port, house, stop, served }
     }
 
