@@ -92,8 +92,10 @@ async fn seal_octets<O: Octets + Send>(
     attached.references = Some(references.clone());
     off_reactor(long, || {
         let message = &mut split.message;
-        let summary = Summary::of_scanned(&mut *message, &structure);
-        let (trigrams, summary) = (imap::trigrams(&mut *message, &summary), summary.encode());
+        let (trigrams, summary) = {
+            let summary = Summary::of_scanned(&mut *message, &structure);
+            (imap::trigrams(&mut *message, &summary), summary.encode())
+        };
         let digest = content_digest(message, structure.header_length());
         let attachments = references.iter().map(|reference| (reference.cid.clone(), reference.size)).collect();
         let content = split.into_content(references).map_err(|error| SealError::Bug(error.to_string()))?.encode();

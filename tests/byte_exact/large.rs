@@ -5,6 +5,7 @@ use std::fs;
 use crate::support::imap::Imap;
 use crate::support::is_long;
 use crate::support::satchel::Satchel;
+use crate::support::sink::Sink;
 use crate::support::smtp::{Smtp, plain, without_trace};
 use crate::support::stranger::ALICE;
 use crate::{dkim, zone};
@@ -161,5 +162,27 @@ fn a_large_submitted_mail_to_somebody_here_takes_two_mebibytes() {
             let body = fetched(&mut imap, mailbox, subject);
             assert!(body.ends_with(&message), "{subject} in {mailbox} is not what was sent");
         }
+    }
+}
+
+#[test]
+fn a_large_mail_to_somebody_elsewhere_leaves_octet_for_octet() {
+    let sink = Sink::start();
+    let satchel = Satchel::start(&sink.route("far.test"));
+    let (user, password) = satchel.first_login();
+    let message = with_attachment(ALICE, "A large one", 700_000);
+    let mut session = Smtp::login(satchel.ports.submission, &user, &password);
+    session.expect("250", &format!("MAIL FROM:<{ALICE}>"));
+    session.expect("250", "RCPT TO:<greta@far.test>");
+    session.expect("250", &format!("RCPT TO:<{ALICE}>"));
+    session.expect("354", "DATA");
+    session.write(&[&message[..], b".\r\n"].concat());
+    let reply = session.reply();
+    assert!(reply.starts_with("250"), "{reply}");
+    let left = sink.wait_for("greta@far.test");
+    assert!(left.message.ends_with(&message), "what left is not what was sent");
+    let mut imap = satchel.imap();
+    for mailbox in ["INBOX", "Sent"] {
+        assert!(fetched(&mut imap, mailbox, "A large one").ends_with(&message), "{mailbox}");
     }
 }
