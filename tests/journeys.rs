@@ -27,12 +27,7 @@ mod rules;
 #[path = "journeys/sent.rs"]
 mod sent;
 
-// The wallet that `nodes` connects to, and its relay: those that the wallet's own tests use.
-#[path = "../lightning/tests/servers/nwc.rs"]
-mod nwc;
-#[path = "../lightning/tests/servers/relay.rs"]
-#[allow(dead_code, reason = "a relay for other tests, too")]
-mod relay;
-#[path = "../lightning/tests/servers/world.rs"]
-#[allow(dead_code, reason = "a world for other tests, too")]
-mod world;
+// The nodes that `nodes` connects to: those that the wallets' own tests use.
+#[path = "../lightning/tests/servers/mod.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod servers;

@@ -1,62 +1,104 @@
-//! The same road over a node that somebody else runs: here a wallet behind a Nostr relay, played by the test.
+//! The same road over nodes that somebody else runs, played by the test: a wallet behind a Nostr relay, LND, Core
+//! Lightning; and phoenixd, over which nobody is asked to pay.
 
-use std::io::Write as _;
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use lightning::Invoice;
+use serde_json::Value;
 
-use crate::nwc::{METHODS, Service};
-use crate::relay::Relay;
+use crate::servers::nwc::{METHODS, Service};
+use crate::servers::relay::Relay;
+use crate::servers::world::{Is, World};
+use crate::servers::{cln, lnd, phoenixd};
 use crate::support::satchel::{BINARY, Satchel};
-use crate::world::{Is, World};
+use crate::support::stranger::ALICE;
+use crate::support::{eventually, run};
 
 /// What a stranger pays by default.
 const PRICE: u64 = 100_000;
 
-/// A wallet of the test's own, and the file with its connection string.
+/// A node of the test's own, and the files a bridge needs to reach it.
 struct Node {
     world: World,
-    service: Service,
-    secret: tempfile::NamedTempFile,
+    service: Option<Service>,
+    /// The section [wallet].
+    config: String,
+    _files: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Node {
-    fn start() -> Self {
+    fn start(backend: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let world = World::new(0);
-        let service = runtime.block_on(async {
-            let relay = Relay::start(false).await;
-            Service::start(&world, &relay, METHODS, "nip44_v2").await
+        let files = tempfile::tempdir().unwrap();
+        let world = World::new(if backend == "lnd" { 18 } else { 0 });
+        let mut service = None;
+        let (address, certificate, secret) = runtime.block_on(async {
+            match backend {
+                "nwc" => {
+                    let relay = Relay::start(false).await;
+                    let started = Service::start(&world, &relay, METHODS, "nip44_v2").await;
+                    let secret = started.uri.clone().into_bytes();
+                    service = Some(started);
+                    (String::new(), None, secret)
+                }
+                "lnd" => {
+                    let (address, pem) = lnd::start(&world).await;
+                    (address, Some(pem), lnd::MACAROON.to_vec())
+                }
+                "cln" => {
+                    let (address, pem) = cln::start(&world, Some("v5.0.0")).await;
+                    (address, Some(pem), format!("{}\n", cln::RUNE).into_bytes())
+                }
+                "phoenixd" => (phoenixd::start(&world).await, None, phoenixd::PASSWORD.into()),
+                other => panic!("{other}"),
+            }
         });
-        // Such a file is its owner's alone.
-        let mut secret = tempfile::NamedTempFile::new().unwrap();
-        secret.write_all(service.uri.as_bytes()).unwrap();
-        Self { world, service, secret, _runtime: runtime }
+        let file = |name: &str, content: &[u8]| -> PathBuf {
+            let path = files.path().join(name);
+            fs::write(&path, content).unwrap();
+            run(Command::new("chmod").arg("600").arg(&path));
+            path
+        };
+        let mut config = format!("[wallet]\nbackend = \"{backend}\"\naddress = \"{address}\"\n");
+        config.push_str(&format!("secret_file = \"{}\"\n", file("secret", &secret).display()));
+        if let Some(pem) = certificate {
+            config.push_str(&format!("certificate = \"{}\"\n", file("tls.cert", pem.as_bytes()).display()));
+        }
+        Self { world, service, config, _files: files, _runtime: runtime }
     }
 
-    fn config(&self) -> String {
-        format!("[wallet]\nbackend = \"nwc\"\nsecret_file = \"{}\"\n", self.secret.path().display())
-    }
-
-    /// The stranger pays; the wallet tells.
+    /// The stranger pays; the wallet tells, where it tells anything.
     fn pay(&self, bolt11: &str) -> [u8; 32] {
         self.world.pay(bolt11).unwrap();
         let hash = Invoice::parse(bolt11).unwrap().hash.0;
-        self.service.notify(hash);
+        if let Some(service) = &self.service {
+            service.notify(hash);
+        }
         hash
     }
 
     fn state(&self, hash: [u8; 32]) -> Is {
         self.world.lock().invoices[&hash].state
     }
+
+    fn local_msat(&self) -> u64 {
+        self.world.lock().local_msat
+    }
+}
+
+fn node_msat(satchel: &Satchel) -> u64 {
+    satchel.ask(&["wallet", "balance"])["node_msat"].as_u64().unwrap()
 }
 
 #[test]
 fn mails_are_paid_accepted_and_declined_over_nostr_wallet_connect() {
-    let node = Node::start();
-    let mut satchel = Satchel::start(&node.config());
-    let before = satchel.ask(&["wallet", "balance"]);
+    let node = Node::start("nwc");
+    let mut satchel = Satchel::start(&node.config);
+    let before = node_msat(&satchel);
+    assert_eq!(before, node.local_msat());
     let mut paid = Vec::new();
     for (author, subject) in [("bob@shop.test", "An offer"), ("eve@spam.test", "Another")] {
         let gate = satchel.stranger_writes(author, subject);
@@ -77,24 +119,70 @@ fn mails_are_paid_accepted_and_declined_over_nostr_wallet_connect() {
     satchel.wait_for_state("bob@shop.test", "settled");
     satchel.wait_for_state("eve@spam.test", "declined");
     let (accepted, declined) = (paid[0].1, paid[1].1);
-    crate::support::eventually("the claim and the refund are the wallet's", || {
+    eventually("the claim and the refund are the wallet's", || {
         (node.state(accepted) == Is::Settled && node.state(declined) == Is::Canceled).then_some(())
     });
     satchel.assert_audit();
-    let after = satchel.ask(&["wallet", "balance"]);
-    let node_msat = |balance: &serde_json::Value| balance["node_msat"].as_u64().unwrap();
-    assert_eq!(node_msat(&after), node_msat(&before) + PRICE, "{before} {after}");
+    assert_eq!(node_msat(&satchel), before + PRICE);
     // Nothing of the connection, no invoice and no hash's preimage is in the log.
     let log = satchel.log_text();
-    let secret = node.service.uri.split("secret=").nth(1).unwrap()[..64].to_owned();
+    let secret = node.service.unwrap().uri.split("secret=").nth(1).unwrap()[..64].to_owned();
     assert!(!log.contains(&secret) && !log.contains(&paid[0].0), "{log}");
     satchel.stop();
 }
 
 #[test]
+fn a_mail_is_paid_and_accepted_over_lnd_and_over_core_lightning() {
+    for backend in ["lnd", "cln"] {
+        let node = Node::start(backend);
+        let satchel = Satchel::start(&node.config);
+        let onchain = 250_000_000;
+        assert_eq!(node_msat(&satchel), node.local_msat() + onchain, "{backend}");
+        let gate = satchel.stranger_writes("bob@shop.test", "An offer");
+        let hash = node.pay(&satchel.invoice(&gate));
+        satchel.wait_for_state("bob@shop.test", "held");
+        let mut imap = satchel.imap();
+        let [offer] = imap.find("Requests", "An offer")[..] else { panic!("the paid mail is in Requests") };
+        imap.ok(&format!("UID MOVE {offer} INBOX"));
+        satchel.wait_for_state("bob@shop.test", "settled");
+        assert_eq!(node.state(hash), Is::Settled, "{backend}");
+        satchel.assert_audit();
+        // The operator pays out, from the same node.
+        let bolt11 = node.world.customer_invoice(10_000);
+        assert_eq!(satchel.ask(&["wallet", "pay", &bolt11])["state"], "succeeded", "{backend}");
+        satchel.assert_audit();
+    }
+}
+
+#[test]
+fn over_phoenixd_nobody_is_asked_to_pay() {
+    let node = Node::start("phoenixd");
+    let satchel = Satchel::start(&node.config);
+    assert_eq!(node_msat(&satchel), node.local_msat());
+    let gate = satchel.stranger_writes("bob@shop.test", "An offer");
+    let output = satchel.command(&["gate", "invoice", &gate["id"].to_string()]).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && text.contains("cannot hold"), "{text}");
+    let queue = satchel.ask(&["queue", "list"]);
+    assert_eq!(queue.as_array().map(Vec::len), Some(0), "no payment request went out: {queue}");
+    // The operator's own invoices are paid all the same, and booked.
+    let invoice = satchel.ask(&["wallet", "invoice", "20"]);
+    node.pay(invoice["bolt11"].as_str().unwrap());
+    eventually("the invoice is booked", || {
+        let audit: Value = satchel.ask(&["wallet", "audit"]);
+        (audit["ok"] == true && node_msat(&satchel) == node.local_msat()).then_some(())
+    });
+    // What its owner moves is let in free.
+    let mut imap = satchel.imap();
+    let [offer] = imap.find("Unpaid", "An offer")[..] else { panic!("the mail is in Unpaid of {ALICE}") };
+    imap.ok(&format!("UID MOVE {offer} INBOX"));
+    satchel.wait_for_state("bob@shop.test", "waived");
+}
+
+#[test]
 fn a_hold_that_the_wallet_ends_on_its_own_returns_the_mail_to_unpaid() {
-    let node = Node::start();
-    let satchel = Satchel::start(&node.config());
+    let node = Node::start("nwc");
+    let satchel = Satchel::start(&node.config);
     let gate = satchel.stranger_writes("ann@shop.test", "In a hurry");
     let hash = node.pay(&satchel.invoice(&gate));
     satchel.wait_for_state("ann@shop.test", "held");
@@ -120,7 +208,7 @@ fn a_wallet_that_is_not_there_or_a_secret_others_can_read_stops_the_start() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("wallet.secret_file") && text.contains("0600"), "{text}");
     let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "x").unwrap();
+    fs::write(secret.path(), "x").unwrap();
     satchel.configure(&format!(
         "[wallet]\nbackend = \"phoenixd\"\naddress = \"http://127.0.0.1:1\"\nsecret_file = \"{}\"\n",
         secret.path().display()

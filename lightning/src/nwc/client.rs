@@ -94,11 +94,13 @@ pub(super) struct Client {
     stopping: watch::Sender<bool>,
 }
 
+type Pending = HashMap<String, oneshot::Sender<Result<Response, Fault>>>;
+
 struct Shared {
     conversation: ConversationKey,
     wallet: String,
     /// Requests that wait, by the id of their event.
-    pending: Mutex<HashMap<String, oneshot::Sender<Result<Response, Fault>>>>,
+    pending: Mutex<Pending>,
     /// What notifications said of holds that a look-up may leave out: the height by which each must be settled.
     deadlines: Mutex<HashMap<String, u32>>,
     rung: Notify,
@@ -232,7 +234,7 @@ impl Drop for Forget<'_> {
 }
 
 impl Shared {
-    fn pending(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Result<Response, Fault>>>> {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,9 +4,9 @@
 //!   house ──Wallet──▶ RemoteWallet ──Api──▶ lnd │ cln │ nwc │ phoenixd ──▶ the node
 //!                       └─ Book: which hashes are ours, how far each is, which events wait
 //! ```
-//! None of those nodes repeats an event until it is handled, and some tell none. So the promises of [`Wallet`] are made
+//! None of those nodes repeats an event until it is handled, and some tell none. So the promises of [`Wallet`](crate::Wallet) are made
 //! here, once: every live payment is looked at again and again (at once where the node rings), every change becomes an
-//! event in the book, and the event waits there until the house ticks it off. What a back-end has to know is [`api::Api`].
+//! event in the book, and the event waits there until the house ticks it off. What a back-end has to know is the trait `Api`.
 //!
 //! A hold ends [`REMOTE_FAIL_BACK_BLOCKS`](crate::limits::REMOTE_FAIL_BACK_BLOCKS) before its HTLC could go on the
 //! chain: nodes that would hold on longer are told to let go.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::api::{Made, Seen};
 use super::book::{Entry, State};
 use super::{RemoteWallet, fee_max, since_1970, within};
-use crate::limits::{ANCHOR_DUST_SAT, PAY_WITHIN, REMOTE_CALL_WITHIN, RESERVABLE_PERCENT};
+use crate::limits::{ANCHOR_DUST_SAT, FINAL_CLTV_MIN, PAY_WITHIN, REMOTE_CALL_WITHIN, RESERVABLE_PERCENT};
 use crate::node::{check_invoice, parse_payable};
 use crate::wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,
@@ -113,16 +113,7 @@ impl Wallet for RemoteWallet {
             Some(entry) => Some(entry),
             None => self.adopt(hash).await?,
         };
-        let entry = known.unwrap_or(Entry {
-            state: State::Open,
-            hold: true,
-            asked: 0,
-            amount: 0,
-            deadline_height: 0,
-            final_cltv: 0,
-            expires_at: since_1970(),
-            open_height: 0,
-        });
+        let entry = known.unwrap_or_else(|| Entry::of_a_stranger(0));
         let entry = match entry.state {
             State::Claiming => inner.look_at(hash, entry).await?.0,
             _ => entry,
@@ -333,16 +324,7 @@ impl RemoteWallet {
             return Ok(None);
         }
         let height = inner.height().await?;
-        let entry = Entry {
-            state: State::Open,
-            hold: true,
-            asked: 0,
-            amount: 0,
-            deadline_height: 0,
-            final_cltv: crate::limits::FINAL_CLTV_MIN,
-            expires_at: since_1970(),
-            open_height: height,
-        };
+        let entry = Entry::of_a_stranger(height);
         inner.book(move |book| book.set(hash, entry)).await?;
         inner.take_in(hash, seen, height).await?;
         inner.book(move |book| Ok(book.get(hash))).await
@@ -373,6 +355,22 @@ impl RemoteWallet {
             .collect();
         held.sort_unstable_by_key(|payment| (payment.deadline_height, payment.hash));
         Ok(held)
+    }
+}
+
+impl Entry {
+    /// What can be said of a hold that this book knows nothing about.
+    fn of_a_stranger(height: u32) -> Self {
+        Self {
+            state: State::Open,
+            hold: true,
+            asked: 0,
+            amount: 0,
+            deadline_height: 0,
+            final_cltv: FINAL_CLTV_MIN,
+            expires_at: since_1970(),
+            open_height: height,
+        }
     }
 }
 
