@@ -365,9 +365,20 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
-    /// A resolver for every look-up, `"127.0.0.1:5353"`; empty: the sandbox's own zone, or the system's.
-    #[serde(deserialize_with = "optional_address")]
-    pub resolver: Option<SocketAddr>,
+    /// Who answers every look-up.
+    pub resolver: LookUps,
+}
+
+/// Who answers look-ups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LookUps {
+    /// The sandbox's own zone, which knows names under `.test` only.
+    #[default]
+    Sandbox,
+    /// The resolver of this machine, `"system"`.
+    System,
+    /// This one, `"127.0.0.1:5353"`.
+    Server(SocketAddr),
 }
 
 /// Certificates.
@@ -631,14 +642,18 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     String::deserialize(from)?.parse::<DurationText>().map(|text| text.0).map_err(D::Error::custom)
 }
 
-fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    if text.is_empty() {
-        return Ok(None);
+impl<'de> Deserialize<'de> for LookUps {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "" => Ok(Self::Sandbox),
+            "system" => Ok(Self::System),
+            address => address.parse().map(Self::Server).map_err(|_| {
+                let allowed = "IP and port, like \"127.0.0.1:5353\", \"system\", or empty";
+                D::Error::custom(format!("\"{text}\" is no address; allowed: {allowed}"))
+            }),
+        }
     }
-    text.parse().map(Some).map_err(|_| {
-        D::Error::custom(format!("\"{text}\" is no address; allowed: IP and port, like \"127.0.0.1:5353\", or empty"))
-    })
 }
 
 #[cfg(test)]
@@ -665,6 +680,7 @@ mod tests {
             ("[tls]\nacme_names = [\"*.a.test\"]\n", ["line 2", "acme_names", "wildcards"]),
             ("[tls]\nfurther = [{ certificate = \"a\", key = \"b\" }]\n", ["line 2", "tls.further", "first pair"]),
             ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
+            ("[dns]\nresolver = \"System\"\n", ["line 2", "resolver", "\"system\""]),
             ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),
             ("[listen]\naddress = \"::1\"\n[wallet]\naddress = \"x\"\n", ["line 4", "wallet.address", "empty"]),
             ("[wallet]\nbackend = \"lnd\"\n", ["line 1", "wallet.address", "https://127.0.0.1:8080"]),

@@ -1,6 +1,5 @@
 //! Everything the flows share: the rooms, the keys, the config.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::accounts::Sessions;
 use crate::acme::Acme;
-use crate::config::Config;
+use crate::config::{Config, LookUps};
 use crate::dir::Dir;
 use crate::keys::Keys;
 use crate::tls::Certificates;
@@ -181,9 +180,13 @@ impl House {
         if address.is_loopback() { address.to_string() } else { self.config.server.name.clone() }
     }
 
-    /// The resolver address of the config.
-    pub fn configured_resolver(&self) -> Option<SocketAddr> {
-        self.config.dns.resolver
+    /// Whom to ask, where it is not the sandbox's own zone.
+    pub fn configured_resolver(&self) -> Option<smtp::DnsConfig> {
+        match self.config.dns.resolver {
+            LookUps::Sandbox => None,
+            LookUps::System => Some(smtp::DnsConfig::default()),
+            LookUps::Server(address) => Some(smtp::DnsConfig::server(address)),
+        }
     }
 }
 

@@ -175,7 +175,11 @@ impl Look<'_> {
         let Some(meant) = mta_sts(&self.house.config) else {
             return self.advise("mta-sts", "server.mta_sts is off: senders may be talked into sending without TLS");
         };
-        let route = smtp::Router::new(self.running.resolver.clone());
+        let resolver = self.running.resolver.clone();
+        let route = match (self.pretends, self.running.ports.https) {
+            (true, Some(https)) => smtp::Router::with_ports(resolver, SMTP_PORT, https),
+            (true, None) | (false, _) => smtp::Router::new(resolver),
+        };
         let route = match route.route(domain, Instant::now()).await {
             Ok(route) => route,
             Err(error) => return self.say("mta-sts", false, format!("nobody finds the way to {domain}: {error}")),

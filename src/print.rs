@@ -160,6 +160,9 @@ fn records(value: &Value) -> String {
             word(&other["why"])
         );
     }
+    if value["sandbox"] == true {
+        out.push_str("; Looked up in the sandbox's own zone; for the real DNS set [dns] resolver = \"system\".\n");
+    }
     let wrong = rows().filter(|record| record["needed"] == true && record["status"] != "ok").count();
     let _ = match (value["checked"].as_bool(), wrong) {
         (Some(true), 0) => writeln!(out, "; Every record that mail needs is there."),

@@ -255,11 +255,11 @@ async fn resolver(
     stop: &watch::Receiver<bool>,
     workers: &mut JoinSet<()>,
 ) -> anyhow::Result<smtp::Resolver> {
-    if let Some(address) = house.config.dns.resolver {
-        return Ok(smtp::Resolver::new(smtp::DnsConfig::server(address))?);
+    if let Some(config) = house.configured_resolver() {
+        return Ok(smtp::Resolver::new(config)?);
     }
     let mut zone = smtp::Zone::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("the sandbox's DNS zone")?;
-    for domain in &house.config.server.domains {
+    for domain in house.config.server.domains.iter().filter(|domain| dns::is_in_sandbox(domain)) {
         for wanted in dns::wanted(&house.config, &house.keys.dkim, Some(ports), domain, now_ms()) {
             if dns::is_published_by_zone(&wanted.data) {
                 zone = zone.with_record(&wanted.name, wanted.data);

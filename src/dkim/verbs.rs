@@ -9,6 +9,7 @@ use smtp::DkimKind;
 
 use super::PUBLISHED_BEFORE;
 use crate::command::rfc3339;
+use crate::dns::is_in_sandbox;
 use crate::house::{House, now_ms};
 
 /// `dkim list`.
@@ -73,7 +74,7 @@ fn added(house: &House, selectors: &[String]) -> Value {
     for domain in &house.config.server.domains {
         for (key, _) in house.keys.dkim.published(domain, now_ms()) {
             let (name, text) = key.dns_record();
-            if let Some(zone) = house.zone.get() {
+            if let Some(zone) = house.zone.get().filter(|_| is_in_sandbox(domain)) {
                 zone.publish(&name, &text);
             }
             if selectors.iter().any(|selector| name.starts_with(&format!("{selector}."))) {

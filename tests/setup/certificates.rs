@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::ca::Ca;
-use super::tls;
+use super::{records, tls};
 use crate::support::eventually;
 use crate::support::satchel::Satchel;
 
@@ -91,6 +91,8 @@ fn an_order_at_a_ca_ends_in_its_certificate_on_every_door_and_is_renewed_in_time
         Some(tls::certificate(&session))
     });
     assert!(tls::connect(satchel.ports.submissions, "mta-sts.satchel.test", trusting.clone()).is_ok());
+    let (_, found) = records::check(&satchel, &[]);
+    records::has(&found, "acme", true, "a CA that asks for mta-sts.satchel.test at 127.0.0.1:");
     // What no CA was asked for is still served, self-signed.
     assert!(tls::connect(satchel.ports.imaps, "localhost", trusting.clone()).is_err());
     assert_ne!(tls::shown(satchel.ports.imaps, "localhost"), first);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::satchel::{BINARY, Satchel};
 
-fn check(satchel: &Satchel, more: &[&str]) -> (bool, Value) {
+pub(crate) fn check(satchel: &Satchel, more: &[&str]) -> (bool, Value) {
     let mut command = Command::new(BINARY);
     command.args(["check", "--json"]).args(more).arg("--config").arg(satchel.path().join("satchel.toml"));
     let output = command.output().unwrap();
@@ -20,7 +20,7 @@ fn said(report: &Value, kind: &str) -> Vec<(bool, String)> {
     rows.map(|row| (row["ok"] == true, row["text"].as_str().unwrap().to_owned())).collect()
 }
 
-fn has(report: &Value, kind: &str, ok: bool, part: &str) {
+pub(crate) fn has(report: &Value, kind: &str, ok: bool, part: &str) {
     let all = said(report, kind);
     assert!(all.iter().any(|(fine, text)| *fine == ok && text.contains(part)), "{kind} {ok} {part:?} in {report:#}");
 }
@@ -89,6 +89,37 @@ fn the_sandbox_publishes_what_dns_prints_and_check_finds_it() {
     has(&found, "mta-sts", true, "cannot be had");
     has(&found, "ports", true, &format!("imaps answers at 127.0.0.1:{}", satchel.ports.imaps));
     has(&found, "dnsbl", true, "127.0.0.1 is not listed at list.example");
+}
+
+#[test]
+fn a_certificate_that_is_trusted_and_a_policy_that_is_ours_are_found_from_outside() {
+    let ca = crate::ca::Ca::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |file: &str| folder.path().join(file).display().to_string();
+    let (chain, key) = ca.issue(&["satchel.test", "mta-sts.satchel.test"]);
+    std::fs::write(at("root.crt"), &ca.root_pem).unwrap();
+    std::fs::write(at("own.crt"), chain).unwrap();
+    std::fs::write(at("own.key"), key).unwrap();
+    let tls = format!("certificate = \"{}\"\nkey = \"{}\"\n", at("own.crt"), at("own.key"));
+    let mut satchel = Satchel::prepared(&format!("https = 0\n[server]\nmta_sts = \"enforce\"\n[tls]\n{tls}"));
+    // What the machine trusts.
+    satchel.environment = Some(("SSL_CERT_FILE", at("root.crt")));
+    satchel.resume();
+    let (fine, found) = check(&satchel, &[]);
+    assert!(fine, "{found:#}");
+    has(&found, "certificate", true, "senders that want a certificate they can trust get one");
+    has(&found, "mta-sts", true, "the policy of satchel.test is found, and is ours");
+
+    // The same certificate, for another name.
+    satchel.stop();
+    let (chain, key) = ca.issue(&["elsewhere.test"]);
+    std::fs::write(at("own.crt"), chain).unwrap();
+    std::fs::write(at("own.key"), key).unwrap();
+    satchel.resume();
+    let (fine, found) = check(&satchel, &[]);
+    assert!(!fine, "{found:#}");
+    has(&found, "certificate", false, "shows a certificate for elsewhere.test, not for satchel.test");
+    has(&found, "mta-sts", true, "cannot be had: ");
 }
 
 #[test]

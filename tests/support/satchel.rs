@@ -32,6 +32,8 @@ pub struct Satchel {
     pub ports: Ports,
     /// `SATCHEL_LOG` of the next start, when not the default.
     pub log_level: Option<&'static str>,
+    /// A variable of its environment, and its value.
+    pub environment: Option<(&'static str, String)>,
     /// How long the last start took until `satchel is ready`.
     pub ready_after: Duration,
 }
@@ -50,7 +52,7 @@ impl Satchel {
         let listen = "[listen]\nsmtp = 0\nsubmission = 0\nsubmissions = 0\nimap = 0\nimaps = 0\nweb = 0\n";
         std::fs::write(dir.path().join("satchel.toml"), format!("{listen}{config}")).unwrap();
         let none = Ports { smtp: 0, submission: 0, submissions: 0, imap: 0, imaps: 0, web: 0 };
-        Self { dir, child: None, ports: none, log_level: None, ready_after: Duration::ZERO }
+        Self { dir, child: None, ports: none, log_level: None, environment: None, ready_after: Duration::ZERO }
     }
 
     /// Replaces the config; takes effect at the next start.
@@ -74,6 +76,7 @@ impl Satchel {
             .stdout(Stdio::piped())
             .stderr(log)
             .envs(self.log_level.map(|level| ("SATCHEL_LOG", level)))
+            .envs(self.environment.clone())
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
