@@ -107,6 +107,14 @@ pub enum Verb {
     /// The keys that sign outgoing mail
     #[command(subcommand)]
     Dkim(DkimVerb),
+    /// What other servers report of our domains, by day: mail in their name, and TLS with us
+    Reports {
+        /// Send our own TLS reports now, rather than when the day is over
+        #[arg(long)]
+        send: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Print every DNS record to publish, and check the live ones; exits 1 when one that mail needs is missing or differs
     Dns {
         /// The domain
@@ -611,6 +619,7 @@ pub enum Request {
     SandboxWallet { bolt11: Option<String> },
     SandboxMail,
     Dns { domain: String },
+    Reports { send: bool },
     DkimList,
     DkimRotate { only: Option<String>, after_ms: u64 },
     DkimImport { file: PathBuf, after_ms: u64 },

@@ -14,7 +14,7 @@ use crate::cli::{CapabilityChange, PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
 use crate::dkim::verbs;
-use crate::flow::{ask, expire, payout};
+use crate::flow::{ask, expire, payout, reports, tls_report};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
 use crate::{allow, books, dns, filters, outside, run, sharing};
@@ -191,8 +191,14 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::GateDecline { id } => decide(house, GateId(id), Act::MarkedDeclined).await,
         Request::QueueList => queue_list(store).await,
         Request::QueueRetry { id, domain } => {
-            let mut retried = 0;
-            for id in queued(store, id, domain).await? {
+            let (mut retried, now) = (0, now_ms());
+            // What its sender wants to be held (RFC 4865) is let go by its number only.
+            let is_held = |item: &store::QueueItem| item.last_error.is_none() && item.due_at > now;
+            let held: Vec<_> = match id {
+                Some(_) => Vec::new(),
+                None => store.queue().await?.iter().filter(|item| is_held(item)).map(|item| Some(item.id)).collect(),
+            };
+            for id in queued(store, id, domain).await?.into_iter().filter(|id| !held.contains(id)) {
                 retried += store.retry_queue(id, now_ms()).await?;
             }
             house.work.notify_waiters();
@@ -240,6 +246,8 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::SandboxWallet { bolt11 } => sandbox_wallet(house, bolt11.as_deref()).await,
         Request::SandboxMail => sandbox_mail(store).await,
         Request::Dns { domain } => dns::records(house, &domain).await,
+        Request::Reports { send: false } => reports::show(house).await,
+        Request::Reports { send: true } => Ok(json!({ "sent": tls_report::send_now(house).await? })),
         Request::DkimList => Ok(verbs::list(house)),
         Request::DkimRotate { only, after_ms } => {
             verbs::rotate(house, only.as_deref(), Duration::from_millis(after_ms)).await

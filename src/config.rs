@@ -44,6 +44,8 @@ pub struct Config {
     pub money: Money,
     /// Sizes and counts.
     pub limits: Limits,
+    /// Who may bring mail.
+    pub smtp: Smtp,
     /// Look-ups.
     pub dns: Dns,
     /// Where mail for a domain goes instead of its MX: `"shop.test" = "127.0.0.1:2626"`.
@@ -197,6 +199,8 @@ pub struct Listen {
     pub submission: u16,
     /// Submission with TLS from the start.
     pub submissions: u16,
+    /// LMTP, for an MX in front; left out: none.
+    pub lmtp: Option<u16>,
     /// IMAP with STARTTLS.
     pub imap: u16,
     /// IMAP with TLS from the start.
@@ -214,6 +218,7 @@ impl Default for Listen {
             smtp: 2525,
             submission: 2587,
             submissions: 2465,
+            lmtp: None,
             imap: 2143,
             imaps: 2993,
             web: 8080,
@@ -361,12 +366,72 @@ impl Default for Limits {
     }
 }
 
+/// Who may bring mail.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smtp {
+    /// Whether mail of networks that are not known comes in at the second try only.
+    pub greylist: bool,
+    /// The time before the second try counts: those who only ever try once, try all at once.
+    #[serde(deserialize_with = "duration")]
+    pub greylist_delay: Duration,
+    /// Block lists that are asked about each peer, by name.
+    pub dnsbl: Vec<String>,
+    /// Networks that neither is for; this machine, when nothing else is said.
+    #[serde(deserialize_with = "networks")]
+    pub trusted: Vec<smtp::Network>,
+    /// Networks that LMTP serves.
+    #[serde(deserialize_with = "networks")]
+    pub lmtp_from: Vec<smtp::Network>,
+}
+
+impl Smtp {
+    /// Whether a peer is in a trusted network.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self {
+            greylist: false,
+            greylist_delay: Duration::from_secs(300),
+            dnsbl: Vec::new(),
+            trusted: smtp::Network::loopback(),
+            lmtp_from: smtp::Network::loopback(),
+        }
+    }
+}
+
 /// Look-ups.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
     /// Who answers every look-up.
     pub resolver: LookUps,
+    /// Whether answers are proved by DNSSEC where the resolver hands signatures on: DANE needs it. Never in the sandbox's
+    /// own zone, which has none.
+    pub dnssec: bool,
+    /// DNSKEY records that proofs begin at; empty: the root's, as IANA publishes them.
+    pub trust_anchor: PathBuf,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { resolver: LookUps::default(), dnssec: true, trust_anchor: PathBuf::new() }
+    }
+}
+
+impl Dns {
+    /// Where proofs begin.
+    pub fn anchor(&self) -> smtp::TrustAnchor {
+        match (self.dnssec, self.trust_anchor.as_os_str().is_empty()) {
+            (false, _) => smtp::TrustAnchor::None,
+            (true, true) => smtp::TrustAnchor::Iana,
+            (true, false) => smtp::TrustAnchor::File(self.trust_anchor.clone()),
+        }
+    }
 }
 
 /// Who answers look-ups.
@@ -425,6 +490,7 @@ impl Default for Config {
             wallet: WalletConfig::default(),
             money: Money::default(),
             limits: Limits::default(),
+            smtp: Smtp::default(),
             dns: Dns::default(),
             routes: BTreeMap::new(),
             relay: Relay::default(),
@@ -516,6 +582,23 @@ impl Config {
             return Err(("server.bimi_logo", "is no https:// address".into()));
         }
         self.check_acme()?;
+        if self.listen.lmtp == Some(25) {
+            // RFC 2033 §5: whoever connects to port 25 expects SMTP.
+            return Err(("listen.lmtp", "25 is the port of SMTP; allowed: any other port, or 0 for a free one".into()));
+        }
+        if self.smtp.greylist_delay > Duration::from_secs(86_400) {
+            return Err((
+                "smtp.greylist_delay",
+                "is too long; allowed: at most 24h, for then servers begin anew".into(),
+            ));
+        }
+        if let Some(list) = self.smtp.dnsbl.iter().find(|list| !is_domain(list)) {
+            return Err(("smtp.dnsbl", format!("\"{list}\" is no domain name; allowed: like \"zen.example.org\"")));
+        }
+        if self.smtp.lmtp_from.is_empty() {
+            let allowed = "allowed: networks like \"127.0.0.0/8\"; leave listen.lmtp out for no LMTP";
+            return Err(("smtp.lmtp_from", format!("is empty; {allowed}")));
+        }
         if self.limits.smtp_connections == 0 {
             return Err(("limits.smtp_connections", "0 would refuse everybody; allowed: 1 and more".into()));
         }
@@ -642,6 +725,11 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     String::deserialize(from)?.parse::<DurationText>().map(|text| text.0).map_err(D::Error::custom)
 }
 
+fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<smtp::Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
 impl<'de> Deserialize<'de> for LookUps {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
@@ -679,6 +767,9 @@ mod tests {
             ("[tls]\nacme = \"http://ca.test/\"\n", ["line 2", "tls.acme", "https://"]),
             ("[tls]\nacme_names = [\"*.a.test\"]\n", ["line 2", "acme_names", "wildcards"]),
             ("[tls]\nfurther = [{ certificate = \"a\", key = \"b\" }]\n", ["line 2", "tls.further", "first pair"]),
+            ("[smtp]\ntrusted = [\"here\"]\n", ["line 2", "trusted", "192.0.2.0/24"]),
+            ("[smtp]\ndnsbl = [\"no list\"]\n", ["line 2", "smtp.dnsbl", "zen.example.org"]),
+            ("[listen]\nlmtp = 25\n", ["line 2", "listen.lmtp", "any other port"]),
             ("[dns]\nresolver = \"here\"\n", ["line 2", "resolver", "127.0.0.1:5353"]),
             ("[dns]\nresolver = \"System\"\n", ["line 2", "resolver", "\"system\""]),
             ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),

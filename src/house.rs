@@ -13,6 +13,9 @@ use crate::accounts::Sessions;
 use crate::acme::Acme;
 use crate::config::{Config, LookUps};
 use crate::dir::Dir;
+use crate::flow::dnsbl::Blocklists;
+use crate::flow::greylist::Greylist;
+use crate::flow::tls_report::Counts;
 use crate::keys::Keys;
 use crate::tls::Certificates;
 
@@ -53,6 +56,14 @@ pub struct House {
     allowed: RwLock<Arc<Vec<Allowed>>>,
     /// MiB of messages being converted, over all connections.
     conversions: Semaphore,
+    /// Which networks came again.
+    pub greylist: Greylist,
+    /// What block lists said.
+    pub blocklists: Blocklists,
+    /// What sessions with other servers came to.
+    pub tls_counts: Counts,
+    /// Held while a report of another server is read: what is kept of them is one record.
+    pub reporting: tokio::sync::Mutex<()>,
     /// Adds records to the sandbox's zone, where that answers.
     pub zone: OnceLock<smtp::ZonePublisher>,
     /// What only a running server has; empty while a command works on a closed DIR.
@@ -95,6 +106,9 @@ pub struct Ports {
     pub web: Option<u16>,
     #[serde(default)]
     pub https: Option<u16>,
+    /// Only where it is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lmtp: Option<u16>,
     /// The relay comes with a later version.
     pub relay: Option<u16>,
 }
@@ -122,6 +136,10 @@ impl House {
             choosing: tokio::sync::Mutex::new(()),
             allowed: RwLock::default(),
             conversions: Semaphore::new(CONVERSIONS_MIB as usize),
+            greylist: Greylist::default(),
+            blocklists: Blocklists::default(),
+            tls_counts: Counts::default(),
+            reporting: tokio::sync::Mutex::new(()),
             zone: OnceLock::new(),
             running: OnceLock::new(),
         }
@@ -182,11 +200,12 @@ impl House {
 
     /// Whom to ask, where it is not the sandbox's own zone.
     pub fn configured_resolver(&self) -> Option<smtp::DnsConfig> {
-        match self.config.dns.resolver {
-            LookUps::Sandbox => None,
-            LookUps::System => Some(smtp::DnsConfig::default()),
-            LookUps::Server(address) => Some(smtp::DnsConfig::server(address)),
-        }
+        let config = match self.config.dns.resolver {
+            LookUps::Sandbox => return None,
+            LookUps::System => smtp::DnsConfig::default(),
+            LookUps::Server(address) => smtp::DnsConfig::server(address),
+        };
+        Some(smtp::DnsConfig { trust_anchor: self.config.dns.anchor(), ..config })
     }
 }
 

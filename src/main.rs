@@ -124,6 +124,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
                 }
             }
         }
+        Verb::Reports { send, common } => (common, Request::Reports { send }),
         Verb::Dns { domain, common } => (common, Request::Dns { domain }),
     };
     let value = perform(&common.dir, &request).await?;

@@ -46,6 +46,7 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::QueueList => {
             table(value, &["id", "state", "from", "to", "attempts", "due_at", "expires_at", "last_error"])
         }
+        Request::Reports { send: false } => table(value, &["day", "domain", "pass", "fail", "tls", "tls_failures"]),
         Request::DkimList => table(value, &["selector", "algorithm", "stage", "active_from", "retired_at"]),
         Request::SandboxMail => mails(value),
         Request::GateInvoice { .. } => format!("{}\n", word(&value["bolt11"])),

@@ -24,7 +24,7 @@ use crate::dkim::verbs;
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
 use crate::flow::web_host::WebHost;
-use crate::flow::{expire, pay, reconcile, send, work};
+use crate::flow::{expire, greylist, pay, reconcile, send, tls_report, work};
 use crate::house::{House, NotRunning, Ports, Running, now_ms, stopped};
 use crate::letters;
 use crate::tls::Certificates;
@@ -68,6 +68,7 @@ pub fn named_ports(config: &Config) -> Vec<(&'static str, u16)> {
     let mut ports = Vec::new();
     if config.runs(Role::Gateway) {
         ports.extend([("smtp", listen.smtp), ("submission", listen.submission), ("submissions", listen.submissions)]);
+        ports.extend(listen.lmtp.map(|port| ("lmtp", port)));
     }
     if config.runs(Role::Mailbox) {
         ports.extend([("imap", listen.imap), ("imaps", listen.imaps), ("web", listen.web)]);
@@ -89,6 +90,7 @@ impl Bound {
             smtp: self.port("smtp"),
             submission: self.port("submission"),
             submissions: self.port("submissions"),
+            lmtp: self.port("lmtp"),
             imap: self.port("imap"),
             imaps: self.port("imaps"),
             web: self.port("web"),
@@ -172,6 +174,8 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         workers.spawn(pay::run(Arc::clone(&house), wallet, stop.clone()));
         workers.spawn(work::run(Arc::clone(&house), stop.clone()));
         workers.spawn(send::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(tls_report::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(greylist::run(Arc::clone(&house), stop.clone()));
         workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
         workers.spawn(tls::watch(Arc::clone(&certificates), stop.clone()));
         open_doors(&house, bound, certificates.server_config()?, &stop, &mut doors)?;
@@ -404,11 +408,17 @@ fn open_doors(
         ("smtp", smtp::Kind::Mx, smtp::TlsStart::StartTls),
         ("submission", smtp::Kind::Submission, smtp::TlsStart::StartTls),
         ("submissions", smtp::Kind::Submission, smtp::TlsStart::Implicit),
+        ("lmtp", smtp::Kind::Lmtp, smtp::TlsStart::StartTls),
     ] {
         let Some(listener) = bound.0.remove(key) else { continue };
         let mut config = smtp::ServerConfig::new(kind, &house.config.server.name).with_tls(Arc::clone(&tls), start);
         config.message_bytes_max = u64::from(house.config.limits.message_mib) * 1024 * 1024;
         config.connections_max = house.config.limits.smtp_connections;
+        if kind == smtp::Kind::Lmtp {
+            config.networks.clone_from(&house.config.smtp.lmtp_from);
+            // The MX in front is one host, and brings everybody's mail.
+            config.connections_per_network_max = config.connections_max;
+        }
         let server = smtp::Server::from_listener(listener, config, Arc::clone(&host), spool.clone());
         doors.spawn(server.run(stop.clone()));
     }

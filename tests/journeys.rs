@@ -14,6 +14,10 @@ mod desk;
 mod filters;
 #[path = "journeys/free_passes.rs"]
 mod free_passes;
+#[path = "journeys/keeping_out.rs"]
+mod keeping_out;
+#[path = "journeys/lmtp.rs"]
+mod lmtp;
 #[path = "journeys/local.rs"]
 mod local;
 #[path = "journeys/main_road.rs"]
@@ -22,10 +26,14 @@ mod main_road;
 mod nodes;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
+#[path = "journeys/reports.rs"]
+mod reports;
 #[path = "journeys/rules.rs"]
 mod rules;
 #[path = "journeys/sent.rs"]
 mod sent;
+#[path = "journeys/wishes.rs"]
+mod wishes;
 
 // The nodes that `nodes` connects to: those that the wallets' own tests use.
 #[path = "../lightning/tests/servers/mod.rs"]

@@ -74,7 +74,8 @@ impl Authenticator {
         }
     }
 
-    /// Verifies one mail that came from `ip`, which called itself `helo`. Never fails: what cannot be found out is a
+    /// Verifies one mail that came from `ip`, which called itself `helo`. The unspecified address is for mail whose host is
+    /// not known: of SPF and the reverse name nothing is said then. Never fails: what cannot be found out is a
     /// result, too. Takes [`AUTHENTICATION_TIMEOUT`] twice at most.
     pub fn verify<'a>(
         &'a self,
@@ -177,6 +178,9 @@ impl Authenticator {
     }
 
     async fn spf(&self, client: spf::Client<'_>, domain: &str) -> AuthResult {
+        if client.ip.is_unspecified() {
+            return AuthResult::None;
+        }
         let check = timeout(AUTHENTICATION_TIMEOUT, spf::check(&self.records, client, domain)).await;
         check.unwrap_or(AuthResult::TempError)
     }
@@ -225,6 +229,9 @@ impl Authenticator {
     }
 
     async fn iprev(&self, ip: IpAddr) -> IprevOutput {
+        if ip.is_unspecified() {
+            return IprevOutput { result: IprevResult::None, ptr: None };
+        }
         let failed = || {
             let error = Error::Dns(DnsError::Resolver("the reverse zone does not answer".to_owned()));
             IprevOutput { result: IprevResult::TempError(error), ptr: None }

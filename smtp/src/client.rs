@@ -21,7 +21,7 @@ pub use reply::Reply;
 pub use security::{Dane, Security, TlsFailure, trusted_config};
 pub use session::Session;
 
-use crate::{Notify, Ret, ReversePath, Secret, limits};
+use crate::{DeliverBy, Notify, Ret, ReversePath, Secret, limits};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -56,6 +56,10 @@ pub struct Outgoing<'a> {
     pub envid: Option<&'a str>,
     /// REQUIRETLS: only over TLS to a server that proved its name and promises the same. RFC 8689.
     pub require_tls: bool,
+    /// MT-PRIORITY, for servers that offer it. RFC 6710.
+    pub priority: i8,
+    /// BY: what is left of the time. RFC 2852.
+    pub deliver_by: Option<DeliverBy>,
 }
 
 /// One recipient of it.
@@ -143,6 +147,8 @@ pub struct Sent {
     pub outcomes: Vec<Outcome>,
     /// The server speaks DSN (RFC 3461): the reports about those it took are its business now.
     pub reports: bool,
+    /// It speaks DELIVERBY (RFC 2852): the time is its business, too.
+    pub keeps_time: bool,
 }
 
 /// Nobody got the message.

@@ -1,7 +1,8 @@
 //! Counts open connections, in all and per network, and turns away what is too much.
 
+use crate::network::network_of;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many are open.
@@ -65,11 +66,7 @@ impl Drop for Place {
 
 /// IPv4 /24 or IPv6 /64; none for loopback, where proxies and this machine's own programs live.
 fn network(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V4(v4) => Some(Ipv4Addr::from_bits(v4.to_bits() & !0xff).into()),
-        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
-    }
+    (!address.to_canonical().is_loopback()).then(|| network_of(address))
 }
 
 #[cfg(test)]

@@ -27,8 +27,19 @@ pub struct DnsConfig {
     pub resolver: ResolverChoice,
     /// Wait for one answer; a second try follows.
     pub timeout: Duration,
-    /// DNSKEY records that DNSSEC proofs begin at, in zone file form; `None`: nothing is proved, and there is no DANE.
-    pub trust_anchor: Option<PathBuf>,
+    /// Where DNSSEC proofs begin.
+    pub trust_anchor: TrustAnchor,
+}
+
+/// Where DNSSEC proofs begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustAnchor {
+    /// Nowhere: nothing is proved, and there is no DANE.
+    None,
+    /// At the keys of the root that IANA publishes.
+    Iana,
+    /// At the DNSKEY records of this file, in zone file form.
+    File(PathBuf),
 }
 
 /// Which resolver.
@@ -42,7 +53,7 @@ pub enum ResolverChoice {
 
 impl Default for DnsConfig {
     fn default() -> Self {
-        Self { resolver: ResolverChoice::System, timeout: DNS_TIMEOUT, trust_anchor: None }
+        Self { resolver: ResolverChoice::System, timeout: DNS_TIMEOUT, trust_anchor: TrustAnchor::None }
     }
 }
 
@@ -120,7 +131,7 @@ impl Resolver {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         // A busy MX asks for some hundred mails at a time; the default of 32 is for a desktop.
         options.max_active_requests = 1024;
-        let prover = Prover::new(servers.clone(), options.clone(), config.trust_anchor.as_deref())?;
+        let prover = Prover::new(servers.clone(), options.clone(), &config.trust_anchor)?;
         let resolver = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
             .with_options(options)
             .build()

@@ -4,7 +4,7 @@ use crate::{Enhanced, MailParameters, RcptParameters, ReversePath, Spool};
 use async_trait::async_trait;
 use std::any::Any;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -54,15 +54,24 @@ pub trait Host: Send + Sync + 'static {
 
     /// Takes the message. `Ok` only once it is committed: the sender reads `250` and forgets it.
     async fn message(&self, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal>;
+
+    /// The same for [`Kind::Lmtp`], where each recipient has an answer of its own: as many, and in the order of the
+    /// envelope. RFC 2033 §4.2.
+    async fn message_each(&self, envelope: Envelope, content: Spool) -> Vec<Result<Accepted, Refusal>> {
+        let count = envelope.recipients.len();
+        vec![self.message(envelope, content).await; count]
+    }
 }
 
-/// Which of the two jobs a listener does.
+/// Which job a listener does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Port 25: mail from other servers for those who live here.
     Mx,
     /// Ports 587 and 465: mail of our own users, after AUTH. RFC 6409.
     Submission,
+    /// LMTP: mail for those who live here, from an MX in front that is trusted. RFC 2033.
+    Lmtp,
 }
 
 /// Who is on the other side of the connection.
@@ -80,12 +89,25 @@ pub struct PeerInfo {
     pub tls: Option<TlsInfo>,
     /// Set after AUTH.
     pub authenticated: Option<Submitter>,
+    /// On [`Kind::Lmtp`]: from whom the MX in front has the mail, where it said so (XFORWARD).
+    pub forwarded: Option<Forwarded>,
+}
+
+/// Who brought a mail to the MX in front of us.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// What it called itself.
+    pub helo: Option<String>,
 }
 
 impl PeerInfo {
     /// The `with` word of a Received field. RFC 3848.
     pub fn protocol(&self) -> &'static str {
         match (self.esmtp, self.tls.is_some(), self.authenticated.is_some()) {
+            (_, false, _) if self.kind == Kind::Lmtp => "LMTP",
+            (_, true, _) if self.kind == Kind::Lmtp => "LMTPS",
             (false, _, _) => "SMTP",
             (true, false, false) => "ESMTP",
             (true, false, true) => "ESMTPA",

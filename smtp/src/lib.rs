@@ -1,4 +1,4 @@
-//! Speaks SMTP: sessions in, deliveries out. Who lives here and what happens to mail it asks the house.
+//! Speaks SMTP and LMTP: sessions in, deliveries out. Who lives here and what happens to mail it asks the house.
 //!
 //! Stands: a door. Uses no other crate of the project; asks [`Host`], which the house implements.
 //!
@@ -38,9 +38,11 @@ mod dns;
 mod dnssec;
 mod intake;
 pub mod limits;
+mod network;
 mod parameters;
 mod path;
 mod reply;
+pub mod report;
 mod route;
 mod server;
 mod session;
@@ -52,11 +54,14 @@ mod zone;
 
 pub use authenticate::{AuthResult, Authentication, Authenticator, DkimOutcome, DmarcOutcome, DmarcPolicy, SpfOutcome};
 pub use content::BareNewlines;
-pub use dns::{DnsConfig, DnsError, Exchanger, RecordData, RecordKind, Resolver, ResolverChoice, reverse_name};
+pub use dns::{
+    DnsConfig, DnsError, Exchanger, RecordData, RecordKind, Resolver, ResolverChoice, TrustAnchor, reverse_name,
+};
 pub use dnssec::{Proved, Tlsa};
 pub use intake::{
-    Accepted, AuthRefusal, Envelope, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
+    Accepted, AuthRefusal, Envelope, Forwarded, Host, Kind, PeerInfo, Recipient, Refusal, Secret, Submitter, TlsInfo,
 };
+pub use network::{Network, NetworkError, network_of};
 pub use parameters::{Body, ByMode, DeliverBy, Hold, MailParameters, Notify, RcptParameters, Ret, decode_xtext};
 pub use path::{ReversePath, is_mailbox};
 pub use reply::Enhanced;

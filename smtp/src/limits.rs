@@ -19,6 +19,9 @@ pub const RECIPIENTS_MAX: usize = 1000;
 /// certificate. Far more than any sender's run.
 pub const MAILS_PER_SESSION_MAX: u32 = 10_000;
 
+/// How long a submitter may have a mail held (FUTURERELEASE, RFC 4865): what is kept for longer is better kept as a draft.
+pub const HOLD_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Octets in one command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512, extensions add some hundred,
 /// and a PLAIN response is the longest that real clients send.
 pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
@@ -113,11 +116,14 @@ pub const SPF_NAMES_MAX: usize = 10;
 /// Mail exchangers tried for one domain. RFC 5321 §5.1 asks for two or more.
 pub const EXCHANGERS_MAX: usize = 10;
 
+/// Aliases that are followed by hand from one name: as many as the resolver follows.
+pub const ALIASES_MAX: usize = 8;
+
 /// TLSA records of one server that are looked at: an old and a new key, by several hashes.
 pub const TLSA_RECORDS_MAX: usize = 32;
 
-/// How often it is tried whether DNSSEC signatures reach us: the answer changes with the resolver only.
-pub const DNSSEC_PROBE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often it is tried whether DNSSEC signatures reach us, until they do: the answer changes with the resolver only.
+pub const DNSSEC_PROBE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Octets of an MTA-STS policy. RFC 8461 §3.3 suggests 64 KiB.
 pub const STS_POLICY_BYTES_MAX: usize = 64 * 1024;
@@ -157,6 +163,16 @@ pub const REPLY_BYTES_MAX: usize = 16 * 1024;
 
 /// RCPT commands sent before their replies are read: keeps commands and replies within the socket buffers.
 pub const RECIPIENTS_PER_FLIGHT: usize = 100;
+
+/// Octets of a report that is read, packed and unpacked: large providers' reports about large domains have some hundred
+/// KiB.
+pub const REPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Addresses that mail of a domain came from, in one report.
+pub const REPORT_SOURCES_MAX: usize = 1000;
+
+/// Policies of one TLS report: each domain and server has a few.
+pub const REPORT_POLICIES_MAX: usize = 100;
 
 /// Octets of one DNS question over TCP that the zone reads.
 pub const ZONE_QUESTION_BYTES_MAX: usize = 4096;

@@ -7,7 +7,7 @@
 //! | REQUIRETLS | RFC 8689 | MAIL, under TLS |
 //! | MT-PRIORITY, HOLDFOR, HOLDUNTIL, BY | RFC 6710, 4865, 2852 | MAIL, at submission |
 
-mod date;
+pub(crate) mod date;
 mod xtext;
 
 pub use xtext::decode as decode_xtext;
@@ -153,7 +153,9 @@ impl MailParameters {
                     found.mt_priority = priority(value).ok_or_else(|| bad("MT-PRIORITY", "-9 to 9"))?;
                 }
                 ("HOLDFOR", Some(value)) if submission && found.hold.is_none() => {
-                    let seconds = number(value, 9).ok_or_else(|| bad("HOLDFOR", "1 to 9 digits, seconds"))?;
+                    // RFC 4865 §3: from 1 to 999999999.
+                    let seconds = number(value, 9).filter(|seconds| *seconds > 0);
+                    let seconds = seconds.ok_or_else(|| bad("HOLDFOR", "1 to 999999999 seconds"))?;
                     found.hold = Some(Hold::For(Duration::from_secs(seconds)));
                 }
                 ("HOLDUNTIL", Some(value)) if submission && found.hold.is_none() => {
@@ -161,7 +163,7 @@ impl MailParameters {
                         date::parse(value).ok_or_else(|| bad("HOLDUNTIL", "a date such as 2030-01-31T12:00:00Z"))?;
                     found.hold = Some(Hold::Until(time));
                 }
-                // RFC 4865 §4: one or the other.
+                // RFC 4865 §4.2: one or the other.
                 ("HOLDFOR" | "HOLDUNTIL", Some(_)) if submission => {
                     return Err(Refusal::new(501, (5, 5, 4), "say HOLDFOR or HOLDUNTIL, not both"));
                 }
@@ -230,7 +232,7 @@ fn number(text: &str, digits_max: usize) -> Option<u64> {
     fits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// RFC 6710 §2: `[-]` and one digit, no `-0`.
+/// RFC 6710 §6: `[-]` and one digit, no `-0`.
 fn priority(text: &str) -> Option<i8> {
     match text.as_bytes() {
         [digit @ b'0'..=b'9'] => Some((digit - b'0').cast_signed()),
@@ -353,6 +355,7 @@ mod tests {
             "MT-PRIORITY",
             "HOLDFOR=1234567890",
             "HOLDFOR=-1",
+            "HOLDFOR=0",
             "HOLDUNTIL=tomorrow",
             "HOLDUNTIL=2026-02-30T00:00:00Z",
             "BY=5",

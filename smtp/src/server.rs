@@ -5,14 +5,14 @@ use crate::limits;
 use crate::session::{Action, Session, SessionConfig};
 use crate::spool::{SpoolArea, SpoolError, SpoolWriter};
 use crate::tls::{agreed, without_tickets};
-use crate::{BareNewlines, Host, Kind, MailParameters, Refusal, Spool};
+use crate::{BareNewlines, Host, Kind, MailParameters, Network, Refusal, Spool};
 use futures::future::BoxFuture;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -60,6 +60,8 @@ pub struct ServerConfig {
     pub data_timeout: Duration,
     /// Wait before one recipient too many is refused.
     pub probe_delay: Duration,
+    /// Who may connect; empty: everybody.
+    pub networks: Vec<Network>,
 }
 
 impl ServerConfig {
@@ -79,6 +81,8 @@ impl ServerConfig {
             command_timeout: limits::COMMAND_TIMEOUT,
             data_timeout: limits::DATA_TIMEOUT,
             probe_delay: limits::RECIPIENT_PROBE_DELAY,
+            // RFC 2033 §5: LMTP is for this machine, unless somebody says who else may come.
+            networks: if kind == Kind::Lmtp { Network::loopback() } else { Vec::new() },
         }
     }
 
@@ -103,6 +107,13 @@ struct Shared {
     host: Arc<dyn Host>,
     spool: SpoolArea,
     probe_delay: Duration,
+    networks: Vec<Network>,
+}
+
+impl Shared {
+    fn serves(&self, address: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(address))
+    }
 }
 
 impl Server {
@@ -128,7 +139,7 @@ impl Server {
         session.command_timeout = config.command_timeout;
         session.data_timeout = config.data_timeout;
         let tls = config.tls.map(|tls| match config.kind {
-            Kind::Mx => without_tickets(&tls),
+            Kind::Mx | Kind::Lmtp => without_tickets(&tls),
             Kind::Submission => tls,
         });
         let shared = Shared {
@@ -138,6 +149,7 @@ impl Server {
             host,
             spool,
             probe_delay: config.probe_delay,
+            networks: config.networks,
         };
         let connections = Connections::new(config.connections_max, config.connections_per_network_max);
         Self { listener, shared: shared.into(), connections }
@@ -160,6 +172,11 @@ impl Server {
                     () = asked_to_stop(&mut shutdown) => break,
                     Some(_) = sessions.join_next() => {}
                     accepted = self.listener.accept() => match accepted {
+                        Ok((stream, address)) if !self.shared.serves(address.ip()) => {
+                            let text = "554 5.7.1 this server serves an MX of its own only\r\n";
+                            // A fresh socket's buffer takes this; if not, the peer sees a closed connection.
+                            let _ = stream.try_write(text.as_bytes());
+                        }
                         Ok((stream, address)) => match self.connections.enter(address.ip()) {
                             Some(place) => {
                                 let shared = Arc::clone(&self.shared);
@@ -231,6 +248,7 @@ async fn serve(
     };
     let mut replies = Vec::new();
     let mut session = Session::new(Arc::clone(&shared.session), address, tls, Instant::now(), &mut replies);
+    session.tell_time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed()));
     let mut content = Vec::new();
     let mut spool: Option<SpoolWriter> = None;
     let mut input = vec![0; limits::READ_BUFFER_BYTES];
@@ -298,6 +316,7 @@ async fn serve(
                     let (peer, path, so_far) = (session.peer(), session.reverse_path(), session.recipients());
                     let answer = shared.host.rcpt(peer, path, &mailbox, so_far).await;
                     if answer.as_ref().is_err_and(Refusal::is_permanent)
+                        && session.peer().kind != Kind::Lmtp
                         && session.recipients_refused() >= limits::RECIPIENTS_REFUSED_FREE
                     {
                         tokio::time::sleep(shared.probe_delay).await;
@@ -311,6 +330,11 @@ async fn serve(
                         (Ok(()), None) => Ok(Spool::from_memory(Vec::new())),
                     };
                     let answer = match (session.take_envelope(), whole) {
+                        (Some(envelope), Ok(whole)) if envelope.peer.kind == Kind::Lmtp => {
+                            let answers = shared.host.message_each(envelope, whole).await;
+                            next = session.answer_each(Instant::now(), answers, &mut replies);
+                            continue;
+                        }
                         (Some(envelope), Ok(whole)) => shared.host.message(envelope, whole).await,
                         (_, Err(error)) => Err(spool_refusal(&error)),
                         (None, _) => Err(Refusal::try_again()),

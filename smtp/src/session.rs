@@ -13,6 +13,7 @@
 
 mod bearer;
 mod command;
+mod forwarded;
 mod login;
 
 use crate::content::{BareNewlines, Decoder, LineFault};
@@ -127,12 +128,16 @@ pub struct Session {
     peer: PeerInfo,
     phase: Phase,
     mail: Option<Mail>,
+    /// To the message that is complete.
+    replies_due: usize,
     mails: u32,
     errors: u32,
     recipients_refused: u32,
     idle_commands: u32,
     login_failures: u32,
     quiet_since: Instant,
+    /// The last second of Unix time until which a mail may be held; without a clock none is.
+    held_until_max: Option<i64>,
 }
 
 /// What the next octets are.
@@ -184,20 +189,37 @@ impl Session {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Self {
-        plain_reply(out, 220, &[&format!("{} ESMTP Satchel", config.hostname)]);
-        let peer = PeerInfo { kind: config.kind, address, helo: String::new(), esmtp: false, tls, authenticated: None };
+        let protocol = if config.kind == Kind::Lmtp { "LMTP" } else { "ESMTP" };
+        plain_reply(out, 220, &[&format!("{} {protocol} Satchel", config.hostname)]);
+        let peer = PeerInfo {
+            kind: config.kind,
+            address,
+            helo: String::new(),
+            esmtp: false,
+            tls,
+            authenticated: None,
+            forwarded: None,
+        };
         Self {
             config,
             peer,
             phase: Phase::Command,
             mail: None,
+            replies_due: 1,
             mails: 0,
             errors: 0,
             recipients_refused: 0,
             idle_commands: 0,
             login_failures: 0,
             quiet_since: now,
+            held_until_max: None,
         }
+    }
+
+    /// Tells what time it is, in seconds of Unix time: submitters may then say when a mail shall go out. RFC 4865.
+    pub fn tell_time(&mut self, unix_seconds: i64) {
+        let most = i64::try_from(limits::HOLD_MAX.as_secs()).unwrap_or(i64::MAX);
+        self.held_until_max = Some(unix_seconds.saturating_add(most));
     }
 
     /// The other side.
@@ -363,9 +385,10 @@ impl Session {
             return self.content_complete(out);
         }
         self.phase = Phase::Command;
-        let refused = self.mail.as_ref()?.content.as_ref()?.refusal.is_some();
-        if refused {
-            return self.content_complete(out);
+        let refusal = self.mail.as_ref()?.content.as_ref()?.refusal.clone();
+        if let Some(refusal) = refusal {
+            self.mail = None;
+            return self.refuse(out, &refusal);
         }
         reply(out, 250, (2, 0, 0), &format!("{size} octets taken"));
         None
@@ -373,7 +396,10 @@ impl Session {
 
     fn content_complete(&mut self, out: &mut Vec<u8>) -> Option<Action> {
         self.phase = Phase::Command;
-        let content = self.mail.as_mut()?.content.as_mut()?;
+        let mail = self.mail.as_mut()?;
+        // RFC 2033 §4.2: LMTP has one reply for each recipient that was taken, the same one twice included.
+        self.replies_due = if self.config.kind == Kind::Lmtp { mail.recipients.len() } else { 1 };
+        let content = mail.content.as_mut()?;
         let refusal = content.refusal.take().or_else(|| content.decoder.fault().map(line_fault));
         match refusal {
             None => {
@@ -382,7 +408,7 @@ impl Session {
             }
             Some(refusal) => {
                 self.mail = None;
-                self.refuse(out, &refusal)
+                (0..self.replies_due).find_map(|_| self.refuse(out, &refusal))
             }
         }
     }
@@ -406,23 +432,42 @@ impl Session {
         })
     }
 
-    /// The host's answer to [`Action::Deliver`]: one reply for all recipients.
+    /// The host's answer to [`Action::Deliver`]: the same for all recipients.
     pub fn answer_message(
         &mut self,
         now: Instant,
         answer: Result<Accepted, Refusal>,
         out: &mut Vec<u8>,
     ) -> Option<Action> {
+        self.answer_each(now, vec![answer; self.replies_due], out)
+    }
+
+    /// The host's answers to [`Action::Deliver`] on [`Kind::Lmtp`]: one for each recipient of the envelope.
+    pub fn answer_each(
+        &mut self,
+        now: Instant,
+        answers: Vec<Result<Accepted, Refusal>>,
+        out: &mut Vec<u8>,
+    ) -> Option<Action> {
         self.resume(now);
         self.mail = None;
-        match answer {
-            Ok(accepted) => {
-                (self.errors, self.idle_commands) = (0, 0);
-                reply(out, 250, (2, 0, 0), &format!("message accepted as {}", accepted.queue_id));
-                None
+        self.peer.forwarded = None;
+        let missing = || Err(Refusal::try_again());
+        let mut answers = answers.into_iter();
+        for answer in std::iter::repeat_with(|| answers.next().unwrap_or_else(missing)).take(self.replies_due) {
+            match answer {
+                Ok(accepted) => {
+                    (self.errors, self.idle_commands) = (0, 0);
+                    reply(out, 250, (2, 0, 0), &format!("message accepted as {}", accepted.queue_id));
+                }
+                Err(refusal) => {
+                    if let Some(action) = self.refuse(out, &refusal) {
+                        return Some(action);
+                    }
+                }
             }
-            Err(refusal) => self.refuse(out, &refusal),
         }
+        None
     }
 
     /// TLS is on: all that was said before is void. RFC 3207 §4.2.

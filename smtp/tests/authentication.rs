@@ -238,6 +238,8 @@ async fn our_own_signature_survives_delivery() {
         ret: None,
         envid: None,
         require_tls: false,
+        priority: 0,
+        deliver_by: None,
     };
     deliver(&target, "out.test", &mail, &Security::Opportunistic, Deadlines::default()).await.unwrap();
     let arrived = server.host.mails.lock().unwrap()[0].1.clone();

@@ -32,6 +32,8 @@ fn outgoing<'a>(reverse_path: &'a ReversePath, recipients: &'a [OutgoingRecipien
         ret: None,
         envid: None,
         require_tls: false,
+        priority: 0,
+        deliver_by: None,
     }
 }
 
@@ -262,7 +264,7 @@ async fn several_mails_go_through_one_session_and_a_refused_one_is_reset() {
     let mail = outgoing(&bob, &one, b"hello\r\n");
     let mut session =
         Session::open(&target(address), "out.test", &Security::Opportunistic, None, DEADLINES).await.unwrap();
-    let Sent { outcomes, reports } = session.send(&mail).await.unwrap();
+    let Sent { outcomes, reports, .. } = session.send(&mail).await.unwrap();
     assert!(matches!(outcomes[0], Outcome::Delivered(_)) && reports);
     // RFC 3461: what the sender asked for goes on as it came.
     let asked = [OutgoingRecipient {

@@ -82,3 +82,41 @@ fn limits_are_told_and_kept() {
     assert!(talk.send(b"MAIL FROM:<bob@shop.test>\r\n").starts_with("421 4.5.1 "));
     assert!(talk.closed);
 }
+
+fn logged_in() -> Dialogue {
+    let mut talk = Dialogue::with(Kind::Submission, |_| ());
+    talk.session.tell_time(1_795_273_819);
+    talk.send(b"EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+    talk
+}
+
+#[test]
+fn when_a_mail_shall_go_and_arrive_and_how_soon_is_for_submitters_to_say() {
+    let mut talk = logged_in();
+    let lines = announced(&mut talk);
+    for line in ["DELIVERBY", "MT-PRIORITY", "FUTURERELEASE 2592000 2026-12-21T15:10:19Z"] {
+        assert!(lines.iter().any(|announced| announced == line), "{line} is missing from {lines:?}");
+    }
+    let mail = |parameters: &str| format!("MAIL FROM:<alice@satchel.test> {parameters}\r\nRSET\r\n").into_bytes();
+    for fine in [
+        "HOLDFOR=2592000",
+        "HOLDUNTIL=2026-12-21T15:10:19Z",
+        "HOLDUNTIL=2020-01-01T00:00:00Z",
+        "HOLDFOR=60 BY=61;R",
+        "HOLDFOR=60 BY=10;N",
+        "MT-PRIORITY=-9",
+        "BY=1;RT",
+    ] {
+        assert!(talk.send(&mail(fine)).starts_with("250 2.1.0 "), "{fine}");
+    }
+    for (parameters, why) in [
+        ("HOLDFOR=2592001", "held for 30 days at most"),
+        ("HOLDUNTIL=2026-12-21T15:10:20Z", "held for 30 days at most"),
+        ("HOLDFOR=60 BY=60;R", "BY ends before the mail may go out"),
+    ] {
+        let reply = talk.send(&mail(parameters));
+        assert!(reply.starts_with("501 5.5.4 ") && reply.contains(why), "{parameters}: {reply}");
+    }
+    let lines = announced(&mut Dialogue::mx());
+    assert!(!lines.iter().any(|line| line.starts_with("DELIVERBY") || line.starts_with("MT-PRI")), "{lines:?}");
+}

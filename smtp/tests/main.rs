@@ -7,6 +7,7 @@ mod delivery;
 mod dkim_examples;
 mod dns;
 mod extensions;
+mod lmtp;
 mod replies;
 mod route;
 mod server;

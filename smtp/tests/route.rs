@@ -3,15 +3,15 @@
 use crate::support::host::start;
 use crate::support::nameserver::name;
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
-use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG};
-use hickory_proto::dnssec::{Algorithm, DnssecSigner, PublicKey as _, SigningKey as _};
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, NSEC, RRSIG};
+use hickory_proto::dnssec::{Algorithm, DigestType, DnssecSigner, PublicKey as _, SigningKey as _};
 use hickory_proto::op::{Edns, Message, MessageType};
 use hickory_proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
-use hickory_proto::rr::rdata::{A, MX, SOA, TLSA, TXT};
+use hickory_proto::rr::rdata::{A, CNAME, MX, NS, SOA, TLSA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordSet, RecordType};
 use ring::digest::{SHA256, digest};
 use smtp::client::{ClientError, Deadlines, Security, Session, TlsFailure};
-use smtp::{DnsConfig, DnsError, Hop, Kind, Resolver, Router, ServerConfig, TlsPolicy, TlsStart};
+use smtp::{DnsConfig, DnsError, Hop, Kind, Resolver, Router, ServerConfig, TlsPolicy, TlsStart, TrustAnchor};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,29 +20,51 @@ use tokio::net::UdpSocket;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The root and all below it in one signed zone, but for names under `plain.test`, and `forged.test` with signatures of
-/// another key.
+/// Zones and their keys as on the Internet: a signed root, `far.test` below it with keys of its own and a DS record,
+/// `plain.test` delegated without keys, `forged.test` signed with a key that its DS record does not name. Everything else
+/// lies in the root.
 struct SignedZone {
     records: HashMap<(String, RecordType), Vec<RData>>,
-    signer: DnssecSigner,
-    other: DnssecSigner,
+    /// Apexes and what signs there.
+    signers: Vec<(&'static str, Option<DnssecSigner>)>,
 }
 
-fn signer() -> DnssecSigner {
+fn signer(apex: &str) -> DnssecSigner {
     let pkcs8 = Ed25519SigningKey::generate_pkcs8().unwrap();
     let key = Ed25519SigningKey::from_pkcs8(&pkcs8).unwrap();
     let dnskey = DNSKEY::from_key(&key.to_public_key().unwrap());
-    DnssecSigner::new(dnskey, Box::new(key), Name::root(), DAY)
+    DnssecSigner::new(dnskey, Box::new(key), name(&format!("{apex}.")), DAY)
 }
 
 impl SignedZone {
     fn new() -> Self {
-        let (signer, other) = (signer(), signer());
-        let mut zone = Self { records: HashMap::new(), signer, other };
-        let key = RData::DNSSEC(DNSSECRData::DNSKEY(zone.signer.to_dnskey()));
-        zone.add("", key);
-        zone.add("", soa());
+        let mut zone = Self { records: HashMap::new(), signers: Vec::new() };
+        let (root, far) = (signer(""), signer("far.test"));
+        let (named, other) = (signer("forged.test"), signer("forged.test"));
+        for (apex, keys, ds) in
+            [("", Some(&root), None), ("far.test", Some(&far), Some(&far)), ("plain.test", None, None)]
+        {
+            zone.add_apex(apex, keys, ds);
+        }
+        zone.add_apex("forged.test", Some(&named), Some(&named));
+        zone.signers =
+            vec![("", Some(root)), ("far.test", Some(far)), ("plain.test", None), ("forged.test", Some(other))];
         zone
+    }
+
+    fn add_apex(&mut self, apex: &str, keys: Option<&DnssecSigner>, ds: Option<&DnssecSigner>) {
+        let owner = name(&format!("{apex}."));
+        self.add(apex, RData::NS(NS(name("ns.test."))));
+        self.add(apex, soa());
+        if let Some(keys) = keys {
+            self.add(apex, RData::DNSSEC(DNSSECRData::DNSKEY(keys.to_dnskey())));
+        }
+        if let Some(ds) = ds {
+            let digest = ds.dnskey().to_digest(&owner, DigestType::SHA256).unwrap();
+            let tag = ds.calculate_key_tag().unwrap();
+            let ds = DS::new(tag, Algorithm::ED25519, DigestType::SHA256, digest.as_ref().to_vec());
+            self.add(apex, RData::DNSSEC(DNSSECRData::DS(ds)));
+        }
     }
 
     fn add(&mut self, at: &str, data: RData) {
@@ -58,7 +80,7 @@ impl SignedZone {
 
     /// What the resolver trusts, in a file.
     fn anchor(&self) -> tempfile::NamedTempFile {
-        let key = self.signer.key().to_public_key().unwrap();
+        let key = self.signers[0].1.as_ref().unwrap().key().to_public_key().unwrap();
         let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key.public_bytes());
         let file = tempfile::NamedTempFile::new().unwrap();
         let algorithm = u8::from(Algorithm::ED25519);
@@ -66,19 +88,33 @@ impl SignedZone {
         file
     }
 
-    fn signed(&self, owner: &Name, kind: RecordType, datas: &[RData], text: &str) -> Vec<Record> {
+    /// The zone that answers for a name; for DS records it is the one above.
+    fn zone_of(&self, text: &str, kind: RecordType) -> &(&'static str, Option<DnssecSigner>) {
+        let holds = |apex: &str| match apex {
+            "" => true,
+            _ if text == apex => kind != RecordType::DS,
+            _ => text.strip_suffix(apex).is_some_and(|rest| rest.ends_with('.')),
+        };
+        self.signers.iter().filter(|(apex, _)| holds(apex)).max_by_key(|(apex, _)| apex.len()).unwrap()
+    }
+
+    fn signed(
+        &self,
+        owner: &str,
+        kind: RecordType,
+        datas: &[RData],
+        (_, signer): &(&str, Option<DnssecSigner>),
+    ) -> Vec<Record> {
+        let owner = name(&format!("{owner}."));
         let mut set = RecordSet::with_ttl(owner.clone(), kind, 60);
         for data in datas {
             set.add_rdata(data.clone());
         }
         let mut out: Vec<Record> = set.records_without_rrsigs().cloned().collect();
-        if text.ends_with("plain.test") {
-            return out;
-        }
-        let signer = if text.ends_with("forged.test") { &self.other } else { &self.signer };
+        let Some(signer) = signer else { return out };
         let since = time::OffsetDateTime::now_utc() - Duration::from_secs(3600);
         let signature = RRSIG::from_rrset(&set, DNSClass::IN, since, signer).unwrap();
-        out.push(Record::from_rdata(owner.clone(), 60, RData::DNSSEC(DNSSECRData::RRSIG(signature))));
+        out.push(Record::from_rdata(owner, 60, RData::DNSSEC(DNSSECRData::RRSIG(signature))));
         out
     }
 
@@ -90,27 +126,38 @@ impl SignedZone {
         let mut edns = Edns::new();
         edns.set_max_payload(4096).set_dnssec_ok(true);
         reply.set_edns(edns);
-        let text = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        match self.records.get(&(text.clone(), query.query_type())) {
+        let kind = query.query_type();
+        let mut text = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        while kind != RecordType::CNAME
+            && let Some([RData::CNAME(alias)]) = self.records.get(&(text.clone(), RecordType::CNAME)).map(Vec::as_slice)
+        {
+            let zone = self.zone_of(&text, kind);
+            for record in self.signed(&text, RecordType::CNAME, &[RData::CNAME(alias.clone())], zone) {
+                reply.add_answer(record);
+            }
+            text = alias.to_ascii().trim_end_matches('.').to_owned();
+        }
+        let zone = self.zone_of(&text, kind);
+        match self.records.get(&(text.clone(), kind)) {
             Some(datas) => {
-                for record in self.signed(query.name(), query.query_type(), datas, &text) {
+                for record in self.signed(&text, kind, datas, zone) {
                     reply.add_answer(record);
                 }
             }
             None => {
-                // The way to plain.test is a delegation without keys; everything else is denied as it is asked for.
-                let mut kinds: Vec<RecordType> =
-                    self.records.keys().filter(|(at, _)| *at == text).map(|(_, kind)| *kind).collect();
-                let denied = if query.query_type() == RecordType::DS && text == "plain.test" { "" } else { &text };
-                if denied.is_empty() && !text.is_empty() {
-                    kinds = vec![RecordType::NS];
+                // Everything that is not there is denied as it is asked for; of a zone below, only that it is there.
+                let is_cut = text != zone.0 && self.signers.iter().any(|(apex, _)| *apex == text);
+                let kinds = self.records.keys().filter(|(at, _)| *at == text).map(|(_, kind)| *kind);
+                let kinds: Vec<RecordType> = if is_cut { vec![RecordType::NS] } else { kinds.collect() };
+                if zone.1.is_some() {
+                    let owner = name(&format!("{text}."));
+                    let next = Name::from_labels(std::iter::once(&b"\0"[..]).chain(owner.iter())).unwrap();
+                    let nsec = RData::DNSSEC(DNSSECRData::NSEC(NSEC::new_cover_self(next, kinds)));
+                    for record in self.signed(&text, RecordType::NSEC, &[nsec], zone) {
+                        reply.add_authority(record);
+                    }
                 }
-                let next = Name::from_labels(std::iter::once(&b"\0"[..]).chain(query.name().iter())).unwrap();
-                let nsec = RData::DNSSEC(DNSSECRData::NSEC(NSEC::new_cover_self(next, kinds)));
-                for record in self.signed(query.name(), RecordType::NSEC, &[nsec], denied) {
-                    reply.add_authority(record);
-                }
-                for record in self.signed(&Name::root(), RecordType::SOA, &[soa()], denied) {
+                for record in self.signed(zone.0, RecordType::SOA, &[soa()], zone) {
                     reply.add_authority(record);
                 }
             }
@@ -159,7 +206,7 @@ async fn tls_server() -> (crate::support::host::Running, Vec<u8>) {
 fn router(zone: SocketAddr, anchor: &tempfile::NamedTempFile, smtp: u16) -> Router {
     let config = DnsConfig {
         timeout: Duration::from_secs(2),
-        trust_anchor: Some(anchor.path().to_owned()),
+        trust_anchor: TrustAnchor::File(anchor.path().to_owned()),
         ..DnsConfig::server(zone)
     };
     Router::with_ports(Resolver::new(config).unwrap(), smtp, 1)
@@ -178,7 +225,6 @@ async fn open(hop: &Hop) -> Result<Session, ClientError> {
 }
 
 #[tokio::test]
-#[ignore = "the validator proves nothing here yet: DANE is off unless a trust anchor is configured"]
 async fn a_proved_tlsa_record_decides_which_certificate_is_the_right_one() {
     let (server, certificate) = tls_server().await;
     let port = server.address.port();
@@ -192,6 +238,11 @@ async fn a_proved_tlsa_record_decides_which_certificate_is_the_right_one() {
     zone.add(&at("useless.test"), tlsa(CertUsage::PkixEe, Selector::Full, b"another certificate"));
     // Unsigned, so it says nothing.
     zone.add(&at("plain.test"), tlsa(CertUsage::DaneEe, Selector::Full, b"another certificate"));
+    // An alias that is proved leads to the records at its end; one that is not leads nowhere. RFC 7672 §2.2.3.
+    zone.add("alias.test", RData::MX(MX::new(10, name("mx.alias.test."))));
+    zone.add("mx.alias.test", RData::CNAME(CNAME(name("mx.far.test."))));
+    zone.add("unsure.test", RData::MX(MX::new(10, name("unsure.plain.test."))));
+    zone.add("unsure.plain.test", RData::CNAME(CNAME(name("mx.far.test."))));
     let anchor = zone.anchor();
     let router = router(zone.serve().await, &anchor, port);
 
@@ -213,6 +264,11 @@ async fn a_proved_tlsa_record_decides_which_certificate_is_the_right_one() {
     assert!(matches!(none.security, Security::Opportunistic) && none.name_is_sure, "{none:?}");
     let plain = hop(&router, "plain.test").await;
     assert!(matches!(plain.security, Security::Opportunistic) && !plain.name_is_sure, "{plain:?}");
+
+    let alias = hop(&router, "alias.test").await;
+    assert!(matches!(&alias.security, Security::Dane(_)) && alias.target.host == "mx.far.test", "{alias:?}");
+    let unsure = hop(&router, "unsure.test").await;
+    assert!(matches!(unsure.security, Security::Opportunistic), "{unsure:?}");
 
     let forged = router.route("forged.test", Instant::now()).await;
     assert!(matches!(&forged, Err(error @ DnsError::Unavailable { .. }) if !error.is_permanent()), "{forged:?}");
@@ -258,7 +314,7 @@ fn policies_are_fetched_over_https_and_kept_to() {
     std::fs::write(folder.path().join("leaf.pem"), leaf.pem()).unwrap();
     std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "policies", "--ignored", "--nocapture"])
+        .args(["--exact", "route::policies", "--ignored", "--nocapture"])
         .env("SSL_CERT_FILE", folder.path().join("authority.pem"))
         .env_remove("SSL_CERT_DIR")
         .env("SATCHEL_TEST_CERTIFICATES", folder.path())

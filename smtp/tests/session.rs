@@ -425,6 +425,8 @@ fn submission_needs_a_login() {
         S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
         S: 250-DSN
+        S: 250-DELIVERBY
+        S: 250-MT-PRIORITY
         S: 250 AUTH PLAIN LOGIN OAUTHBEARER
         C: MAIL FROM:<alice@satchel.test>
         S: 530 5.7.0 log in first
@@ -460,6 +462,8 @@ fn every_form_of_auth_is_understood() {
         S: 250-LIMITS MAILMAX=10000 RCPTMAX=1000
         S: 250-STARTTLS
         S: 250-DSN
+        S: 250-DELIVERBY
+        S: 250-MT-PRIORITY
         S: 250 AUTH PLAIN LOGIN OAUTHBEARER
         C: AUTH CRAM-MD5
         S: 504 5.5.4 PLAIN, LOGIN and OAUTHBEARER are offered here

@@ -7,7 +7,7 @@ use std::time::Instant;
 use smtp::client::{
     ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Reply, Security, Sent, Session, Target,
 };
-use smtp::{DnsError, Hop, ReversePath, TlsPolicy};
+use smtp::{DnsError, Hop, ReversePath, Route, TlsPolicy};
 use store::{Batch, CaughtMail, QueueItem, QueueOutcome};
 
 use crate::config::{Network, Relay, RelayTls};
@@ -59,8 +59,9 @@ fn is_test(domain: &str) -> bool {
     reason = "`status` is RFC 3463, `text` for people, `by` the server that said so; the same everywhere"
 )]
 pub enum Try {
-    /// Taken. `told`: the next server does what NOTIFY asks from now on, or the recipient lives here.
-    Taken { told: bool, by: Option<String>, said: String },
+    /// Taken. `told`: the next server does what NOTIFY asks from now on, or the recipient lives here. `keeps_time`:
+    /// likewise for BY.
+    Taken { told: bool, keeps_time: bool, by: Option<String>, said: String },
     /// Come again.
     Later { status: String, text: String, by: Option<String> },
     /// The server took as many recipients of this mail as it takes at once: the others go next, at once.
@@ -74,11 +75,11 @@ impl Try {
         Self::Later { status: "4.4.1".to_owned(), text: text.into(), by: None }
     }
 
-    fn of(outcome: Outcome, told: bool, by: &str, others_taken: bool) -> Self {
+    fn of(outcome: Outcome, (told, keeps_time): (bool, bool), by: &str, others_taken: bool) -> Self {
         let by = Some(by.to_owned());
         let text = outcome.reply().to_string();
         match outcome {
-            Outcome::Delivered(_) => Self::Taken { told, by, said: text },
+            Outcome::Delivered(_) => Self::Taken { told, keeps_time, by, said: text },
             // RFC 5321 §4.5.3.1.10: too many recipients (552 in older servers).
             Outcome::Temporary(Reply { enhanced: Some((4, 5, 3)), .. }) if others_taken => Self::Next { text },
             Outcome::Temporary(reply) => Self::Later { status: status(&reply, 4), text, by },
@@ -122,6 +123,13 @@ impl Courier {
 
     /// Tries recipients of one mail.
     pub async fn carry(&mut self, items: &[QueueItem], message: &[u8]) -> Tried {
+        // RFC 2852 §4: with R, what is late comes back, and is not delivered after all.
+        let by = items.first().and_then(|first| first.wishes.deliver_by);
+        if by.is_some_and(|by| by.returns && by.at <= now_ms()) {
+            let text = "it could not be delivered in the time that its sender gave it (BY)".to_owned();
+            let late = Try::Never { status: "5.4.7".into(), text, by: None };
+            return Tried { tries: vec![late; items.len()], unreachable: false };
+        }
         match self.hop {
             NextHop::Ourselves => Tried { tries: to_ourselves(&self.house, items, message).await, unreachable: false },
             NextHop::CatchAll => {
@@ -150,6 +158,8 @@ impl Courier {
             ret: first.wishes.return_full.map(|full| if full { smtp::Ret::Full } else { smtp::Ret::Hdrs }),
             envid: first.wishes.envid.as_deref(),
             require_tls: first.wishes.require_tls,
+            priority: first.wishes.priority,
+            deliver_by: first.wishes.deliver_by.map(|by| time_left(by, now_ms())),
         };
         let all = |one: Try, unreachable| Tried { tries: vec![one; items.len()], unreachable };
         // A server may have closed the session meanwhile: then a fresh one is tried, as if there had been none.
@@ -163,10 +173,16 @@ impl Courier {
                 done => return self.done(session, name_is_sure, done, items.len()),
             }
         }
-        let hops = match hops(&house, &self.hop).await {
+        let mut hops = match hops(&house, &self.hop).await {
             Ok(hops) => hops,
             Err(one) => return all(one, true),
         };
+        if is_tls_report(first, message) {
+            // RFC 8460 §3: a report about failing TLS is not held up by it.
+            for hop in &mut hops {
+                (hop.security, hop.enforced) = (Security::Opportunistic, false);
+            }
+        }
         let mut last = Try::later("no server could be reached");
         for hop in &hops {
             if outgoing.require_tls && !hop.name_is_sure {
@@ -205,9 +221,9 @@ impl Courier {
             self.session = Some((session, sure));
         }
         let tries = match sent {
-            Ok(Sent { outcomes, reports }) => {
+            Ok(Sent { outcomes, reports, keeps_time }) => {
                 let taken = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered(_)));
-                outcomes.into_iter().map(|outcome| Try::of(outcome, reports, &by, taken)).collect()
+                outcomes.into_iter().map(|outcome| Try::of(outcome, (reports, keeps_time), &by, taken)).collect()
             }
             Err(error) => {
                 let reply = error.reply();
@@ -229,6 +245,9 @@ async fn open(house: &House, way: &NextHop, hop: &Hop) -> Result<Session, Client
         NextHop::Ourselves | NextHop::CatchAll | NextHop::Route(_) | NextHop::Domain(_) => None,
     };
     let opened = Session::open(&hop.target, helo, &hop.security, credentials.as_ref(), Deadlines::default()).await;
+    if let NextHop::Domain(domain) = way {
+        house.tls_counts.session(domain, &hop.policy, &opened, now_ms());
+    }
     match opened {
         // A policy in testing: told of, and the mail goes as it can.
         Err(ClientError::Tls { .. }) if !hop.enforced => {
@@ -292,7 +311,11 @@ async fn hops(house: &House, hop: &NextHop) -> Result<Vec<Hop>, Try> {
     let Ok(running) = house.running() else { return Err(Try::later("the server is stopping")) };
     let now = Instant::now();
     let never = |status: &str, text: String| Try::Never { status: status.into(), text, by: None };
-    match running.router.route(domain, now).await {
+    let route = running.router.route(domain, now).await;
+    if let Ok(Route { policy_failure: Some(why), .. }) = &route {
+        house.tls_counts.no_policy(domain, why, now_ms());
+    }
+    match route {
         Ok(route) if route.hops.is_empty() => {
             let why = route.left_out.first().map_or_else(String::new, |(host, why)| format!(": {host}: {why}"));
             Err(Try::later(format!("no server of {domain} can be used{why}")))
@@ -315,6 +338,15 @@ fn reverse_path(house: &House, item: &QueueItem) -> ReversePath {
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
     let tagged = house.config.is_local_domain(&domain).then(|| return_path::tag(house, address, now_ms())).flatten();
     ReversePath::Mailbox(tagged.unwrap_or_else(|| address.to_owned()))
+}
+
+/// What the next server is told of BY. RFC 2852 §4.
+fn time_left(by: store::DeliverBy, now: store::UnixMs) -> smtp::DeliverBy {
+    smtp::DeliverBy {
+        seconds: (by.at - now).div_euclid(1000),
+        mode: if by.returns { smtp::ByMode::Return } else { smtp::ByMode::Notify },
+        trace: by.trace,
+    }
 }
 
 fn recipient(item: &QueueItem) -> OutgoingRecipient {
@@ -344,6 +376,11 @@ fn signatures(house: &House, message: &[u8]) -> String {
     }
 }
 
+/// One of our own TLS reports.
+fn is_tls_report(item: &QueueItem, message: &[u8]) -> bool {
+    item.account.is_none() && !converter::field_values(message, "TLS-Report-Domain").is_empty()
+}
+
 /// RFC 6532: whether the header itself is beyond ASCII.
 fn needs_smtputf8(message: &[u8]) -> bool {
     !message[..converter::header_length(message)].is_ascii()
@@ -358,7 +395,7 @@ async fn catch(house: &House, item: &QueueItem, message: &[u8]) -> Try {
         at: now_ms(),
     };
     match house.store.catch_mail(mail).await {
-        Ok(()) => Try::Taken { told: false, by: None, said: String::new() },
+        Ok(()) => Try::Taken { told: false, keeps_time: true, by: None, said: String::new() },
         Err(error) => Try::later(error.to_string()),
     }
 }
@@ -381,7 +418,7 @@ async fn to_ourselves(house: &House, items: &[QueueItem], message: &[u8]) -> Vec
             }
         };
         tries.push(match filed {
-            Ok(true) => Try::Taken { told: true, by: None, said: String::new() },
+            Ok(true) => Try::Taken { told: true, keeps_time: true, by: None, said: String::new() },
             Ok(false) => Try::Never { status: "5.1.1".into(), text: "there is no such mailbox here".into(), by: None },
             Err(error) => Try::later(error.to_string()),
         });

@@ -70,6 +70,8 @@ pub struct Judged {
     pub keywords: Vec<String>,
     /// Its gate.
     pub gate: Option<NewGate>,
+    /// Let in whoever wrote it: by an allow-list, an address that is free, or because mail is expected.
+    pub passes: bool,
     /// The recipient chose to refuse such mail at DATA, and why, for its author.
     pub rejects: Option<&'static str>,
     /// The filter it met.
@@ -87,9 +89,18 @@ impl Judged {
             flags: Flags::NONE,
             keywords: Vec::new(),
             gate: None,
+            passes: true,
             rejects: None,
             filter: None,
         }
+    }
+}
+
+impl Judged {
+    /// Whether the recipient wants the author's mail, and it is certain that they wrote it.
+    pub fn is_welcome(&self, provenance: &Provenance) -> bool {
+        let known = matches!(self.relation, Relation::Friend | Relation::Acquaintance);
+        self.passes || (provenance.aligned && known)
     }
 }
 
@@ -176,6 +187,7 @@ pub async fn judge(
         flags: if actions.flag { Flags::FLAGGED } else { Flags::NONE },
         keywords: actions.keywords.clone(),
         gate,
+        passes,
         rejects: if refused { Some(REFUSED_BY_FILTER) } else { unverified.then_some(REFUSED_UNVERIFIED) },
         filter: filter.map(|filter| filter.name.clone()),
     })

@@ -3,20 +3,22 @@
 #[cfg(test)]
 mod verdicts;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use lnmp::{Msat, PublicKey};
 use rand::RngCore;
-use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, PeerInfo, Recipient, Refusal, Spool};
-use store::{Account, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
+use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Spool};
+use store::{Account, AccountId, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::mail::{Arrived, Mail};
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
+use crate::flow::{dnsbl, greylist, reports};
 use crate::house::{House, now_ms};
 
 /// Servers a mail may have come through (RFC 5321 §6.3).
@@ -37,21 +39,27 @@ pub struct Addressed {
 /// RCPT at the MX: only those who live here.
 pub async fn recipient(
     house: &House,
-    from_nobody: bool,
+    peer: &PeerInfo,
+    reverse_path: &ReversePath,
     mailbox: &str,
     so_far: &[Recipient],
 ) -> Result<Recipient, Refusal> {
     // A bounce of what we sent carries the tag we gave it, and is free (design section 2).
     let (untagged, is_bounce) = match return_path::untag(house, mailbox, now_ms()) {
         Untagged::Plain => (mailbox, false),
-        Untagged::Ours(address) => (address, from_nobody),
+        Untagged::Ours(address) => (address, reverse_path.is_null()),
         Untagged::Foreign(address) => (address, false),
     };
     let mut addressed = resolve(house, untagged).await?;
     addressed.free |= is_bounce;
     room_in(house, &addressed.account).await?;
-    // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6).
-    if so_far.iter().filter_map(context).any(|other| !refuse_alike(&other.account, &addressed.account)) {
+    if peer.kind == Kind::Mx {
+        dnsbl::at_rcpt(house, peer.address.ip(), reverse_path.as_str(), &addressed).await?;
+    }
+    // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6). LMTP has one each.
+    if peer.kind == Kind::Mx
+        && so_far.iter().filter_map(context).any(|other| !refuse_alike(&other.account, &addressed.account))
+    {
         return Err(Refusal::separately());
     }
     Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)))
@@ -151,11 +159,33 @@ async fn postmaster(house: &House) -> Result<Option<Account>, Refusal> {
 
 /// DATA at the MX. `Ok` only once everything is on disk.
 pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
+    take(house, &envelope, content).await.map(|(accepted, _)| accepted)
+}
+
+/// The same at LMTP, where who refuses a mail refuses it alone. RFC 2033 §4.2.
+pub async fn message_each(house: &Arc<House>, envelope: Envelope, content: Spool) -> Vec<Result<Accepted, Refusal>> {
+    let (accepted, refused) = match take(house, &envelope, content).await {
+        Ok(taken) => taken,
+        Err(refusal) => return vec![Err(refusal); envelope.recipients.len()],
+    };
+    let answer = |recipient: &Recipient| match context(recipient).and_then(|to| refused.get(&to.account.id)) {
+        Some(why) => Err(Refusal::new(550, (5, 7, 1), *why)),
+        None => Ok(accepted.clone()),
+    };
+    envelope.recipients.iter().map(answer).collect()
+}
+
+/// Takes a mail. At LMTP, also tells which accounts did not.
+async fn take(
+    house: &Arc<House>,
+    envelope: &Envelope,
+    content: Spool,
+) -> Result<(Accepted, HashMap<AccountId, &'static str>), Refusal> {
     let now = now_ms();
     let _room = house.room_to_convert(&content).await;
     let mail = Arrived::open(content).await?;
     let running = house.running().map_err(|_| Refusal::try_again())?;
-    let (ip, helo, reverse_path) = (envelope.peer.address.ip(), &envelope.peer.helo, &envelope.reverse_path);
+    let ((ip, helo), reverse_path) = (brought_by(&envelope.peer), &envelope.reverse_path);
     let checked = match mail.spool() {
         None => running.authenticator.verify(ip, helo, reverse_path, mail.top()).await,
         Some(spool) => {
@@ -191,8 +221,17 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
         judgements.push((addressed, judged));
     }
-    if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
-        return Err(Refusal::new(550, (5, 7, 1), why));
+    let mut refused = HashMap::new();
+    if envelope.peer.kind == Kind::Lmtp {
+        for (addressed, judged) in &judgements {
+            refused.extend(judged.rejects.map(|why| (addressed.account.id, why)));
+        }
+        judgements.retain(|(_, judged)| judged.rejects.is_none());
+    } else {
+        if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
+            return Err(Refusal::new(550, (5, 7, 1), why));
+        }
+        keep_out(house, ip, reverse_path, &provenance, &judgements, now).await?;
     }
     let mut attached = Attached::default();
     for (addressed, judged) in judgements {
@@ -203,7 +242,53 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         batch.deliveries.push(delivery(house, addressed, &whole, judged, &provenance, &mut attached, now).await?);
     }
     commit(house, batch, now).await?;
-    Ok(Accepted { queue_id })
+    let to_postmaster = |to: &Recipient| context(to).is_some_and(|to| to.address.starts_with("postmaster@"));
+    let may_be_report = mail.size() <= smtp::limits::REPORT_BYTES_MAX as u64;
+    if may_be_report
+        && provenance.aligned
+        && envelope.recipients.iter().any(to_postmaster)
+        && let Ok(whole) = mail.under(mail.top()).into_whole()
+    {
+        reports::take(house, whole.into());
+    }
+    Ok((Accepted { queue_id }, refused))
+}
+
+/// Who brought the mail to the first server that we trust: the peer, or whoever the MX in front names. Unspecified where
+/// that is not known.
+fn brought_by(peer: &PeerInfo) -> (IpAddr, &str) {
+    match (peer.kind, &peer.forwarded) {
+        (Kind::Lmtp, None) => (Ipv4Addr::UNSPECIFIED.into(), ""),
+        (Kind::Lmtp, Some(forwarded)) => {
+            (forwarded.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), forwarded.helo.as_deref().unwrap_or_default())
+        }
+        (Kind::Mx | Kind::Submission, _) => (peer.address.ip(), &peer.helo),
+    }
+}
+
+/// Block lists and greylisting, for those whom nobody among the recipients wants for certain.
+async fn keep_out(
+    house: &House,
+    ip: IpAddr,
+    reverse_path: &str,
+    provenance: &Provenance,
+    judgements: &[(&Addressed, Judged)],
+    now: UnixMs,
+) -> Result<(), Refusal> {
+    if !judgements.iter().any(|(_, judged)| judged.passes)
+        && let Some(list) = dnsbl::listed(house, ip).await
+    {
+        return Err(dnsbl::refusal(ip, &list));
+    }
+    let strangers: Vec<&str> = judgements
+        .iter()
+        .filter(|(_, judged)| !judged.is_welcome(provenance))
+        .map(|(addressed, _)| addressed.address.as_str())
+        .collect();
+    if !house.config.smtp.greylist || strangers.is_empty() || house.config.smtp.trusts(ip) {
+        return Ok(());
+    }
+    greylist::put_off(house, ip, reverse_path, &strangers, now).map_or(Ok(()), Err)
 }
 
 /// One sealed delivery.

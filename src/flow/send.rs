@@ -139,7 +139,12 @@ impl Lanes {
                         continue;
                     }
                     lane.items += one.len();
-                    lane.waiting.push_back(one);
+                    // RFC 6710 §5.1: the higher priority goes first, also among what waits here already.
+                    let priority = one.first().map_or(0, |item| item.wishes.priority);
+                    let before =
+                        |other: &Vec<QueueItem>| other.first().is_some_and(|item| item.wishes.priority >= priority);
+                    let at = lane.waiting.partition_point(before);
+                    lane.waiting.insert(at, one);
                     if lane.couriers < CONNECTIONS_PER_HOP && lane.waiting.len() > lane.couriers {
                         lane.couriers += 1;
                         starts.push(key.1.clone());
@@ -246,37 +251,33 @@ impl Lanes {
 async fn settle(house: &House, items: &[QueueItem], tries: Vec<Try>, message: &[u8]) {
     let now = now_ms();
     let mut outcomes = Vec::with_capacity(items.len());
-    let mut reports: Vec<(Action, Reported)> = Vec::new();
+    let mut reports = Reports::new();
     for (item, one) in items.iter().zip(tries) {
-        let mut tell = |action, status: String, diagnostic: String, remote| {
-            let original = item.recipient_wishes.orcpt.clone();
-            let wanted = is_wanted(&item.reverse_path, item.recipient_wishes.notify, action);
-            if wanted {
-                reports.push((
-                    action,
-                    Reported { recipient: item.recipient.clone(), original, status, diagnostic, remote },
-                ));
-            }
-            wanted
-        };
         outcomes.push(match one {
-            Try::Taken { told, by, said } => {
-                if !told {
+            Try::Taken { told, keeps_time, by, said } => {
+                let traces = item.wishes.deliver_by.is_some_and(|by| by.trace) && !keeps_time;
+                let never = item.recipient_wishes.notify.is_some_and(|notify| notify == store::Notify::default());
+                if traces && !never && !item.reverse_path.is_empty() {
+                    // RFC 2852 §4: T asks where the time ceased to be kept, whatever NOTIFY asks but NEVER.
+                    let said = format!("{said} (the time of BY is not kept from here on)");
+                    reports.push((Action::Relayed, reported(item, "2.0.0".into(), said, by)));
+                } else if !told {
                     // RFC 3461 §5.2.2: the next server tells nothing, so that it was handed on is all there is to tell.
-                    tell(Action::Relayed, "2.0.0".into(), said, by);
+                    tell(&mut reports, item, Action::Relayed, "2.0.0".into(), said, by);
                 }
                 QueueOutcome::Done(item.id)
             }
             Try::Next { text } => QueueOutcome::PutOff { id: item.id, due_at: now, error: text },
             Try::Later { status, text, by: remote } if now < item.expires_at => {
-                // The last try is made at the end, not after it.
-                let due_at = (now + wait(item.attempts, rand::thread_rng().r#gen())).min(item.expires_at);
                 // RFC 2852 §4: BY with N asks to be told of the delay at its own time.
                 let by = item.wishes.deliver_by.filter(|by| !by.returns).map(|by| by.at);
-                let told_at = item.created_at + DELAY_TOLD_AFTER_MS;
-                let delayed = now >= by.unwrap_or(told_at).min(told_at) && item.attempts > 0 && !item.delay_told;
+                // The last try is made at the end, not after it; one comes when there is something to tell.
+                let due_at = (now + wait(item.attempts, rand::thread_rng().r#gen())).min(item.expires_at);
+                let due_at = by.filter(|by| *by > now).map_or(due_at, |by| due_at.min(by));
+                let is_late = now >= item.created_at + DELAY_TOLD_AFTER_MS && item.attempts > 0;
+                let delayed = (is_late || by.is_some_and(|by| now >= by)) && !item.delay_told;
                 let action = Action::Delayed { until: item.expires_at };
-                if delayed && tell(action, status, text.clone(), remote) {
+                if delayed && tell(&mut reports, item, action, status, text.clone(), remote) {
                     QueueOutcome::Delayed { id: item.id, due_at, error: text }
                 } else {
                     QueueOutcome::Retry { id: item.id, due_at, error: text }
@@ -284,11 +285,11 @@ async fn settle(house: &House, items: &[QueueItem], tries: Vec<Try>, message: &[
             }
             Try::Later { text, by, .. } => {
                 let text = format!("given up after {} tries; the last one met: {text}", item.attempts + 1);
-                tell(Action::Failed, "4.4.7".into(), text, by);
+                tell(&mut reports, item, Action::Failed, "4.4.7".into(), text, by);
                 QueueOutcome::Done(item.id)
             }
             Try::Never { status, text, by } => {
-                if !tell(Action::Failed, status, text, by) {
+                if !tell(&mut reports, item, Action::Failed, status, text, by) {
                     tracing::info!(item = item.id.0, "an undeliverable mail is dropped: nobody wants to hear of it");
                 }
                 QueueOutcome::Done(item.id)
@@ -322,6 +323,29 @@ async fn settle(house: &House, items: &[QueueItem], tries: Vec<Try>, message: &[
     if again {
         house.work.notify_waiters();
     }
+}
+
+type Reports = Vec<(Action, Reported)>;
+
+/// Adds what became of an item to what is reported, when its sender wants to hear of it; tells whether they do.
+fn tell(
+    reports: &mut Reports,
+    item: &QueueItem,
+    action: Action,
+    status: String,
+    diagnostic: String,
+    remote: Option<String>,
+) -> bool {
+    let wanted = is_wanted(&item.reverse_path, item.recipient_wishes.notify, action);
+    if wanted {
+        reports.push((action, reported(item, status, diagnostic, remote)));
+    }
+    wanted
+}
+
+fn reported(item: &QueueItem, status: String, diagnostic: String, remote: Option<String>) -> Reported {
+    let original = item.recipient_wishes.orcpt.clone();
+    Reported { recipient: item.recipient.clone(), original, status, diagnostic, remote }
 }
 
 /// How long to wait after so many failed tries and this one; `chance` is in 0..1.

@@ -46,16 +46,20 @@ impl smtp::Host for SmtpHost {
         so_far: &[Recipient],
     ) -> Result<Recipient, Refusal> {
         match peer.kind {
-            Kind::Mx => receive::recipient(&self.0, reverse_path.is_null(), mailbox, so_far).await,
+            Kind::Mx | Kind::Lmtp => receive::recipient(&self.0, peer, reverse_path, mailbox, so_far).await,
             Kind::Submission => submit::recipient(&self.0, mailbox).await,
         }
     }
 
     async fn message(&self, envelope: Envelope, content: Spool) -> Result<Accepted, Refusal> {
         match envelope.peer.kind {
-            Kind::Mx => receive::message(&self.0, envelope, content).await,
+            Kind::Mx | Kind::Lmtp => receive::message(&self.0, envelope, content).await,
             Kind::Submission => submit::message(&self.0, envelope, content).await,
         }
+    }
+
+    async fn message_each(&self, envelope: Envelope, content: Spool) -> Vec<Result<Accepted, Refusal>> {
+        receive::message_each(&self.0, envelope, content).await
     }
 }
 

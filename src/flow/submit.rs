@@ -53,7 +53,7 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let from = own_address(house, &sender, &facts).await?;
 
     let queue_id = new_queue_id();
-    let top = prepare(house, arrived.top(), &facts, &envelope.peer, &queue_id, now);
+    let top = prepare(house, arrived.top(), &facts, (&envelope.peer, envelope.parameters.mt_priority), &queue_id, now);
     let facts = converter::facts(&top);
     let mail = arrived.under(&top[..]);
 
@@ -213,10 +213,20 @@ async fn own_address(house: &House, sender: &Account, facts: &MessageFacts) -> R
 }
 
 /// Received on top; Date and Message-ID where they are missing (RFC 6409 §8).
-fn prepare(house: &House, raw: &[u8], facts: &MessageFacts, peer: &PeerInfo, queue_id: &str, now: UnixMs) -> Vec<u8> {
+fn prepare(
+    house: &House,
+    raw: &[u8],
+    facts: &MessageFacts,
+    (peer, priority): (&PeerInfo, i8),
+    queue_id: &str,
+    now: UnixMs,
+) -> Vec<u8> {
     let name = &house.config.server.name;
+    // RFC 6710 §6: the priority stands in the trace.
+    let priority = if priority == 0 { String::new() } else { format!(" PRIORITY {priority}") };
     // Not the client's address: where a user sits is nobody's business.
-    let mut top = format!("Received: by {name} with {} id {queue_id};\r\n\t{}\r\n", peer.protocol(), rfc5322_date(now));
+    let mut top =
+        format!("Received: by {name} with {} id {queue_id}{priority};\r\n\t{}\r\n", peer.protocol(), rfc5322_date(now));
     if facts.message_id.is_none() {
         top.push_str(&format!("Message-ID: <{queue_id}.{now}@{name}>\r\n"));
     }

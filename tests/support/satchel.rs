@@ -23,6 +23,8 @@ pub struct Ports {
     pub imap: u16,
     pub imaps: u16,
     pub web: u16,
+    #[serde(default)]
+    pub lmtp: u16,
 }
 
 /// DIR and the process on it.
@@ -51,7 +53,7 @@ impl Satchel {
         let dir = tempfile::Builder::new().prefix("satchel-test-").tempdir().unwrap();
         let listen = "[listen]\nsmtp = 0\nsubmission = 0\nsubmissions = 0\nimap = 0\nimaps = 0\nweb = 0\n";
         std::fs::write(dir.path().join("satchel.toml"), format!("{listen}{config}")).unwrap();
-        let none = Ports { smtp: 0, submission: 0, submissions: 0, imap: 0, imaps: 0, web: 0 };
+        let none = Ports { smtp: 0, submission: 0, submissions: 0, imap: 0, imaps: 0, web: 0, lmtp: 0 };
         Self { dir, child: None, ports: none, log_level: None, environment: None, ready_after: Duration::ZERO }
     }
 

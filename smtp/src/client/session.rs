@@ -98,7 +98,8 @@ impl Session {
         };
         let (outcomes, state) = transaction.run().await?;
         self.state = state;
-        Ok(Sent { outcomes, reports: self.extensions.dsn })
+        let keeps_time = self.extensions.deliver_by.is_some();
+        Ok(Sent { outcomes, reports: self.extensions.dsn, keeps_time })
     }
 
     /// Whether another mail can follow.

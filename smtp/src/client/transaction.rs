@@ -5,7 +5,7 @@ use super::extensions::Extensions;
 use super::session::State;
 use super::wire::DotStuffer;
 use super::{ClientError, Deadlines, Outcome, Outgoing, OutgoingRecipient, Reply};
-use crate::{Notify, Ret, is_mailbox, limits};
+use crate::{ByMode, DeliverBy, Notify, Ret, is_mailbox, limits};
 
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut Connection,
@@ -73,6 +73,13 @@ impl Transaction<'_> {
         if self.mail.require_tls {
             command += " REQUIRETLS";
         }
+        // RFC 6710 §4.2: handed on as it came.
+        if self.extensions.mt_priority && self.mail.priority != 0 {
+            command += &format!(" MT-PRIORITY={}", self.mail.priority);
+        }
+        if let Some(by) = self.mail.deliver_by {
+            command += &self.deliver_by(by).or_else(|(enhanced, text)| refuse(554, enhanced, text.into()))?;
+        }
         // RFC 3461 §5.2.1: handed on as they came.
         if self.extensions.dsn {
             match self.mail.ret {
@@ -85,6 +92,22 @@ impl Transaction<'_> {
             }
         }
         Ok(command)
+    }
+
+    /// RFC 2852 §4: with R it goes to nobody who does not keep the time, or not such a short one; with N it goes.
+    fn deliver_by(&self, by: DeliverBy) -> Result<String, ((u8, u16, u16), &'static str)> {
+        let trace = if by.trace { "T" } else { "" };
+        match (by.mode, self.extensions.deliver_by) {
+            (ByMode::Return, None) => {
+                Err(((5, 3, 3), "the mail has a time to arrive by, and the server does not keep it (DELIVERBY)"))
+            }
+            (ByMode::Return, Some(least)) if by.seconds < least.max(1) => {
+                Err(((5, 4, 7), "the time that is left for the mail to arrive is too short for the server"))
+            }
+            (ByMode::Return, Some(_)) => Ok(format!(" BY={};R{trace}", by.seconds)),
+            (ByMode::Notify, Some(_)) => Ok(format!(" BY={};N{trace}", by.seconds)),
+            (ByMode::Notify, None) => Ok(String::new()),
+        }
     }
 
     fn rcpt_command(&self, recipient: &OutgoingRecipient) -> String {

@@ -1,4 +1,4 @@
-//! The date of HOLDUNTIL: RFC 3339's `date-time`, as RFC 4865 §4 has it.
+//! The dates of FUTURERELEASE: RFC 3339's `date-time`, as RFC 4865 §3 has it.
 
 /// Seconds of Unix time; `None` when this is not a date. A fraction of a second is passed over.
 pub(super) fn parse(text: &str) -> Option<i64> {
@@ -14,6 +14,23 @@ pub(super) fn parse(text: &str) -> Option<i64> {
         return None;
     }
     Some(days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset)
+}
+
+/// A second of Unix time as a date, in UTC.
+pub(crate) fn format(seconds: i64) -> String {
+    let (mut days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let mut year = 1970 + days.div_euclid(366);
+    while days_before(year + 1, 1, 1) <= days {
+        year += 1;
+    }
+    days -= days_before(year, 1, 1);
+    let mut month = 1;
+    while days >= days_of(year, month) {
+        days -= days_of(year, month);
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
 }
 
 /// The time, and how many seconds its zone is ahead of UTC.
@@ -73,6 +90,21 @@ mod tests {
             ("2026-11-21T14:40:19-00:30", 1_795_273_819),
         ] {
             assert_eq!(parse(text), Some(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_written() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696, "2000-02-29T12:34:56Z"),
+            (1_795_273_819, "2026-11-21T15:10:19Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (1_798_761_600, "2027-01-01T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+        ] {
+            assert_eq!(format(seconds), text);
+            assert_eq!(parse(text), Some(seconds));
         }
     }
 

@@ -2,10 +2,12 @@
 
 use super::{Action, Content, Mail, Phase, Session};
 use crate::content::{Decoder, Framing};
-use crate::parameters::Offered;
+use crate::parameters::{Offered, date};
 use crate::path::{cut_path, is_helo_name, is_mailbox};
 use crate::reply::{plain_reply, reply};
-use crate::{Body, Kind, MailParameters, RcptParameters, Recipient, Refusal, ReversePath, limits};
+use crate::{
+    Body, ByMode, DeliverBy, Hold, Kind, MailParameters, RcptParameters, Recipient, Refusal, ReversePath, limits,
+};
 use smtp_proto::{Error, Request};
 use std::time::Instant;
 
@@ -30,7 +32,16 @@ impl Session {
         if let Some(size) = text.get(..4).filter(|verb| verb.eq_ignore_ascii_case("BDAT")).map(|_| &text[4..]) {
             return self.bdat(now, size, out);
         }
+        let is_lmtp = self.config.kind == Kind::Lmtp;
+        if let Some(attributes) = text.get(..9).filter(|verb| is_lmtp && verb.eq_ignore_ascii_case("XFORWARD ")) {
+            return self.xforward(&text[attributes.len()..], out);
+        }
         match Request::parse(&mut line.iter()) {
+            Ok(Request::Lhlo { host }) if is_lmtp => self.ehlo(&host, true, out),
+            // RFC 2033 §4.1: no positive reply to these; 500 is recommended.
+            Ok(Request::Ehlo { .. } | Request::Helo { .. }) if is_lmtp => {
+                self.error(out, 500, (5, 5, 1), "this is LMTP: say LHLO")
+            }
             Ok(Request::Ehlo { host }) => self.ehlo(&host, true, out),
             Ok(Request::Helo { host }) => self.ehlo(&host, false, out),
             Ok(Request::Data) => self.data(now, out),
@@ -81,6 +92,7 @@ impl Session {
             return Some(action);
         }
         self.mail = None;
+        self.peer.forwarded = None;
         name.clone_into(&mut self.peer.helo);
         self.peer.esmtp = esmtp;
         let greeting = format!("{} greets {name}", self.config.hostname);
@@ -95,13 +107,23 @@ impl Session {
         if self.takes_binary() {
             lines.push("BINARYMIME");
         }
+        if self.config.kind == Kind::Lmtp {
+            lines.push("XFORWARD ADDR HELO");
+        }
         if self.config.starttls && self.peer.tls.is_none() {
             lines.push("STARTTLS");
         }
         // RFC 3461 §4: where mail is submitted. At the MX a report would go to whomever a forger named.
         if self.config.kind == Kind::Submission {
             lines.push("DSN");
+            // RFC 2852 §4: no least time. RFC 6710 §3: no profile, all priorities are told apart.
+            lines.extend(["DELIVERBY", "MT-PRIORITY"]);
         }
+        // RFC 4865 §3: the longest time, and the last date.
+        let future_release = self.held_until_max.filter(|_| self.config.kind == Kind::Submission);
+        let future_release =
+            future_release.map(|until| format!("FUTURERELEASE {} {}", limits::HOLD_MAX.as_secs(), date::format(until)));
+        lines.extend(future_release.as_deref());
         // RFC 8689 §2: under TLS only. What goes on goes to nobody who does not promise the same.
         if self.peer.tls.is_some() {
             lines.push("REQUIRETLS");
@@ -115,13 +137,14 @@ impl Session {
 
     /// RFC 3030 §3: where mail is delivered. What is submitted may have to go on to a server that takes lines only.
     fn takes_binary(&self) -> bool {
-        self.config.kind == Kind::Mx
+        matches!(self.config.kind, Kind::Mx | Kind::Lmtp)
     }
 
     /// MAIL. RFC 5321 §4.1.1.2.
     fn mail(&mut self, text: &str, out: &mut Vec<u8>) -> Option<Action> {
         if self.peer.helo.is_empty() {
-            return self.error(out, 503, (5, 5, 1), "say EHLO first");
+            let text = if self.config.kind == Kind::Lmtp { "say LHLO first" } else { "say EHLO first" };
+            return self.error(out, 503, (5, 5, 1), text);
         }
         if self.mail.is_some() {
             return self.error(out, 503, (5, 5, 1), "a mail is under way already; RSET gives it up");
@@ -143,7 +166,7 @@ impl Session {
             _ => return self.error(out, 501, (5, 1, 7), "that is not a reverse-path"),
         };
         let offered = match self.config.kind {
-            Kind::Mx => Offered::Transfer,
+            Kind::Mx | Kind::Lmtp => Offered::Transfer,
             Kind::Submission => Offered::Submission,
         };
         let parameters = match MailParameters::parse(text, offered) {
@@ -160,6 +183,9 @@ impl Session {
         if parameters.require_tls && self.peer.tls.is_none() {
             return self.error(out, 530, (5, 7, 10), "REQUIRETLS needs TLS; say STARTTLS first");
         }
+        if let Some(fault) = self.hold_fault(&parameters) {
+            return self.fault(out, &fault);
+        }
         if parameters.size > self.config.message_bytes_max {
             return self.refuse(out, &too_large(self.config.message_bytes_max));
         }
@@ -173,6 +199,29 @@ impl Session {
         });
         self.phase = Phase::Waiting;
         Some(Action::Mail)
+    }
+
+    /// What is wrong with the time that a mail shall be held.
+    fn hold_fault(&self, parameters: &MailParameters) -> Option<Refusal> {
+        let hold = parameters.hold?;
+        let most = limits::HOLD_MAX;
+        let fault = |text: &str| Some(Refusal::new(501, (5, 5, 4), text));
+        let Some(until_max) = self.held_until_max else { return fault("FUTURERELEASE is not offered here") };
+        let begins = until_max - i64::try_from(most.as_secs()).unwrap_or(0);
+        let seconds = match hold {
+            Hold::For(time) => i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            Hold::Until(at) => at - begins,
+        };
+        // RFC 4865 §4.2: what is too far away is refused, not shortened.
+        if seconds > until_max - begins {
+            return fault(&format!("a mail is held for {} days at most", most.as_secs() / 86_400));
+        }
+        match parameters.by {
+            Some(DeliverBy { seconds: by, mode: ByMode::Return, .. }) if by <= seconds => {
+                fault("the time of BY ends before the mail may go out")
+            }
+            _ => None,
+        }
     }
 
     /// The host's answer to [`Action::Mail`].
@@ -240,7 +289,8 @@ impl Session {
             }
             Err(refusal) => {
                 let action = self.refuse(out, &refusal);
-                if action.is_some() || !refusal.is_permanent() {
+                // The MX in front brings everybody's guesses.
+                if action.is_some() || !refusal.is_permanent() || self.config.kind == Kind::Lmtp {
                     return action;
                 }
                 self.recipients_refused += 1;
@@ -262,7 +312,11 @@ impl Session {
             Some(mail) if mail.parameters.body == Body::BinaryMime => {
                 return self.error(out, 503, (5, 5, 1), "a BINARYMIME message comes by BDAT");
             }
-            Some(mail) if mail.recipients.is_empty() => return self.error(out, 554, (5, 5, 1), "no valid recipients"),
+            Some(mail) if mail.recipients.is_empty() => {
+                // RFC 2033 §4.2: 503, where there is a reply for each recipient or none.
+                let code = if self.config.kind == Kind::Lmtp { 503 } else { 554 };
+                return self.error(out, code, (5, 5, 1), "no valid recipients");
+            }
             Some(_) => {}
         }
         self.begin_content(now, Framing::Dots);
@@ -289,13 +343,15 @@ impl Session {
             Some(mail) if mail.recipients.is_empty() => Some((554, "no valid recipients")),
             Some(_) => None,
         };
+        // RFC 2033 §4.3: with no recipients the last chunk has no replies.
+        let is_silent = self.config.kind == Kind::Lmtp && is_last && self.mail.is_some();
         if let Some((code, text)) = refused {
             // The chunk still comes. Without a transaction its octets are thrown away.
             self.mail = None;
             if size == 0 {
                 self.phase = Phase::Command;
             }
-            return self.error(out, code, (5, 5, 1), text);
+            return if is_silent { None } else { self.error(out, code, (5, 5, 1), text) };
         }
         let framing = match &self.mail {
             Some(mail) if mail.parameters.body == Body::BinaryMime => Framing::Binary,
@@ -323,6 +379,7 @@ impl Session {
     /// RSET. RFC 5321 §4.1.1.5.
     fn rset(&mut self, out: &mut Vec<u8>) -> Option<Action> {
         self.mail = None;
+        self.peer.forwarded = None;
         self.idle(out, 250, (2, 0, 0), "forgotten")
     }
 

@@ -41,7 +41,7 @@ impl Session {
     }
 
     pub(super) fn auth(&mut self, mechanism: u64, initial_response: &str, out: &mut Vec<u8>) -> Option<Action> {
-        if self.config.kind == Kind::Mx {
+        if self.config.kind != Kind::Submission {
             return self.error(out, 502, (5, 5, 1), "mail of your own goes to the submission port");
         }
         if !self.peer.esmtp {

@@ -38,6 +38,12 @@ impl Dialogue {
         Self { session, now, delivered, closed: false, tls: false, rounds: 0, input, content, out }
     }
 
+    /// MAIL and RCPT, where the greeting was said.
+    pub fn begin(&mut self) {
+        let replies = self.send(b"MAIL FROM:<bob@shop.test>\r\nRCPT TO:<alice@satchel.test>\r\n");
+        assert!(replies.ends_with("250 2.1.5 recipient ok\r\n"), "{replies}");
+    }
+
     pub fn begin_mail(&mut self) {
         let replies = self.send(b"EHLO c\r\nMAIL FROM:<bob@shop.test>\r\nRCPT TO:<alice@satchel.test>\r\n");
         assert!(replies.ends_with("250 2.1.5 recipient ok\r\n"), "{replies}");

@@ -177,6 +177,7 @@ macro_rules! store_contract {
             asks_are_counted_by_author_domain_and_signature,
             queued_mail_is_leased_retried_and_ended,
             a_delay_is_told_once_and_a_busy_destination_is_no_try,
+            held_mail_is_let_go_by_nothing_but_its_name,
             suspended_mail_waits_until_it_is_resumed,
             what_the_user_sends_befriends_and_makes_replies_free,
             a_batch_is_committed_whole_or_not_at_all,

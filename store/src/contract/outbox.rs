@@ -131,6 +131,26 @@ pub async fn a_delay_is_told_once_and_a_busy_destination_is_no_try(store: Subjec
     assert_eq!(store.outgoing_message(leased[0].mail).await.unwrap(), None, "the octets go with the last recipient");
 }
 
+pub async fn held_mail_is_let_go_by_nothing_but_its_name(store: Subject) {
+    let held = NewOutgoing { hold_until: Some(NOW + HOUR), ..outgoing(&["bob@shop.test"]) };
+    store
+        .commit(Batch { outgoing: vec![held, outgoing(&["carol@shop.test"])], ..Batch::default() }, NOW)
+        .await
+        .unwrap();
+    let leased = store.lease_queue(NOW, MINUTE, 10).await.unwrap();
+    assert_eq!(leased.iter().map(|item| item.recipient.as_str()).collect::<Vec<_>>(), ["carol@shop.test"]);
+    let retry = QueueOutcome::Retry { id: leased[0].id, due_at: NOW + HOUR, error: "451 later".into() };
+    store.finish_queue(vec![retry], Batch::default(), NOW).await.unwrap();
+    let bob = store.queue().await.unwrap()[0].id;
+    assert_eq!(store.retry_queue(None, NOW).await.unwrap(), 1, "carol's");
+    store.suspend_queue(None).await.unwrap();
+    store.resume_queue(None, NOW).await.unwrap();
+    assert_eq!(store.lease_queue(NOW, MINUTE, 10).await.unwrap().len(), 1, "carol's again");
+    assert_eq!(store.lease_queue(NOW + HOUR, MINUTE, 10).await.unwrap().len(), 2, "at its time");
+    store.release_leases(NOW).await.unwrap();
+    assert_eq!(store.retry_queue(Some(bob), NOW).await.unwrap(), 1, "by name");
+}
+
 pub async fn suspended_mail_waits_until_it_is_resumed(store: Subject) {
     let batch = Batch { outgoing: vec![outgoing(&["bob@shop.test", "carol@shop.test"])], ..Batch::default() };
     store.commit(batch, NOW).await.unwrap();

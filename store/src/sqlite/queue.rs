@@ -180,10 +180,12 @@ pub(super) fn list(db: Db<'_>) -> Result<Vec<QueueItem>> {
     rows.into_iter().map(|raw| open(&db, raw)).collect()
 }
 
-/// Makes items due now. One that is being sent is left alone.
+/// Makes items due now. One that is being sent is left alone, and so is what its sender wants to be held (RFC 4865), unless
+/// it is named.
 pub(super) fn retry(tx: &Tx<'_>, id: Option<QueueId>, now: UnixMs) -> Result<usize> {
     tx.run(
-        "UPDATE queue SET due_at = ?2 WHERE (?1 IS NULL OR id = ?1) AND suspended = 0 AND (leased = 0 OR due_at <= ?2)",
+        "UPDATE queue SET due_at = ?2 WHERE (id = ?1 OR ?1 IS NULL AND (last_error IS NOT NULL OR due_at <= ?2)) AND suspended = 0
+         AND (leased = 0 OR due_at <= ?2)",
         (id.map(|id| id.0), now),
     )
 }
@@ -193,10 +195,11 @@ pub(super) fn suspend(tx: &Tx<'_>, id: Option<QueueId>) -> Result<usize> {
     tx.run("UPDATE queue SET suspended = 1 WHERE (?1 IS NULL OR id = ?1) AND suspended = 0", [id.map(|id| id.0)])
 }
 
-/// Lets suspended items go on, now.
+/// Lets suspended items go on, now; what its sender wants to be held waits on.
 pub(super) fn resume(tx: &Tx<'_>, id: Option<QueueId>, now: UnixMs) -> Result<usize> {
     tx.run(
-        "UPDATE queue SET suspended = 0, due_at = CASE leased WHEN 0 THEN ?2 ELSE due_at END
+        "UPDATE queue SET suspended = 0,
+         due_at = CASE WHEN leased THEN due_at WHEN last_error IS NULL THEN MAX(due_at, ?2) ELSE ?2 END
          WHERE (?1 IS NULL OR id = ?1) AND suspended = 1",
         (id.map(|id| id.0), now),
     )
