@@ -391,6 +391,15 @@ pub enum GateVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Say where a refund of a payment in escrow goes: before it is paid, or where it does not get through
+    RefundTo {
+        /// The gate
+        id: i64,
+        /// A Lightning address, `withdraw` (a link on the page), or in the sandbox `sandbox`
+        target: String,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// `satchel dkim`.
@@ -601,6 +610,7 @@ pub enum Request {
     GateInvoice { id: i64, priority: bool },
     GateAccept { id: i64 },
     GateDecline { id: i64 },
+    GateRefundTo { id: i64, target: String },
     QueueList,
     QueueRetry { id: Option<i64>, domain: Option<String> },
     QueueRemove { id: i64 },

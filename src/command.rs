@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
-use lnmp::{AcceptOn, Act, GateId, GateState, Msat, QuoteState, Relation, UnverifiedPolicy};
+use lnmp::{AcceptOn, Act, GateId, GateState, HoldKind, Msat, QuoteState, Relation, UnverifiedPolicy};
 use serde_json::{Value, json};
 use store::{Account, Gate, GateFilter, NewAlias, Quote, Store, StoreError, UnixMs};
 
@@ -14,7 +14,7 @@ use crate::cli::{CapabilityChange, PriceChange, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
 use crate::dkim::verbs;
-use crate::flow::{ask, expire, payout, reports, tls_report};
+use crate::flow::{ask, expire, payout, refund, reports, tls_report};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
 use crate::{allow, books, dns, filters, outside, run, sharing};
@@ -55,9 +55,8 @@ pub async fn offline(dir: Dir, request: Request) -> anyhow::Result<Value> {
 pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
     let keys = Keys::open(&dir)?;
     let path = dir.database();
-    let store =
-        store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules { grace: config.money.expunge_grace }))
-            .with_context(|| path.display().to_string())?;
+    let store = store::Sqlite::open(&path, keys.bridge().clone(), Arc::new(PolicyRules::of(&config)))
+        .with_context(|| path.display().to_string())?;
     let house = Arc::new(House::new(config, dir, keys, store));
     allow::load(&house).await?;
     Ok(house)
@@ -183,10 +182,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::GateShow { id } => gate_show(house, GateId(id)).await,
         Request::GateInvoice { id, priority } => {
             let quote = ask::quote(house, GateId(id), priority).await?;
-            Ok(
-                json!({ "id": id, "bolt11": quote.bolt11, "amount_msat": quote.amount.0, "expires_at": rfc3339(quote.expires_at) }),
-            )
+            invoice_json(house, GateId(id), &quote).await
         }
+        Request::GateRefundTo { id, target } => refund_to(house, GateId(id), &target).await,
         Request::GateAccept { id } => decide(house, GateId(id), Act::MarkedAccepted).await,
         Request::GateDecline { id } => decide(house, GateId(id), Act::MarkedDeclined).await,
         Request::QueueList => queue_list(store).await,
@@ -426,7 +424,9 @@ pub fn gate_json(gate: &Gate, now: UnixMs) -> Value {
     let live =
         gate.quotes.iter().rev().find(|q| q.state == QuoteState::Live && q.bolt11.is_some() && q.expires_at > now);
     let kind = gate.quotes.last().map(|quote| quote.kind).unwrap_or_default();
-    let held = gate.quotes.iter().rev().find(|q| matches!(q.state, QuoteState::Held | QuoteState::Settled));
+    let held = gate.quotes.iter().rev().find(|q| {
+        matches!(q.state, QuoteState::Held | QuoteState::Settled | QuoteState::Escrowed | QuoteState::Released)
+    });
     json!({
         "id": gate.id,
         "state": gate.state.name(),
@@ -440,7 +440,8 @@ pub fn gate_json(gate: &Gate, now: UnixMs) -> Value {
         "bolt11": live.and_then(|quote| quote.bolt11.clone()),
         "hold_until": gate.hold_until.map(rfc3339),
         "deadline_height": gate.deadline_height,
-        "refunded": gate.refunded || gate.state == GateState::Declined,
+        "refunded": gate.refunded || (gate.state == GateState::Declined && !gate.refunding),
+        "refunding": gate.refunding,
         "created_at": rfc3339(gate.created_at),
         "ended_at": gate.ended_at.map(rfc3339),
     })
@@ -455,6 +456,8 @@ async fn gate_show(house: &House, id: GateId) -> anyhow::Result<Value> {
         .map(|quote: &Quote| {
             json!({
                 "payment_hash": quote.hash.to_string(),
+                "hold": quote.kind,
+                "refund_to": quote.target,
                 "amount_msat": quote.amount.0,
                 "received_msat": quote.received.map(|amount| amount.0),
                 "state": quote.state,
@@ -466,6 +469,58 @@ async fn gate_show(house: &House, id: GateId) -> anyhow::Result<Value> {
         value["page"] = json!(ask::page_url(running, &gate));
     }
     Ok(value)
+}
+
+/// A quote, and for escrow without a target, what its author does next.
+async fn invoice_json(house: &House, id: GateId, quote: &Quote) -> anyhow::Result<Value> {
+    let mut value = json!({
+        "id": id,
+        "hold": quote.kind,
+        "bolt11": quote.bolt11,
+        "amount_msat": quote.amount.0,
+        "expires_at": rfc3339(quote.expires_at),
+        "refund_to": quote.target,
+    });
+    if let (Some(gate), Ok(running)) = (house.store.gate(id).await?, house.running()) {
+        value["page"] = json!(ask::page_url(running, &gate));
+    }
+    Ok(value)
+}
+
+/// Says where the refund of a gate's escrow goes: before it is paid, or, by the operator's word, afterwards.
+async fn refund_to(house: &House, id: GateId, target: &str) -> anyhow::Result<Value> {
+    let gate = house.store.gate(id).await?.ok_or_else(|| anyhow!("there is no gate {id}"))?;
+    let now = now_ms();
+    let open = |quote: &&Quote| match quote.state {
+        QuoteState::Live => quote.expires_at > now,
+        QuoteState::Claiming | QuoteState::Escrowed | QuoteState::Refunding(_) | QuoteState::Stuck(_) => true,
+        QuoteState::Held
+        | QuoteState::Settled
+        | QuoteState::Cancelled(_)
+        | QuoteState::Expired
+        | QuoteState::Released
+        | QuoteState::Refunded(_) => false,
+    };
+    let quote = gate.quotes.iter().rev().filter(|quote| quote.kind == HoldKind::Escrow).find(open);
+    let quote = quote.ok_or_else(|| anyhow!("gate {id} has no payment in escrow, nor is one asked for"))?;
+    let target = refund::target(house, target, quote.received.unwrap_or(quote.amount)).await.map_err(|why| {
+        anyhow!(
+            "{why}; a target is a Lightning address, `withdraw` for a link on the page, or in the sandbox `sandbox`"
+        )
+    })?;
+    let set = match quote.state {
+        QuoteState::Live if quote.target.is_none() => house.store.set_refund_target(quote.id, target, now).await?,
+        _ => house.store.retarget_refund(quote.id, None, target, now).await?,
+    };
+    if !set {
+        bail!("the refund of gate {id} is being paid just now: look again in a minute");
+    }
+    house.work.notify_waiters();
+    let quote = match quote.state {
+        QuoteState::Live => ask::quote(house, id, quote.amount > gate.price).await?,
+        _ => house.store.quote(&quote.hash).await?.context("the quote is gone")?,
+    };
+    invoice_json(house, id, &quote).await
 }
 
 async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Result<Value> {
@@ -598,9 +653,10 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
     let (books, node, agree) = loop {
         payout::look(house).await?;
         // What is under way has left the node, or not yet.
-        let leaving = i64::try_from(payout::in_flight(house).await?.0).unwrap_or(i64::MAX);
-        let books = house.store.balances().await?;
         let balance = wallet.balance().await?;
+        let refunds = balance.sending.filter(|sending| *sending > Msat::ZERO).map_or(Msat::ZERO, payout::with_fees);
+        let leaving = i64::try_from((payout::in_flight(house).await? + refunds).0).unwrap_or(i64::MAX);
+        let books = house.store.balances().await?;
         let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0).unwrap_or(i64::MAX);
         let agree = (0..=leaving).contains(&(books.node - node));
         if agree || tokio::time::Instant::now() > deadline {
@@ -630,13 +686,15 @@ async fn wallet_audit(house: &House) -> anyhow::Result<Value> {
         "users_msat": books.users,
         "fees_msat": books.fees,
         "operator_msat": books.operator,
+        "escrow_msat": books.escrow,
     }))
 }
 
 async fn sandbox_pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
     let sandbox = run::sandbox(house)?;
     let state = sandbox.pay(bolt11).await?;
-    if matches!(state, lightning::CustomerPayment::Locked) {
+    // In escrow it is taken, often before we look.
+    if matches!(state, lightning::CustomerPayment::Locked | lightning::CustomerPayment::Succeeded { .. }) {
         wait_until_heard(house, bolt11).await?;
     }
     Ok(json!({ "state": run::payment_state(&state) }))
@@ -647,7 +705,7 @@ async fn wait_until_heard(house: &House, bolt11: &str) -> anyhow::Result<()> {
     let hash = lightning::Invoice::parse(bolt11)?.hash;
     let deadline = tokio::time::Instant::now() + HEARD_DEADLINE;
     while let Some(quote) = house.store.quote(&hash).await?
-        && matches!(quote.state, QuoteState::Live | QuoteState::Expired)
+        && matches!(quote.state, QuoteState::Live | QuoteState::Expired | QuoteState::Claiming)
         && tokio::time::Instant::now() < deadline
     {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -30,7 +30,7 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// Which chain the money lives on.
     pub network: Network,
-    /// Whether the operator accepts keeping other people's money. Nothing does yet: holds are HTLCs only.
+    /// Whether the operator accepts keeping other people's money, for escrow. The sandbox's is nobody's.
     pub custody: Custody,
     /// `gate`, or `observe`: prices everything and gates nothing.
     pub mode: Mode,
@@ -117,7 +117,7 @@ pub enum Custody {
     /// HTLC holds only.
     #[default]
     None,
-    /// The operator has read what custody means (escrow, once it exists).
+    /// The operator has read what custody means (`docs/operations.md`): escrow beyond what the channels can lock.
     Accepted,
 }
 
@@ -329,6 +329,10 @@ pub struct Money {
     pub expunge_grace: Duration,
     /// Blocks the final hop gives us; 244 holds a day with room for a fast chain.
     pub final_cltv: u16,
+    /// Open invoices and undecided payments of one author over the whole bridge.
+    pub author_quotes: u32,
+    /// The same of one domain.
+    pub domain_quotes: u32,
 }
 
 impl Default for Money {
@@ -338,6 +342,8 @@ impl Default for Money {
             quote: Duration::from_millis(policy::QUOTE_MS_DEFAULT.unsigned_abs()),
             expunge_grace: Duration::from_secs(600),
             final_cltv: policy::FINAL_CLTV_DEFAULT,
+            author_quotes: policy::Quotas::default().author,
+            domain_quotes: policy::Quotas::default().domain,
         }
     }
 }
@@ -569,6 +575,9 @@ impl Config {
                 format!("{} is out of range; allowed: {least} to {most} blocks", self.money.final_cltv),
             ));
         }
+        if self.money.author_quotes == 0 || self.money.domain_quotes == 0 {
+            return Err(("money.author_quotes", "0 would let nobody pay; allowed: 1 and more".into()));
+        }
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
             return Err(("tls.certificate", "certificate and key belong together: give both or neither".into()));
         }
@@ -636,6 +645,28 @@ impl Config {
     pub fn acme_names(&self) -> Vec<String> {
         let named = &self.tls.acme_names;
         if named.is_empty() { vec![self.server.name.clone()] } else { named.clone() }
+    }
+
+    /// Whether money may be received before it is decided about.
+    pub fn allows_escrow(&self) -> bool {
+        !self.is_real() || self.custody == Custody::Accepted
+    }
+
+    /// Whether the money may be worth something: anything but the sandbox's own node.
+    pub fn is_real(&self) -> bool {
+        match (self.network, self.wallet.backend) {
+            (Network::Sandbox, WalletBackend::Embedded) => false,
+            (
+                Network::Sandbox,
+                WalletBackend::Lnd | WalletBackend::Cln | WalletBackend::Nwc | WalletBackend::Phoenixd,
+            ) => true,
+        }
+    }
+
+    /// How long a paid mail waits for an answer, by how its payment is held.
+    pub fn hold(&self, kind: lnmp::HoldKind) -> Duration {
+        let chosen = i64::try_from(self.money.hold.as_millis()).unwrap_or(i64::MAX / 2);
+        Duration::from_millis(policy::hold_ms(kind, chosen, self.money.final_cltv).unsigned_abs())
     }
 
     /// Whether this process runs a role.
@@ -788,6 +819,25 @@ mod tests {
                 assert!(error.contains(part), "{error:?} should contain {part:?}");
             }
         }
+    }
+
+    #[test]
+    fn escrow_needs_the_operators_word_wherever_money_is_real() {
+        assert!(Config::default().allows_escrow());
+        for backend in [WalletBackend::Lnd, WalletBackend::Cln, WalletBackend::Nwc, WalletBackend::Phoenixd] {
+            let wallet = WalletConfig { backend, ..WalletConfig::default() };
+            let real = Config { wallet, ..Config::default() };
+            assert!(!real.allows_escrow(), "{}", backend.name());
+            assert!(Config { custody: Custody::Accepted, ..real }.allows_escrow());
+        }
+    }
+
+    #[test]
+    fn a_hold_is_cut_to_what_its_blocks_last() {
+        let text = "[money]\nhold = \"48h\"\n";
+        let config = Config::parse(text, "f.toml").unwrap();
+        assert_eq!(config.hold(lnmp::HoldKind::Htlc), Duration::from_secs(24 * 3600));
+        assert_eq!(config.hold(lnmp::HoldKind::Escrow), Duration::from_secs(48 * 3600));
     }
 
     #[test]

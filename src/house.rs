@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use attachments::Shelf;
 use lightning::{Sandbox, Wallet};
-use lnmp::{Act, Allowed, GateFacts, Sealer, Verdict};
+use lnmp::{Act, Allowed, GateFacts, HoldKind, NoRoom, Quoting, Sealer, Verdict};
 use store::{AskCounts, Rules, Store, UnixMs};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
@@ -219,6 +219,16 @@ pub fn now_ms() -> UnixMs {
 pub struct PolicyRules {
     /// The config's `money.expunge_grace`.
     pub grace: std::time::Duration,
+    /// The config's `money.author_quotes` and `money.domain_quotes`.
+    pub quotas: policy::Quotas,
+}
+
+impl PolicyRules {
+    /// The rules as the config chooses.
+    pub fn of(config: &Config) -> Self {
+        let quotas = policy::Quotas { author: config.money.author_quotes, domain: config.money.domain_quotes };
+        Self { grace: config.money.expunge_grace, quotas }
+    }
 }
 
 impl Rules for PolicyRules {
@@ -232,6 +242,10 @@ impl Rules for PolicyRules {
 
     fn may_ask(&self, counts: &AskCounts) -> bool {
         may_ask(counts)
+    }
+
+    fn hold_kind(&self, quoting: &Quoting) -> Result<HoldKind, NoRoom> {
+        policy::hold_kind(quoting, self.quotas)
     }
 
     fn grace_ms(&self) -> i64 {

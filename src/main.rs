@@ -81,6 +81,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             GateVerb::Invoice { id, priority, common } => (common, Request::GateInvoice { id, priority }),
             GateVerb::Accept { id, common } => (common, Request::GateAccept { id }),
             GateVerb::Decline { id, common } => (common, Request::GateDecline { id }),
+            GateVerb::RefundTo { id, target, common } => (common, Request::GateRefundTo { id, target }),
         },
         Verb::Queue(verb) => match verb {
             QueueVerb::List { common } => (common, Request::QueueList),

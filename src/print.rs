@@ -49,7 +49,9 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::Reports { send: false } => table(value, &["day", "domain", "pass", "fail", "tls", "tls_failures"]),
         Request::DkimList => table(value, &["selector", "algorithm", "stage", "active_from", "retired_at"]),
         Request::SandboxMail => mails(value),
-        Request::GateInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
+        Request::GateInvoice { .. } | Request::GateRefundTo { .. } if value["bolt11"].is_string() => {
+            format!("{}\n", word(&value["bolt11"]))
+        }
         Request::Dns { .. } => records(value),
         Request::WalletStatement { csv: true, .. } => books::csv(value),
         Request::WalletStatement { csv: false, .. } => table(value, books::columns()),

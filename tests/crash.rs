@@ -251,3 +251,55 @@ fn a_command_on_the_stopped_directory_does_not_keep_the_server_from_starting() {
         child.wait().unwrap();
     }
 }
+
+#[test]
+fn a_refund_from_escrow_is_paid_once_whatever_kills_it() {
+    let mut satchel = Satchel::start("");
+    // More than the channels may reserve in value: every quote is escrow.
+    let msat = 700_000_000_i64;
+    satchel.ask(&["price", "alice@satchel.test", "--stranger", "700000"]);
+    let before = Money::of(&satchel);
+    for (n, after) in [0, 10, 30, 60, 100, 200].into_iter().enumerate() {
+        let author = format!("b{n}@shop.test");
+        let message = format!(
+            "From: <{author}>\r\nTo: <alice@satchel.test>\r\nSubject: number {n}\r\nMessage-ID: <1.{author}>\r\n\r\nhi\r\n"
+        );
+        assert!(load::deliver(satchel.ports.smtp, &author, &["alice@satchel.test"], message.as_bytes()).unwrap());
+        let gate = satchel.gate_of(&author).expect("a 250 means that the gate is there");
+        let id = gate["id"].to_string();
+        let quote = satchel.ask(&["gate", "refund-to", &id, "sandbox"]);
+        satchel.ask(&["sandbox", "pay", quote["bolt11"].as_str().unwrap()]);
+        // Killed while it is received, too.
+        if n % 2 == 0 {
+            satchel.kill();
+            satchel.resume();
+        }
+        satchel.wait_for_state(&author, "held");
+        satchel.ask(&["gate", "decline", &id]);
+        std::thread::sleep(Duration::from_millis(after));
+        satchel.kill();
+        satchel.resume();
+        // A note of a payment that was never sent counts as one until its invoice has expired: a minute, and another.
+        let deadline = Instant::now() + 4 * AGREES_WITHIN;
+        loop {
+            let gate = satchel.gate_of(&author).unwrap();
+            let customer = Money::of(&satchel).customer;
+            assert!(customer <= before.customer, "paid back twice");
+            if gate["refunded"] == true && customer == before.customer {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{gate}; customer {customer}, before {before:?}\n{}",
+                satchel.log_text()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let balance = satchel.ask(&["wallet", "balance"]);
+        assert_eq!((&balance["escrow_msat"], &balance["users_msat"]), (&0.into(), &0.into()), "{balance}");
+        let audit = satchel.ask(&["wallet", "audit"]);
+        assert_eq!(audit["ok"], true, "{audit}");
+    }
+    assert_eq!(Money::of(&satchel).customer, before.customer);
+    println!("FIGURE six refunds of {msat} msat, nine kills: each paid once");
+}

@@ -10,6 +10,8 @@ mod books;
 mod decisions;
 #[path = "journeys/desk.rs"]
 mod desk;
+#[path = "journeys/escrow.rs"]
+mod escrow;
 #[path = "journeys/filters.rs"]
 mod filters;
 #[path = "journeys/free_passes.rs"]

@@ -43,6 +43,7 @@ mod error;
 mod invoice;
 pub mod limits;
 mod lnd;
+pub mod lnurl;
 pub mod memory;
 pub mod node;
 pub mod nwc;
@@ -54,6 +55,7 @@ mod wallet;
 
 pub use error::WalletError;
 pub use invoice::Invoice;
+pub use lnurl::{LightningAddress, LnurlError, Reach};
 pub use records::{RecordError, RecordFile};
 pub use remote::{Backend, Pace, RemoteConfig, RemoteError, RemoteWallet};
 pub use sandbox::{Customer, CustomerPayment, Sandbox, SandboxError};

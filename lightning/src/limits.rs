@@ -175,3 +175,10 @@ pub const NWC_IDLE: Duration = Duration::from_secs(80);
 pub const NWC_SLOTS: u32 = 30;
 /// Value a wallet that tells no channels is taken to be able to receive: the wallet fails what it cannot.
 pub const NWC_VALUE: lnmp::Msat = lnmp::Msat(10_000_000_000);
+
+/// Longest wait for a Lightning address to give an invoice, both questions together.
+pub const LNURL_WITHIN: Duration = Duration::from_secs(8);
+/// Octets of an answer of its server: LUD-06 allows a picture of 136,536 in it.
+pub const LNURL_BYTES_MAX: usize = 256 << 10;
+/// Octets of the name and of the domain of a Lightning address.
+pub const LNURL_NAME_MAX: usize = 253;

@@ -231,6 +231,8 @@ pub struct Balance {
     pub closing: Msat,
     /// Locked towards us, not ours yet.
     pub held: Msat,
+    /// On its way from us: locked in payments of ours that have not ended. `None`: the node does not tell.
+    pub sending: Option<Msat>,
 }
 
 /// How an outgoing payment ended, or that it has not.

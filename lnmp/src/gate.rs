@@ -7,6 +7,9 @@
 //!          └─waive─▶ Waived
 //! quote  LiveQuote ─hold─▶ HeldQuote ─settle─▶ settled     either ─cancel(reason)─▶ cancelled
 //!          └─expire─▶ expired
+//! escrow LiveQuote ─claim─▶ ClaimingQuote ─arrive─▶ EscrowedQuote ─release─▶ released
+//!                               └─lose─▶ cancelled        └─refund─▶ RefundingQuote ─paid─▶ refunded
+//!                                                          StuckQuote ─again─▶ │  └─stick─▶ StuckQuote
 //! ```
 //!
 //! A `Held` that was accepted is gone, so nothing can decline it too. The stored forms are [`GateState`] and
@@ -172,6 +175,76 @@ impl LiveQuote {
     }
 }
 
+/// An escrow quote whose payment is locked and being received.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a quote that was moved must be stored"]
+pub struct ClaimingQuote(pub QuoteId);
+
+/// An escrow quote whose payment was received, undecided.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a quote that was moved must be stored"]
+pub struct EscrowedQuote(pub QuoteId);
+
+/// An escrow quote that is being paid back.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a quote that was moved must be stored"]
+pub struct RefundingQuote(pub QuoteId, pub CancelReason);
+
+/// An escrow quote that could not be paid back so far.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a quote that was moved must be stored"]
+pub struct StuckQuote(pub QuoteId, pub CancelReason);
+
+impl LiveQuote {
+    /// Its payment was locked and is to be received, for escrow.
+    pub fn claim(self) -> ClaimingQuote {
+        ClaimingQuote(self.0)
+    }
+}
+
+impl ClaimingQuote {
+    /// The money arrived.
+    pub fn arrive(self) -> EscrowedQuote {
+        EscrowedQuote(self.0)
+    }
+
+    /// The payment was gone before the claim.
+    pub fn lose(self) -> (QuoteId, QuoteState) {
+        (self.0, QuoteState::Cancelled(CancelReason::Timeout))
+    }
+}
+
+impl EscrowedQuote {
+    /// The mail was accepted: the money is its owner's.
+    pub fn release(self) -> (QuoteId, QuoteState) {
+        (self.0, QuoteState::Released)
+    }
+
+    /// It was not: the money goes home.
+    pub fn refund(self, reason: CancelReason) -> RefundingQuote {
+        RefundingQuote(self.0, reason)
+    }
+}
+
+impl RefundingQuote {
+    /// A payment to the author succeeded.
+    pub fn paid(self) -> (QuoteId, QuoteState) {
+        (self.0, QuoteState::Refunded(self.1))
+    }
+
+    /// No payment succeeds: somebody has to say where else to pay.
+    pub fn stick(self) -> StuckQuote {
+        StuckQuote(self.0, self.1)
+    }
+}
+
+impl StuckQuote {
+    /// There is another target.
+    pub fn again(self) -> RefundingQuote {
+        RefundingQuote(self.0, self.1)
+    }
+}
+
 impl HeldQuote {
     /// Its payment arrived.
     pub fn settle(self) -> (QuoteId, QuoteState) {
@@ -230,6 +303,23 @@ mod tests {
         let (settled, _) = lost.settle();
         assert_eq!(settled.state(), GateState::Settled);
         assert!(settled.state().is_over());
+    }
+
+    #[test]
+    fn the_moves_of_escrow_are_edges_of_the_stored_states() {
+        let reason = CancelReason::Declined;
+        let escrowed = || LiveQuote(QuoteId(3)).claim().arrive();
+        assert!(
+            QuoteState::Live.may_become(QuoteState::Claiming) && QuoteState::Claiming.may_become(QuoteState::Escrowed)
+        );
+        assert!(QuoteState::Claiming.may_become(LiveQuote(QuoteId(3)).claim().lose().1));
+        assert!(QuoteState::Escrowed.may_become(escrowed().release().1));
+        assert!(QuoteState::Escrowed.may_become(QuoteState::Refunding(reason)));
+        let (id, paid) = escrowed().refund(reason).stick().again().paid();
+        assert_eq!((id, paid), (QuoteId(3), QuoteState::Refunded(reason)));
+        assert!(QuoteState::Refunding(reason).may_become(paid));
+        assert!(QuoteState::Refunding(reason).may_become(QuoteState::Stuck(reason)));
+        assert!(QuoteState::Stuck(reason).may_become(QuoteState::Refunding(reason)));
     }
 
     #[test]

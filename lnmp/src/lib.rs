@@ -53,6 +53,7 @@ pub mod open;
 mod padding;
 pub mod payment;
 pub mod place;
+pub mod quoting;
 pub mod relation;
 pub mod seal;
 pub mod secret;
@@ -73,8 +74,11 @@ pub use filter::{Actions, Conditions, Filter, FilterError, HeaderIs};
 pub use identity::{Identity, IdentityError, PublicKey, Tag};
 pub use message::{AuthorVerified, ContentId, MessageError, MessageId, Scheme};
 pub use open::{OpenError, Opened, Opener, from_wire, wire_json};
-pub use payment::{CancelReason, GateId, GateState, HoldKind, PaymentHash, Preimage, QuoteId, QuoteState};
+pub use payment::{
+    CancelReason, GateId, GateState, HoldKind, PaymentHash, Preimage, QuoteId, QuoteState, Refund, RefundTarget,
+};
 pub use place::Place;
+pub use quoting::{EscrowRoom, NoRoom, Quoting, Reserved, Room};
 pub use relation::{AcceptOn, Prices, Relation, UnverifiedPolicy};
 pub use seal::{Plaintexts, SealError, SealedMessage, Sealer};
 pub use secret::Secret;

@@ -138,19 +138,46 @@ impl GateState {
         matches!(self, Self::Settled | Self::Lost | Self::Declined | Self::Waived)
     }
 
-    /// The keywords every copy of the mail shows, `refunded` saying whether a hold already timed out.
-    pub fn keywords(self, refunded: bool) -> &'static [&'static str] {
-        match self {
-            Self::Waiting if refunded => &["$Unpaid", "$Refunded"],
-            Self::Waiting => &["$Unpaid"],
-            Self::Held => &["$Paid"],
-            Self::Settling => &["$Paid", "$Accepted"],
-            Self::Settled => &["$Settled", "$Accepted"],
-            Self::Lost => &["$Refunded"],
-            Self::Declined => &["$Refunded", "$Declined"],
-            Self::Waived => &[],
+    /// The keywords every copy of the mail shows. `$Refunded` says that the money is back, not that it will be.
+    pub fn keywords(self, refund: Refund) -> &'static [&'static str] {
+        match (self, refund) {
+            (Self::Waiting, Refund::Done) => &["$Unpaid", "$Refunded"],
+            (Self::Waiting, Refund::No | Refund::UnderWay) => &["$Unpaid"],
+            (Self::Held, _) => &["$Paid"],
+            (Self::Settling, _) => &["$Paid", "$Accepted"],
+            (Self::Settled, _) => &["$Settled", "$Accepted"],
+            (Self::Lost, _) => &["$Refunded"],
+            (Self::Declined, Refund::UnderWay) => &["$Declined"],
+            (Self::Declined, Refund::No | Refund::Done) => &["$Refunded", "$Declined"],
+            (Self::Waived, _) => &[],
         }
     }
+}
+
+/// How a mail's last payment that was not kept stands. An HTLC is back as soon as it is failed; what was received in
+/// escrow is back when a payment to its author succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refund {
+    /// None was due, or it was an HTLC's.
+    #[default]
+    No,
+    /// A hold timed out, and its money is back.
+    Done,
+    /// Money received in escrow is on its way back.
+    UnderWay,
+}
+
+/// Where money that was received in escrow goes when the mail is not accepted. Its author says so before the invoice is
+/// made; then it is fixed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefundTarget {
+    /// A Lightning address (LUD-16).
+    Address(String),
+    /// The author's wallet fetches it by a link (LUD-03).
+    Withdraw,
+    /// The sandbox's customer, whose wallet gives an invoice.
+    Sandbox,
 }
 
 /// Keywords that belong to the server on a priced mail (compared without case). The user may still
@@ -165,7 +192,7 @@ pub const TIERS: [&str; 3] = ["$Tier1", "$Tier2", "$Tier3"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "reason")]
 pub enum QuoteState {
-    /// The invoice is out and can be paid.
+    /// It can be paid once its invoice is out.
     Live,
     /// Its payment is locked.
     Held,
@@ -175,6 +202,101 @@ pub enum QuoteState {
     Cancelled(CancelReason),
     /// Nobody paid it in time.
     Expired,
+    /// Escrow: its payment is locked and being received.
+    Claiming,
+    /// Escrow: received, undecided.
+    Escrowed,
+    /// Escrow: accepted, and booked to its owner.
+    Released,
+    /// Escrow: being paid back.
+    Refunding(CancelReason),
+    /// Escrow: paid back, in full.
+    Refunded(CancelReason),
+    /// Escrow: it could not be paid back so far; its author or the operator has to say where to.
+    Stuck(CancelReason),
+}
+
+impl QuoteState {
+    /// The name used in the database and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Held => "held",
+            Self::Settled => "settled",
+            Self::Cancelled(_) => "cancelled",
+            Self::Expired => "expired",
+            Self::Claiming => "claiming",
+            Self::Escrowed => "escrowed",
+            Self::Released => "released",
+            Self::Refunding(_) => "refunding",
+            Self::Refunded(_) => "refunded",
+            Self::Stuck(_) => "stuck",
+        }
+    }
+
+    /// Why the money was not kept, where it was not.
+    pub fn reason(self) -> Option<CancelReason> {
+        match self {
+            Self::Cancelled(reason) | Self::Refunding(reason) | Self::Refunded(reason) | Self::Stuck(reason) => {
+                Some(reason)
+            }
+            Self::Live
+            | Self::Held
+            | Self::Settled
+            | Self::Expired
+            | Self::Claiming
+            | Self::Escrowed
+            | Self::Released => None,
+        }
+    }
+
+    /// The inverse of [`QuoteState::name`] and [`QuoteState::reason`].
+    pub fn parse(name: &str, reason: Option<CancelReason>) -> Option<Self> {
+        Some(match (name, reason) {
+            ("live", _) => Self::Live,
+            ("held", _) => Self::Held,
+            ("settled", _) => Self::Settled,
+            ("expired", _) => Self::Expired,
+            ("claiming", _) => Self::Claiming,
+            ("escrowed", _) => Self::Escrowed,
+            ("released", _) => Self::Released,
+            ("cancelled", Some(reason)) => Self::Cancelled(reason),
+            ("refunding", Some(reason)) => Self::Refunding(reason),
+            ("refunded", Some(reason)) => Self::Refunded(reason),
+            ("stuck", Some(reason)) => Self::Stuck(reason),
+            _ => return None,
+        })
+    }
+
+    /// Whether there is an edge from `self` to `next`. Money that arrives wins over every end that says it did not.
+    pub fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Live, Self::Held | Self::Claiming | Self::Expired | Self::Cancelled(_))
+            | (Self::Held, Self::Cancelled(_))
+            | (Self::Claiming, Self::Cancelled(_))
+            | (
+                Self::Live | Self::Held | Self::Claiming | Self::Expired | Self::Cancelled(_),
+                Self::Settled | Self::Escrowed,
+            )
+            | (Self::Escrowed, Self::Released | Self::Refunding(_)) => true,
+            (Self::Refunding(was), Self::Refunded(is) | Self::Stuck(is))
+            | (Self::Stuck(was), Self::Refunding(is) | Self::Refunded(is)) => was == is,
+            (
+                Self::Live
+                | Self::Held
+                | Self::Settled
+                | Self::Cancelled(_)
+                | Self::Expired
+                | Self::Claiming
+                | Self::Escrowed
+                | Self::Released
+                | Self::Refunding(_)
+                | Self::Refunded(_)
+                | Self::Stuck(_),
+                _,
+            ) => false,
+        }
+    }
 }
 
 /// Why a payment was failed back.
@@ -216,5 +338,72 @@ impl CancelReason {
         [Self::Declined, Self::Timeout, Self::Late, Self::Short, Self::ShortWindow, Self::NotNeeded, Self::Gone]
             .into_iter()
             .find(|reason| reason.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [QuoteState; 12] = [
+        QuoteState::Live,
+        QuoteState::Held,
+        QuoteState::Settled,
+        QuoteState::Cancelled(CancelReason::Late),
+        QuoteState::Expired,
+        QuoteState::Claiming,
+        QuoteState::Escrowed,
+        QuoteState::Released,
+        QuoteState::Refunding(CancelReason::Declined),
+        QuoteState::Refunded(CancelReason::Declined),
+        QuoteState::Stuck(CancelReason::Declined),
+        QuoteState::Stuck(CancelReason::Gone),
+    ];
+
+    #[test]
+    fn a_quotes_state_is_read_as_it_was_written() {
+        for state in STATES {
+            assert_eq!(QuoteState::parse(state.name(), state.reason()), Some(state));
+        }
+        assert_eq!(QuoteState::parse("cancelled", None), None);
+        assert_eq!(QuoteState::parse("lost", Some(CancelReason::Late)), None);
+    }
+
+    #[test]
+    fn money_is_released_or_refunded_and_never_both() {
+        let reaches = |from: QuoteState| {
+            let mut seen = vec![from];
+            let mut at = 0;
+            while let Some(&state) = seen.get(at) {
+                let next = STATES.into_iter().filter(|next| state.may_become(*next) && !seen.contains(next));
+                seen.extend(next.collect::<Vec<_>>());
+                at += 1;
+            }
+            seen
+        };
+        for state in STATES {
+            assert!(!state.may_become(state), "{}", state.name());
+            assert!(!state.may_become(QuoteState::Live), "{}", state.name());
+        }
+        for end in [QuoteState::Settled, QuoteState::Released, QuoteState::Refunded(CancelReason::Declined)] {
+            assert_eq!(reaches(end), [end]);
+        }
+        for refunding in [QuoteState::Refunding(CancelReason::Declined), QuoteState::Stuck(CancelReason::Declined)] {
+            let reached = reaches(refunding);
+            assert!(reached.contains(&QuoteState::Refunded(CancelReason::Declined)));
+            assert!(
+                !reached.contains(&QuoteState::Released) && !reached.contains(&QuoteState::Stuck(CancelReason::Gone))
+            );
+        }
+        assert!(!QuoteState::Escrowed.may_become(QuoteState::Cancelled(CancelReason::Declined)), "it was received");
+        assert!(!QuoteState::Refunding(CancelReason::Declined).may_become(QuoteState::Escrowed));
+    }
+
+    #[test]
+    fn refunded_is_said_when_the_money_is_back() {
+        assert_eq!(GateState::Declined.keywords(Refund::UnderWay), ["$Declined"]);
+        assert_eq!(GateState::Declined.keywords(Refund::No), ["$Refunded", "$Declined"]);
+        assert_eq!(GateState::Waiting.keywords(Refund::UnderWay), ["$Unpaid"]);
+        assert_eq!(GateState::Waiting.keywords(Refund::Done), ["$Unpaid", "$Refunded"]);
     }
 }

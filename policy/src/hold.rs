@@ -3,22 +3,39 @@
 //! Two clocks run: the wall's (`hold_until`) and the chain's (`deadline_height`, where the node fails the
 //! payment back by itself). Whichever comes first ends the hold, the chain's [`MARGIN_BLOCKS`] early.
 
+use lnmp::HoldKind;
+
 use crate::limits::{FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, MARGIN_BLOCKS};
 
 /// Final CLTV asked for, and the window that must be left when the payment arrives: the blocks that come
 /// within the promised hold 999 times in 1000 (6, 12, 24 and 48 hours; Poisson, 6 an hour), and our margin.
 /// What lies between is for blocks that come while the payment travels.
-const WINDOWS: [(u16, u32); 4] = [
-    (FINAL_CLTV_MIN, 56 + MARGIN_BLOCKS),
-    (153, 100 + MARGIN_BLOCKS),
-    (FINAL_CLTV_DEFAULT, 182 + MARGIN_BLOCKS),
-    (FINAL_CLTV_MAX, 342 + MARGIN_BLOCKS),
+const WINDOWS: [(u16, u32, i64); 4] = [
+    (FINAL_CLTV_MIN, 56 + MARGIN_BLOCKS, 6 * HOUR_MS),
+    (153, 100 + MARGIN_BLOCKS, 12 * HOUR_MS),
+    (FINAL_CLTV_DEFAULT, 182 + MARGIN_BLOCKS, 24 * HOUR_MS),
+    (FINAL_CLTV_MAX, 342 + MARGIN_BLOCKS, 48 * HOUR_MS),
 ];
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Blocks that must lie between the chain's height and the deadline when a payment arrives. Less, and it is
 /// failed back at once ([`lnmp::CancelReason::ShortWindow`]): its payer padded nothing, or was far behind.
 pub fn window_min(final_cltv: u16) -> u32 {
-    WINDOWS.iter().rev().find(|(cltv, _)| *cltv <= final_cltv).map_or(WINDOWS[0].1, |(_, window)| *window)
+    window(final_cltv).1
+}
+
+/// How long a recipient has to answer: what the operator chose, but never longer than the blocks last. Escrow runs by
+/// the wall clock alone.
+pub fn hold_ms(kind: HoldKind, chosen_ms: i64, final_cltv: u16) -> i64 {
+    match kind {
+        HoldKind::Htlc => chosen_ms.min(window(final_cltv).2),
+        HoldKind::Escrow => chosen_ms,
+    }
+}
+
+fn window(final_cltv: u16) -> (u16, u32, i64) {
+    WINDOWS.iter().rev().find(|(cltv, ..)| *cltv <= final_cltv).copied().unwrap_or(WINDOWS[0])
 }
 
 const _: () = {
@@ -32,6 +49,16 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_is_never_promised_longer_than_its_blocks_last() {
+        let table = [(105, 6), (152, 6), (153, 12), (244, 24), (417, 24), (418, 48)];
+        for (cltv, hours) in table {
+            assert_eq!(hold_ms(HoldKind::Htlc, 1000 * HOUR_MS, cltv), hours * HOUR_MS, "{cltv}");
+            assert_eq!(hold_ms(HoldKind::Htlc, HOUR_MS, cltv), HOUR_MS);
+            assert_eq!(hold_ms(HoldKind::Escrow, 1000 * HOUR_MS, cltv), 1000 * HOUR_MS);
+        }
+    }
 
     #[test]
     fn the_window_grows_with_the_cltv_and_a_tight_payer_fits_in_it() {

@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!   mail arrives     relation ──▶ first_match, allows ──▶ price ──▶ ask ──▶ within_limits
-//!   payment arrives  window_min
+//!   a quote is made  hold_kind, hold_ms        payment arrives  window_min
 //!   the user acts    meaning (with a gate), meaning_without_gate
 //! ```
 //!
 //! Names to know: [`relation()`] and [`Known`], [`first_match`] and [`Arriving`], [`allows`], [`price()`] and [`Asked`], [`ask()`] and [`AskEvidence`],
-//! [`within_limits`], [`window_min`], [`meaning()`].
+//! [`within_limits`], [`hold_kind`], [`window_min`], [`meaning()`].
 //!
 //! Promises. Every function is total: any input has an answer, none panics.
 //! Absent on purpose: who stores, who sends, who moves money.
@@ -30,16 +30,18 @@ pub mod hold;
 pub mod limits;
 pub mod meaning;
 pub mod price;
+pub mod quoting;
 pub mod relation;
 
 pub use allow::{Vouched, allows};
 pub use ask::{Ask, AskCounts, AskEvidence, DkimEvidence, Refusal, ask, within_limits};
 pub use filter::{Arriving, first_match};
-pub use hold::window_min;
+pub use hold::{hold_ms, window_min};
 pub use limits::{
     FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, HOLD_MS_DEFAULT, MARGIN_BLOCKS,
     QUOTE_MS_DEFAULT,
 };
 pub use meaning::{meaning, meaning_without_gate};
 pub use price::{Asked, price, price_of};
+pub use quoting::{Quotas, hold_kind};
 pub use relation::{Known, relation};

@@ -29,3 +29,12 @@ pub const ASKS_PER_SIGNATURE: u32 = 1;
 
 const _: () = assert!(FINAL_CLTV_MIN <= FINAL_CLTV_DEFAULT && FINAL_CLTV_DEFAULT <= FINAL_CLTV_MAX);
 const _: () = assert!(FINAL_CLTV_MIN as u32 > FAIL_BACK_BLOCKS + MARGIN_BLOCKS, "every hold has blocks to last");
+
+/// Live invoices and undecided payments of one author: more than a bridge with one channel reserves at all, so that the
+/// quota bites only where one author could crowd out others on a larger one.
+pub const QUOTES_PER_AUTHOR: u32 = 50;
+/// The same of one domain: four authors at their quota, or a mailbox provider's users at a mail or two each.
+pub const QUOTES_PER_DOMAIN: u32 = 200;
+/// Per cent of what could be paid out that escrow leaves alone: routing costs up to 1 %, and a channel's own reserve and
+/// fees come on top.
+pub const ESCROW_RESERVE_PERCENT: u64 = 5;

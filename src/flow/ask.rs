@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lightning::NewHold;
-use lnmp::{GateId, GateState, HoldKind, Msat, Preimage, QuoteState};
+use lnmp::{EscrowRoom, GateId, GateState, HoldKind, Msat, NoRoom, Preimage, QuoteState, Room};
 use rand::RngCore;
 use rand::rngs::OsRng;
-use store::{Batch, Gate, MailWishes, NewOutgoing, Quote, UnixMs};
+use store::{Batch, Begun, Gate, MailWishes, NewOutgoing, Quote, UnixMs};
 
 use crate::house::{House, Running, may_ask, now_ms};
 use crate::letters;
@@ -19,8 +19,20 @@ const INVOICE_EXPIRY_MIN: Duration = Duration::from_secs(60);
 const REQUEST_HOURS: i64 = 24;
 /// What a quote may not do to the disk (design section 4).
 const SHORT_OF_DISK: &str = "the server is short of disk and makes no new invoices now; please try again later";
-/// What the page says when every slot is taken.
-const NO_SLOT: &str = "every payment slot is taken right now; your mail is kept, please try again later";
+/// What the page says when nothing can be held now.
+fn no_room(why: NoRoom) -> &'static str {
+    match why {
+        NoRoom::Channels | NoRoom::Escrow => {
+            "every payment slot is taken right now; your mail is kept, please try again later"
+        }
+        NoRoom::Author => {
+            "you have many open invoices and payments here; pay or wait for one of those, then please try again later"
+        }
+        NoRoom::Domain => {
+            "authors of your domain have many open invoices and payments here; your mail is kept, please try again later"
+        }
+    }
+}
 /// What the page says when the node cannot be asked.
 const NODE_AWAY: &str = "the Lightning node is not ready right now; your mail is kept, please try again later";
 
@@ -61,7 +73,8 @@ pub fn live_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
     })
 }
 
-/// Makes sure a waiting gate has a live invoice and returns it.
+/// Makes sure a waiting gate has a live quote and returns it: with its invoice, or, for escrow, without one until its
+/// author has said where a refund goes.
 pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, NoQuote> {
     let running = house.running()?;
     if !running.wallet.can_hold() {
@@ -81,55 +94,66 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
     if house.is_short_of_disk() {
         return Err(NoQuote::Later(SHORT_OF_DISK));
     }
-    let (quote, hash, expires_at) = match begun_quote(&gate, amount, now) {
-        Some(begun) => (begun.id, begun.hash, begun.expires_at),
+    let quote = match begun_quote(&gate, amount, now) {
+        Some(begun) => begun.clone(),
         None => {
-            if !has_room(house, running, amount, now).await? {
-                return Err(NoQuote::Later(NO_SLOT));
-            }
+            let room = room(house, running).await?;
             let preimage = random_preimage();
             let expires_at = now + i64::try_from(house.config.money.quote.as_millis()).unwrap_or(i64::MAX / 2);
             // The hash is ours for ever before the node hears of it.
-            let begun = house.store.begin_quote(id, amount, HoldKind::Htlc, &preimage, expires_at, now).await?;
-            let Some(quote) = begun else { return Err(NoQuote::NotPayable) };
-            (quote, preimage.hash(), expires_at)
+            match house.store.begin_quote(id, amount, room, &preimage, expires_at, now).await? {
+                Begun::Quote(..) => house.store.quote(&preimage.hash()).await?.ok_or(NoQuote::Unknown)?,
+                Begun::NotPayable => return Err(NoQuote::NotPayable),
+                Begun::NoRoom(why) => return Err(NoQuote::Later(no_room(why))),
+            }
         }
     };
+    let final_cltv = match quote.kind {
+        HoldKind::Htlc => house.config.money.final_cltv,
+        HoldKind::Escrow if quote.target.is_none() => return Ok(quote),
+        // Claimed as soon as it comes.
+        HoldKind::Escrow => policy::FINAL_CLTV_MIN,
+    };
     let hold = NewHold {
-        hash,
+        hash: quote.hash,
         amount,
-        expiry: Duration::from_millis((expires_at - now).unsigned_abs()).max(INVOICE_EXPIRY_MIN),
-        final_cltv: house.config.money.final_cltv,
+        expiry: Duration::from_millis((quote.expires_at - now).unsigned_abs()).max(INVOICE_EXPIRY_MIN),
+        final_cltv,
         description: description(),
     };
     let bolt11 = running.wallet.create(hold).await.map_err(|error| {
         tracing::warn!(%error, gate = id.0, "no invoice");
         NoQuote::Later(NODE_AWAY)
     })?;
-    house.store.publish_quote(quote, &bolt11).await?;
-    house.store.quote(&hash).await?.ok_or(NoQuote::Unknown)
+    house.store.publish_quote(quote.id, &bolt11).await?;
+    house.store.quote(&quote.hash).await?.ok_or(NoQuote::Unknown)
 }
 
-/// A live quote whose invoice was never published: the node was away, or a kill came between. It holds its slot, and
-/// an invoice may be made again for the same hash.
-fn begun_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
+/// A live quote without an invoice: for escrow, its author has not said yet where a refund goes; else the node was away,
+/// or a kill came between. It holds its slot, and an invoice may be made again for the same hash.
+pub fn begun_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
     let begun = |quote: &&Quote| quote.state == QuoteState::Live && quote.amount == amount && quote.bolt11.is_none();
     gate.quotes.iter().rev().filter(begun).find(|quote| quote.expires_at > now)
 }
 
-/// Whether one more hold fits beside the live quotes, each of which reserves its slot and value.
-async fn has_room(house: &House, running: &Running, amount: Msat, now: UnixMs) -> Result<bool, NoQuote> {
-    let capacity = running.wallet.capacity().await.map_err(|_| NoQuote::Later(NODE_AWAY))?;
-    let quotes = house.store.open_quotes(now).await?;
-    let live: Vec<Msat> = quotes
-        .iter()
-        .filter(|quote| quote.state == QuoteState::Live && quote.expires_at > now)
-        .map(|quote| quote.amount)
-        .collect();
-    let reserved = live.iter().fold(Msat::ZERO, |sum, amount| sum + *amount);
-    let reserved_dust = live.iter().filter(|a| **a < capacity.dust_below).fold(Msat::ZERO, |sum, amount| sum + *amount);
-    let count = u32::try_from(live.len()).unwrap_or(u32::MAX);
-    Ok(capacity.fits(amount, count, reserved, reserved_dust))
+/// What the node can carry now; what quotes reserve of it, the store counts.
+async fn room(house: &House, running: &Running) -> Result<Room, NoQuote> {
+    let away = |_| NoQuote::Later(NODE_AWAY);
+    let capacity = running.wallet.capacity().await.map_err(away)?;
+    let escrow = if house.config.allows_escrow() {
+        let usable = running.wallet.channels().await.map_err(away)?.into_iter().filter(|channel| channel.usable);
+        let receivable = usable.fold(Msat::ZERO, |sum, channel| sum + channel.inbound);
+        Some(EscrowRoom { spendable: running.wallet.balance().await.map_err(away)?.spendable, receivable })
+    } else {
+        None
+    };
+    Ok(Room {
+        slots: capacity.slots_free,
+        value: capacity.inbound_free,
+        dust: capacity.dust_free,
+        dust_below: capacity.dust_below,
+        escrow,
+    })
 }
 
 /// What the ask job came to.
@@ -172,10 +196,10 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
         recipient,
         amount: quote.amount,
         priority: gate.priority_price,
-        bolt11: quote.bolt11.as_deref().unwrap_or_default(),
+        bolt11: quote.bolt11.as_deref().filter(|_| quote.kind == HoldKind::Htlc),
         page_url: &page_url(running, &gate),
         expires_at: quote.expires_at,
-        hold: house.config.money.hold,
+        hold: house.config.hold(quote.kind),
         message_id: &new_message_id(house),
         now,
     };

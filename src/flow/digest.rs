@@ -12,7 +12,7 @@ use store::{Account, Batch, GateFilter, MessageId, UnixMs};
 use crate::flow::ask::new_message_id;
 use crate::flow::submit;
 use crate::house::House;
-use crate::letters::{Digest, DigestLine};
+use crate::letters::{Digest, DigestLine, LISTED_MAX};
 
 /// A day of the digest.
 const DAY_MS: i64 = 86_400_000;
@@ -21,6 +21,7 @@ const SUMMARIES_AT_ONCE: usize = 200;
 
 /// One mail in Unpaid that no digest named yet.
 struct Line {
+    message: MessageId,
     from: String,
     subject: String,
     date: UnixMs,
@@ -36,8 +37,8 @@ pub async fn first_session(house: &House, account: &Account, opener: &Opener, no
         return Ok(());
     }
     // The very first session begins the count: a fresh mailbox needs no digest of what it just showed.
-    if let Some(last) = last {
-        let lines = lines(house, account, opener, last).await?;
+    if last.is_some() {
+        let lines = lines(house, account, opener).await?;
         if !lines.is_empty() {
             let shown: Vec<DigestLine<'_>> = lines
                 .iter()
@@ -53,7 +54,8 @@ pub async fn first_session(house: &House, account: &Account, opener: &Opener, no
             let delivery = submit::letter(house, &account.address(), &letter.render(), now)
                 .await
                 .map_err(|refusal| anyhow::anyhow!(refusal.text))?;
-            let batch = Batch { deliveries: delivery.into_iter().collect(), ..Batch::default() };
+            let told = lines.iter().map(|line| line.message).collect();
+            let batch = Batch { deliveries: delivery.into_iter().collect(), told, ..Batch::default() };
             house.store.commit(batch, now).await?;
         }
     }
@@ -62,30 +64,34 @@ pub async fn first_session(house: &House, account: &Account, opener: &Opener, no
     Ok(())
 }
 
-async fn lines(house: &House, account: &Account, opener: &Opener, since: UnixMs) -> anyhow::Result<Vec<Line>> {
+/// Mails that no digest named: new ones, and those that came back because nobody answered. More than one digest lists are
+/// named by the next.
+async fn lines(house: &House, account: &Account, opener: &Opener) -> anyhow::Result<Vec<Line>> {
     let mailboxes = house.store.mailboxes(account.id).await?;
     let Some(unpaid) = mailboxes.iter().find(|mailbox| mailbox.place == Place::Unpaid) else { return Ok(Vec::new()) };
     let view = house.store.open(account.id, unpaid.id, false).await?;
-    let dates: HashMap<MessageId, UnixMs> = view
-        .entries
-        .iter()
-        .filter(|entry| entry.internal_date > since)
-        .map(|entry| (entry.message, entry.internal_date))
-        .collect();
     let filter = GateFilter { account: Some(account.id), state: Some(GateState::Waiting), limit: None };
-    let prices: HashMap<MessageId, Msat> =
-        house.store.gates(filter).await?.into_iter().map(|gate| (gate.message, gate.price)).collect();
-    let ids: Vec<MessageId> =
-        view.entries.iter().map(|entry| entry.message).filter(|id| dates.contains_key(id)).collect();
+    let untold: HashMap<MessageId, Msat> = house
+        .store
+        .gates(filter)
+        .await?
+        .into_iter()
+        .filter(|gate| gate.told_at.is_none())
+        .map(|gate| (gate.message, gate.price))
+        .collect();
+    let entries = view.entries.iter().filter(|entry| untold.contains_key(&entry.message)).take(LISTED_MAX);
+    let dates: HashMap<MessageId, UnixMs> = entries.clone().map(|entry| (entry.message, entry.internal_date)).collect();
+    let ids: Vec<MessageId> = entries.map(|entry| entry.message).collect();
     let mut lines = Vec::with_capacity(ids.len());
     for some in ids.chunks(SUMMARIES_AT_ONCE) {
         for (id, sealed) in house.store.summaries(account.id, some).await? {
             let facts = converter::facts(&Summary::decode(&opener.open_summary(&sealed)?)?.header);
             lines.push(Line {
+                message: id,
                 from: facts.from.first().and_then(converter::Mailbox::address).unwrap_or_default(),
                 subject: facts.subject.unwrap_or_default(),
                 date: dates.get(&id).copied().unwrap_or_default(),
-                price: prices.get(&id).copied().unwrap_or_default(),
+                price: untold.get(&id).copied().unwrap_or_default(),
             });
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::flow::watchdog::Watchdog;
 use crate::flow::{payout, reconcile};
 use crate::house::{House, now_ms, stopped};
 
@@ -18,6 +19,8 @@ const ERASE_EVERY: Duration = Duration::from_secs(3600);
 const PAYOUTS_EVERY: Duration = Duration::from_secs(5);
 /// How often holds that the node ended on its own are looked for.
 const GONE_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether the node keeps up with the chain.
+const WATCH_EVERY: Duration = Duration::from_secs(30);
 /// How often ended sealing epochs are wiped; they last 60 s.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut forget = tokio::time::interval(FORGET_EVERY);
     let mut payouts = tokio::time::interval(PAYOUTS_EVERY);
     let mut gone = tokio::time::interval(GONE_EVERY);
+    let mut watch = tokio::time::interval(WATCH_EVERY);
+    let mut watchdog = Watchdog::default();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -46,14 +51,35 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
                     tracing::warn!(error = format!("{error:#}"), "held payments cannot be looked for");
                 }
             }
+            _ = watch.tick() => {
+                if let Err(error) = watchdog.watch(&house).await {
+                    tracing::warn!(error = format!("{error:#}"), "node and holds cannot be looked at");
+                }
+            }
             _ = forget.tick() => house.sealer.forget_old(now_ms().unsigned_abs()),
             _ = erase.tick() => {
+                if let Err(error) = leave_unpaid(&house).await {
+                    tracing::warn!(%error, "old unpaid mail cannot be taken out");
+                }
                 if let Err(error) = house.store.erase_authors(now_ms() - AUTHOR_DAYS * 86_400_000).await {
                     tracing::warn!(%error, "authors cannot be erased");
                 }
             }
             () = stopped(&mut stop) => return,
         }
+    }
+}
+
+/// Takes out what waited long enough and stood in a digest that was seen.
+async fn leave_unpaid(house: &House) -> store::Result<()> {
+    loop {
+        let gone = house.store.expire_unpaid(now_ms()).await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        tracing::info!(gone, "unpaid mails older than 30 days left Unpaid");
+        // Their contents' attachments are unpinned by jobs.
+        house.work.notify_waiters();
     }
 }
 

@@ -8,6 +8,7 @@
 //!   work ─▶ claim | cancel                                 the node hears of the decision
 //!   pay ─▶ store.payment_settled                           the money arrived, the ledger knows
 //!   expire                                                 nobody answered
+//!   refund ─▶ store.begin_refund ─▶ the node pays          escrow: the money goes back
 //! ```
 
 pub mod ask;
@@ -24,6 +25,7 @@ pub mod pay;
 pub mod payout;
 pub mod receive;
 pub mod reconcile;
+pub mod refund;
 pub mod reports;
 pub mod return_path;
 pub mod seal;
@@ -31,5 +33,6 @@ pub mod send;
 pub mod smtp_host;
 pub mod submit;
 pub mod tls_report;
+pub mod watchdog;
 pub mod web_host;
 pub mod work;

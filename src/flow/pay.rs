@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::{Event, Wallet};
-use lnmp::{Msat, PaymentHash};
+use lnmp::{HoldKind, Msat, PaymentHash};
 use store::{HeldOutcome, Incoming};
 use tokio::sync::watch;
 
@@ -12,6 +12,9 @@ use crate::house::{House, now_ms, stopped};
 
 /// A store or node that fails is asked again after this long; the event stays at the head of the queue.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Blocks that a payment must leave which is claimed as soon as it came: time for a node that was away.
+const CLAIM_WINDOW_BLOCKS: u32 = 12;
 
 /// Handles the node's events until `stop`.
 pub async fn run(house: Arc<House>, wallet: Arc<dyn Wallet>, mut stop: watch::Receiver<bool>) {
@@ -50,7 +53,9 @@ async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Res
             }
             // `false`: a repeat.
             if house.store.payment_settled(&hash, amount, now_ms()).await? {
-                tracing::info!(amount_msat = amount.0, "a payment settled");
+                tracing::info!(amount_msat = amount.0, "a payment arrived");
+                // In escrow it may have to go back at once.
+                house.work.notify_waiters();
             }
             Ok(())
         }
@@ -66,17 +71,25 @@ async fn held(
     deadline_height: u32,
 ) -> anyhow::Result<()> {
     let height = wallet.chain().await?.height;
+    // The kind is fixed in the quote; for a hash that has none it does not matter.
+    let kind = house.store.quote(&hash).await?.map_or(HoldKind::Htlc, |quote| quote.kind);
     let incoming = Incoming {
         hash,
         amount,
         deadline_height,
         height,
-        window_min: policy::window_min(house.config.money.final_cltv),
-        hold_ms: i64::try_from(house.config.money.hold.as_millis()).unwrap_or(i64::MAX / 2),
+        window_min: match kind {
+            HoldKind::Htlc => policy::window_min(house.config.money.final_cltv),
+            HoldKind::Escrow => CLAIM_WINDOW_BLOCKS,
+        },
+        hold_ms: i64::try_from(house.config.hold(kind).as_millis()).unwrap_or(i64::MAX / 2),
     };
     match house.store.payment_held(incoming, now_ms()).await? {
         HeldOutcome::Held { gate, .. } => {
             tracing::info!(gate = gate.0, amount_msat = amount.0, "a payment is locked");
+        }
+        HeldOutcome::Claiming(gate) => {
+            tracing::info!(gate = gate.0, amount_msat = amount.0, "a payment is received in escrow");
         }
         HeldOutcome::Already => {}
         HeldOutcome::Refuse(reason) => {

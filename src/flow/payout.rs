@@ -46,8 +46,7 @@ impl From<Written> for UnderWay {
 impl UnderWay {
     /// What may leave at most: the invoice and the fees.
     fn most(&self) -> anyhow::Result<Msat> {
-        let amount = Invoice::parse(&self.bolt11)?.amount;
-        Ok(amount + Msat(amount.0 / 100 + FEE_MSAT))
+        Ok(with_fees(Invoice::parse(&self.bolt11)?.amount))
     }
 }
 
@@ -126,6 +125,11 @@ pub async fn look(house: &House) -> anyhow::Result<()> {
 /// What is under way, with the highest fees: so much may be missing from the node that the ledger still has.
 pub async fn in_flight(house: &House) -> anyhow::Result<Msat> {
     under_way(house).await?.iter().try_fold(Msat::ZERO, |sum, one| Ok(sum + one.most()?))
+}
+
+/// An amount with the most that paying it may cost.
+pub fn with_fees(amount: Msat) -> Msat {
+    amount + Msat(amount.0 / 100 + FEE_MSAT)
 }
 
 /// Books a payment that ended and strikes it off; one under way stays.

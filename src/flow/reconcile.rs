@@ -29,13 +29,19 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
             {
                 house.store.payment_gone(&quote.hash, CancelReason::Timeout, now).await?;
             }
-            // Claims are jobs of their own; everything else agrees.
+            // Claims and refunds are jobs of their own; everything else agrees.
             (
                 QuoteState::Live
                 | QuoteState::Held
                 | QuoteState::Settled
                 | QuoteState::Cancelled(_)
-                | QuoteState::Expired,
+                | QuoteState::Expired
+                | QuoteState::Claiming
+                | QuoteState::Escrowed
+                | QuoteState::Released
+                | QuoteState::Refunding(_)
+                | QuoteState::Refunded(_)
+                | QuoteState::Stuck(_),
                 _,
             ) => {}
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lightning::{HoldStatus, WalletError};
-use lnmp::{Act, GateId, GateState, PaymentHash, QuoteId, QuoteState};
+use lnmp::{Act, GateId, GateState, HoldKind, PaymentHash, QuoteId, QuoteState};
 use store::{Batch, GateFilter, Job, JobKind};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::flow::ask::{Asked, ask, new_message_id, page_url};
-use crate::flow::{bounce, submit};
+use crate::flow::{bounce, refund, submit};
 use crate::house::{House, now_ms, stopped};
 use crate::letters;
 
@@ -27,22 +27,40 @@ const BACKOFF_MS: i64 = 500;
 /// The longest wait after failures.
 const BACKOFF_MAX_MS: i64 = 300_000;
 
+/// Refunds worked at at once: each waits for servers elsewhere, and for a payment.
+const REFUNDS_AT_ONCE: usize = 8;
+/// A refund waits this long for one of those to end.
+const REFUND_BUSY_MS: i64 = 1_000;
+
 /// What a job came to.
-enum Ended {
+pub enum Ended {
     /// Done; commit this with its end.
     With(Box<Batch>),
     /// Not yet; again in so many milliseconds.
     Again(i64),
 }
 
+impl Ended {
+    /// Done, and nothing came of it.
+    pub fn nothing() -> Self {
+        Self::With(Box::default())
+    }
+}
+
 /// Works until `stop`.
 pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let refunds = Arc::new(Semaphore::new(REFUNDS_AT_ONCE));
     loop {
         let bell = house.work.notified();
         match house.store.lease_jobs(now_ms(), LEASE_MS, JOBS_AT_ONCE).await {
             Ok(jobs) if !jobs.is_empty() => {
                 for job in jobs {
-                    end(&house, job).await;
+                    if matches!(job.kind, JobKind::Refund(_)) {
+                        // Beside the others: a claim must not wait for somebody's server.
+                        apart(&house, &refunds, job).await;
+                    } else {
+                        end(&house, job).await;
+                    }
                 }
                 if *stop.borrow() {
                     return;
@@ -58,6 +76,20 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             () = stopped(&mut stop) => return,
         }
     }
+}
+
+async fn apart(house: &Arc<House>, free: &Arc<Semaphore>, job: Job) {
+    let Ok(permit) = Arc::clone(free).try_acquire_owned() else {
+        if let Err(error) = house.store.retry_job(job.id, now_ms() + REFUND_BUSY_MS).await {
+            tracing::warn!(job = job.id.0, %error, "a refund could not be put off");
+        }
+        return;
+    };
+    let house = Arc::clone(house);
+    tokio::spawn(async move {
+        end(&house, job).await;
+        drop(permit);
+    });
 }
 
 async fn end(house: &House, job: Job) {
@@ -90,7 +122,7 @@ async fn end(house: &House, job: Job) {
 }
 
 async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
-    let nothing = || Ended::With(Box::default());
+    let nothing = Ended::nothing;
     match &job.kind {
         JobKind::Ask(gate) => match ask(house, *gate).await? {
             Asked::Done(batch) => Ok(Ended::With(Box::new(batch))),
@@ -118,6 +150,8 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
             house.store.demote(*account, *message, now_ms()).await?;
             Ok(nothing())
         }
+        JobKind::Refund(quote) => refund::refund(house, *quote).await,
+        JobKind::RefundLink(quote) => refund::link(house, *quote).await,
         JobKind::Notice(account) => notice(house, *account).await,
         JobKind::TellLost(gate) => tell_lost(house, *gate).await,
         JobKind::Unpin(cids) => {
@@ -133,8 +167,13 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
 async fn claim(house: &House, id: QuoteId, hash: PaymentHash) -> anyhow::Result<Ended> {
     let wallet = &house.running()?.wallet;
     let Some(quote) = house.store.quote(&hash).await? else { return Ok(Ended::With(Box::default())) };
-    if quote.gate_state != GateState::Settling || quote.state == QuoteState::Settled {
-        return Ok(Ended::With(Box::default()));
+    let is_due = match quote.kind {
+        HoldKind::Htlc => quote.gate_state == GateState::Settling && quote.state != QuoteState::Settled,
+        // Received first, decided about later.
+        HoldKind::Escrow => quote.state == QuoteState::Claiming,
+    };
+    if !is_due {
+        return Ok(Ended::nothing());
     }
     let chain = wallet.chain().await?;
     // Only claims wait for a fresh chain: on a stale one the deadline may have passed unseen.
@@ -144,7 +183,9 @@ async fn claim(house: &House, id: QuoteId, hash: PaymentHash) -> anyhow::Result<
     let preimage = house.store.preimage(id).await?.context("a quote without its preimage")?;
     match wallet.settle(hash, quote.received.unwrap_or(quote.amount), &preimage).await {
         Ok(()) => Ok(Ended::Again(CLAIM_AGAIN_MS)),
-        Err(WalletError::TooLate { .. } | WalletError::UnknownHash) => lost(house, id, hash, chain.height).await,
+        Err(WalletError::TooLate { .. } | WalletError::UnknownHash | WalletError::AlreadyCancelled) => {
+            lost(house, id, hash, chain.height).await
+        }
         Err(error) => Err(error).context("claim"),
     }
 }
@@ -159,7 +200,7 @@ async fn lost(house: &House, id: QuoteId, hash: PaymentHash, height: u32) -> any
         return Ok(Ended::Again(CLAIM_AGAIN_MS));
     }
     if house.store.payment_lost(id, now_ms()).await? {
-        tracing::error!("an accepted payment was gone before its claim");
+        tracing::error!("a payment was gone before its claim");
     }
     Ok(Ended::With(Box::default()))
 }
@@ -175,7 +216,7 @@ async fn notice(house: &House, account: store::AccountId) -> anyhow::Result<Ende
     }
     let amounts: Vec<_> = held
         .iter()
-        .filter_map(|gate| gate.quotes.iter().rev().find(|q| q.state == QuoteState::Held))
+        .filter_map(|gate| gate.quotes.iter().rev().find(|q| is_locked(q.state)))
         .map(|q| q.amount)
         .collect();
     let letter = letters::Notice {
@@ -187,6 +228,10 @@ async fn notice(house: &House, account: store::AccountId) -> anyhow::Result<Ende
         now,
     };
     deliver_letter(house, &owner.address(), &letter.render()).await
+}
+
+fn is_locked(state: QuoteState) -> bool {
+    matches!(state, QuoteState::Held | QuoteState::Escrowed)
 }
 
 /// Tells owner and author that an accepted payment was gone.

@@ -9,7 +9,7 @@ use store::UnixMs;
 use super::compose::{Automatic, Head, finish, moment, one_line, text_part, wrap};
 
 /// Mails listed; a flood is summed up, all of it is in the folder.
-const LISTED_MAX: usize = 200;
+pub const LISTED_MAX: usize = 200;
 /// Characters of one author or subject.
 const FIELD_MAX: usize = 200;
 

@@ -7,12 +7,15 @@
 //! ```text
 //!   PaymentRequest  to the author:  what to lock, invoice, QR picture, page
 //!   Notice          to the owner:   paid mail waits
+//!   RefundLink      to the author:  where money kept in escrow goes back to
+//!   Behind          to the postmaster:  payments are held and the node does not see the chain
 //!   Lost            to both:        an accepted payment was gone before its claim
 //!   Bounce          to a sender:    RFC 3464, with the original's header
 //!   Welcome         to the owner:   the first mail of a fresh INBOX
 //!   Digest          to the owner:   what lies in Unpaid
 //! ```
 
+mod behind;
 mod bounce;
 mod compose;
 mod digest;
@@ -20,11 +23,14 @@ mod lost;
 mod notice;
 mod payment_request;
 mod qr;
+mod refund_link;
 mod welcome;
 
+pub use behind::Behind;
 pub use bounce::{Action, Report, Reported};
-pub use digest::{Digest, DigestLine};
+pub use digest::{Digest, DigestLine, LISTED_MAX};
 pub use lost::Lost;
 pub use notice::Notice;
 pub use payment_request::PaymentRequest;
+pub use refund_link::RefundLink;
 pub use welcome::{Try, Welcome};

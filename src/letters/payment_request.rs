@@ -27,11 +27,11 @@ pub struct PaymentRequest<'a> {
     pub amount: Msat,
     /// What puts a mail into INBOX at once.
     pub priority: Msat,
-    /// The invoice.
-    pub bolt11: &'a str,
+    /// The invoice; `None` for escrow, whose invoice is made on the page once the author said where a refund goes.
+    pub bolt11: Option<&'a str>,
     /// The page that lists this author's open mails to this account.
     pub page_url: &'a str,
-    /// Until when the invoice can be paid.
+    /// Until when the invoice can be paid; not said where there is none.
     pub expires_at: UnixMs,
     /// How long a locked payment waits for the recipient's answer.
     pub hold: Duration,
@@ -59,7 +59,7 @@ impl PaymentRequest<'_> {
             message = message.in_reply_to(id.clone()).references(id);
         }
         let cid = format!("qr.{}", self.message_id);
-        let picture = qr::png(self.bolt11);
+        let picture = self.bolt11.and_then(qr::png);
         let page = text_part("text/html", &self.html(picture.as_ref().map(|_| cid.as_str())));
         let rich = match picture {
             Some(picture) => {
@@ -76,7 +76,8 @@ impl PaymentRequest<'_> {
     }
 
     fn text(&self) -> String {
-        let Self { recipient, amount, page_url, bolt11, server_name, .. } = self;
+        let Self { recipient, amount, page_url, server_name, .. } = self;
+        let Some(bolt11) = self.bolt11 else { return self.escrow_text() };
         let said = wrap(&format!(
             "Your mail to {recipient} has arrived. It is kept, but not shown yet.\n\n\
              To have it read, lock {amount} for {recipient}.{priority}\n\n\
@@ -103,10 +104,37 @@ impl PaymentRequest<'_> {
         )
     }
 
+    /// What escrow means, in one paragraph for both forms.
+    fn escrow_said(&self) -> String {
+        let Self { recipient, server_name, .. } = self;
+        format!(
+            "This payment is held in escrow: so many payments are waiting here that no Lightning channel can lock yours. The              operator of {server_name} receives it and keeps it for you. If {recipient} accepts the mail, it is theirs. If they              decline, or do not answer within {hold}, all of it is paid back to you, where you say before you pay.",
+            hold = spoken(self.hold),
+        )
+    }
+
+    fn escrow_text(&self) -> String {
+        let Self { recipient, amount, page_url, server_name, .. } = self;
+        let said = wrap(&format!(
+            "Your mail to {recipient} has arrived. It is kept, but not shown yet.\n\n\
+             To have it read, put {amount} behind it.{priority}\n\n{escrow}",
+            priority = self.priority_text(),
+            escrow = self.escrow_said(),
+        ));
+        let free = wrap(&format!(
+            "You need not pay: your mail stays where it is, and {recipient} may still let it in free. If you wrote no such \
+             mail, please ignore this one.",
+        ));
+        format!(
+            "{said}\n\nSay where a refund goes, and pay, on this page:\n\n{page_url}\n\n{free}\n\n-- \nSatchel at {server_name}\n"
+        )
+    }
+
     fn html(&self, cid: Option<&str>) -> String {
+        let Some(bolt11) = self.bolt11 else { return self.escrow_html() };
         let recipient = html(self.recipient);
         let amount = html(&self.amount.to_string());
-        let (bolt11, page_url) = (html(self.bolt11), html(self.page_url));
+        let (bolt11, page_url) = (html(bolt11), html(self.page_url));
         let picture = cid.map_or_else(String::new, |cid| {
             format!(
                 "<tr><td align=\"center\" style=\"padding:4px 28px 16px\"><img src=\"cid:{}\" width=\"228\" height=\"228\"\n\
@@ -157,6 +185,33 @@ impl PaymentRequest<'_> {
         )
     }
 
+    fn escrow_html(&self) -> String {
+        let (recipient, amount) = (html(self.recipient), html(&self.amount.to_string()));
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"us-ascii\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>Your mail is waiting</title>\n</head>\n\
+             <body style=\"margin:0;padding:24px 12px;background:#f5f1ea;{FONT};color:#221a12\">\n\
+             <div style=\"max-width:540px;margin:0 auto;background:#fffdf9;border:1px solid #e4dacb;border-radius:16px;\
+             padding:28px\">\n\
+             <p style=\"margin:0 0 6px;color:#6a5d50\">Your mail to <b style=\"color:#221a12;word-break:break-word\">{recipient}</b>\n\
+             has arrived. It is kept, but not shown yet.</p>\n\
+             <p style=\"margin:18px 0 6px;font:bold 40px/1.1 Georgia,'Times New Roman',serif\">{amount}</p>\n\
+             <p style=\"margin:0 0 20px;color:#6a5d50\">refunded unless your mail is accepted{priority}</p>\n\
+             <p style=\"margin:0 0 20px\"><b>Escrow.</b> {escrow}</p>\n\
+             <p style=\"margin:0 0 20px\"><a href=\"{page_url}\"\nstyle=\"display:block;background:#8a4717;color:#fff8ef;\
+             text-align:center;font-weight:bold;text-decoration:none;padding:14px 18px;border-radius:12px\">Choose where a refund\n\
+             goes, and pay</a></p>\n\
+             <p style=\"margin:0;color:#6a5d50;font-size:14px\">You need not pay: your mail stays where it is, and\n\
+             {recipient} may still let it in free. If you wrote no such mail, please ignore this one.</p>\n</div>\n\
+             <p style=\"text-align:center;font-size:13px;color:#6a5d50\">Satchel at {server_name}</p>\n</body>\n</html>\n",
+            priority = html(&self.priority_html()),
+            escrow = html(&wrap(&self.escrow_said())),
+            page_url = html(self.page_url),
+            server_name = html(self.server_name),
+        )
+    }
+
     /// A payment of the priority price is told what it buys; others are not sold it here, because this
     /// invoice cannot pay it.
     fn priority_text(&self) -> &'static str {
@@ -190,7 +245,7 @@ mod tests {
             recipient: "alice@satchel.test",
             amount: Msat(100_000),
             priority: Msat(1_000_000),
-            bolt11: INVOICE,
+            bolt11: Some(INVOICE),
             page_url: "http://127.0.0.1:8080/pay/0123456789abcdef0123456789abcdef",
             expires_at: 1_795_237_800_000,
             hold: Duration::from_secs(86_400),
@@ -280,6 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_escrow_says_so_and_carries_the_page_but_no_invoice() {
+        let octets = PaymentRequest { bolt11: None, ..request() }.render();
+        assert!(octets.is_ascii() && octets.split(|b| *b == b'\n').all(|line| line.len() <= 999));
+        let message = MessageParser::default().parse(&octets).unwrap();
+        assert_eq!(message.parts.len(), 3, "no picture");
+        let (text, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
+        for body in [&text, &html] {
+            for part in ["escrow", "100 sat", "24 hours", "/pay/0123456789abcdef0123456789abcdef", "alice@satchel.test"]
+            {
+                assert!(body.contains(part), "{part} in {body}");
+            }
+            assert!(!body.contains("lnbc") && !body.contains("lightning:"), "{body}");
+        }
+    }
+
+    #[test]
     fn strange_names_neither_break_the_header_nor_the_html() {
         let mut hostile = request();
         hostile.in_reply_to = Some("x>\r\nBcc: eve@evil.test");
@@ -295,7 +366,7 @@ mod tests {
     fn an_invoice_too_long_for_a_picture_still_makes_a_letter() {
         let mut long = request();
         let invoice = "lnbc1".to_owned() + &"q".repeat(4500);
-        long.bolt11 = &invoice;
+        long.bolt11 = Some(&invoice);
         let octets = long.render();
         assert!(octets.is_ascii() && octets.split(|b| *b == b'\n').all(|line| line.len() <= 999));
         let message = MessageParser::default().parse(&octets).unwrap();

@@ -1,8 +1,8 @@
 //! Gates, quotes, jobs: the part of the store where money is near.
 
 use lnmp::{
-    Act, CancelReason, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, Relation,
-    Verdict,
+    Act, CancelReason, GateFacts, GateId, GateState, HoldKind, Msat, NoRoom, PaymentHash, QuoteId, QuoteState, Quoting,
+    RefundTarget, Relation, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,11 @@ pub trait Rules: Send + Sync + 'static {
     /// Whether one more payment request may go to an author who was asked this often.
     fn may_ask(&self, _counts: &AskCounts) -> bool {
         true
+    }
+    /// How a payment can be held now, if it can. [`Quoting`] is what the quote's own transaction finds.
+    /// Rules that say nothing hold every payment on a channel.
+    fn hold_kind(&self, _quoting: &Quoting) -> Result<HoldKind, NoRoom> {
+        Ok(HoldKind::Htlc)
     }
     /// How long a decline by expunge, or a demotion by Junk, waits. Milliseconds.
     fn grace_ms(&self) -> i64 {
@@ -56,8 +61,10 @@ pub struct Gate {
     pub state: GateState,
     /// Held in INBOX because it paid priority.
     pub priority: bool,
-    /// A hold timed out before.
+    /// A hold timed out before, and its money is back.
     pub refunded: bool,
+    /// Money received in escrow is on its way back.
+    pub refunding: bool,
     /// A decline by expunge is waiting until then.
     pub armed_until: Option<UnixMs>,
     /// What the author was.
@@ -84,6 +91,8 @@ pub struct Gate {
     pub created_at: UnixMs,
     /// When it ended.
     pub ended_at: Option<UnixMs>,
+    /// While waiting: when a digest named its mail.
+    pub told_at: Option<UnixMs>,
     /// Its quotes, newest last.
     pub quotes: Vec<Quote>,
 }
@@ -113,6 +122,47 @@ pub struct Quote {
     pub bolt11: Option<String>,
     /// Until when it may be paid.
     pub expires_at: UnixMs,
+    /// Escrow: where a refund goes, once its author said so.
+    pub target: Option<RefundTarget>,
+    /// Escrow: what opens the withdraw link, where that is the target.
+    pub withdraw: Option<String>,
+}
+
+/// What came of beginning a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is there; its kind is fixed.
+    Quote(QuoteId, HoldKind),
+    /// The gate takes no payment now: it is over or held, a live quote of the same amount is there, or its mail does not
+    /// lie where a payment would raise it from.
+    NotPayable,
+    /// No payment of this amount can be held now.
+    NoRoom(NoRoom),
+}
+
+/// Money received in escrow, as whoever pays it back sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escrowed {
+    /// Under which quote it came.
+    pub quote: QuoteId,
+    /// For which gate.
+    pub gate: GateId,
+    /// Where the quote is.
+    pub state: QuoteState,
+    /// What was received; what is asked, before that.
+    pub amount: Msat,
+    /// Where it goes back to.
+    pub target: Option<RefundTarget>,
+    /// The invoice that is committed to, and its hash: no other one is paid until this one failed.
+    pub invoice: Option<(String, PaymentHash)>,
+    /// How many invoices failed.
+    pub tries: u32,
+    /// Since when it is being paid back.
+    pub since: Option<UnixMs>,
+    /// What opens the withdraw link.
+    pub withdraw: String,
+    /// What opens the page that changes the target, once such a link was asked for.
+    pub link: Option<String>,
 }
 
 /// What a page lists.
@@ -162,6 +212,8 @@ pub enum HeldOutcome {
         /// Whose.
         account: AccountId,
     },
+    /// It is for escrow, and is received first: a [`JobKind::Claim`] was committed.
+    Claiming(GateId),
     /// A repeat of an event that was handled; nothing to do.
     Already,
     /// Must be failed back; for a known quote a [`JobKind::Cancel`] was committed.
@@ -219,6 +271,10 @@ pub enum JobKind {
     Cancel(QuoteId, PaymentHash),
     /// The grace of an armed decline (or accept) is over: judge [`Act::GraceOver`].
     Grace(GateId),
+    /// Pay back what was received in escrow.
+    Refund(QuoteId),
+    /// Mail the author a link that changes where a refund goes.
+    RefundLink(QuoteId),
     /// Ten minutes in Junk are over: demote the author if the mail is still there.
     Demote(AccountId, MessageId),
     /// Tell the owner of paid mail waiting.

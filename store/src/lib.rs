@@ -35,7 +35,8 @@ pub use account::{
 };
 pub use error::StoreError;
 pub use gate::{
-    AskCounts, Decided, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page, Quote, Rules,
+    AskCounts, Begun, Decided, Escrowed, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page,
+    Quote, Rules,
 };
 pub use ledger::{Balances, LedgerAudit, LedgerLine, Posting, Side};
 pub use mailbox::{
@@ -54,7 +55,7 @@ pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
+use lnmp::{Act, CancelReason, GateId, Msat, PaymentHash, Place, Preimage, QuoteId, RefundTarget, Relation, Room};
 use tokio::sync::broadcast;
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -311,20 +312,20 @@ pub trait Store: Send + Sync + 'static {
     async fn gates(&self, filter: GateFilter) -> Result<Vec<Gate>>;
     /// The page a 128-bit token names: every open mail of that author to that account.
     async fn page(&self, token: &str) -> Result<Option<Page>>;
-    /// Begins a quote: stores hash and preimage before any invoice exists. `None` when the gate takes no
-    /// payment now (over, held, or a live quote of the same amount is there).
+    /// Begins a quote: stores hash and preimage before any invoice exists. What other quotes reserve is counted here, and
+    /// [`Rules::hold_kind`] decides how the payment will be held.
     async fn begin_quote(
         &self,
         gate: GateId,
         amount: Msat,
-        kind: HoldKind,
+        room: Room,
         preimage: &Preimage,
         expires_at: UnixMs,
         now: UnixMs,
-    ) -> Result<Option<QuoteId>>;
+    ) -> Result<Begun>;
     /// Publishes the invoice of a begun quote.
     async fn publish_quote(&self, quote: QuoteId, bolt11: &str) -> Result<()>;
-    /// Quotes whose payment may still arrive or be locked: live, held, cancelled since `cancelled_since`.
+    /// Quotes whose payment may still arrive or be locked: live, held, claiming, ended since `cancelled_since`.
     async fn open_quotes(&self, cancelled_since: UnixMs) -> Result<Vec<Quote>>;
     /// The quote of a hash, with its gate.
     async fn quote(&self, hash: &PaymentHash) -> Result<Option<Quote>>;
@@ -333,12 +334,41 @@ pub trait Store: Send + Sync + 'static {
     /// A payment is locked at the node. Commits before anybody tells the node anything: the gate is held
     /// and the mail moved, or the quote is cancelled with a [`JobKind::Cancel`].
     async fn payment_held(&self, incoming: Incoming, now: UnixMs) -> Result<HeldOutcome>;
-    /// A payment arrived: quote and gate settled, ledger lines written, once. `false` for a repeat.
+    /// A payment arrived: quote and gate settled, ledger lines written, once. For escrow: received, and the gate is held,
+    /// or the money is paid back at once. `false` for a repeat.
     async fn payment_settled(&self, hash: &PaymentHash, amount: Msat, now: UnixMs) -> Result<bool>;
-    /// The claim came too late: settling becomes lost. `false` when it is not settling.
+    /// The claim came too late: settling becomes lost, an escrow quote is cancelled. `false` when nothing is claimed.
     async fn payment_lost(&self, quote: QuoteId, now: UnixMs) -> Result<bool>;
     /// The node failed a held payment by itself, or a cancel is due for another reason.
     async fn payment_gone(&self, hash: &PaymentHash, reason: CancelReason, now: UnixMs) -> Result<bool>;
+    // ---- escrow: money is received first, and paid back by an invoice of its author's ----
+    /// Fixes where a refund of a live escrow quote goes. `false` when another target is fixed, or it is too late.
+    async fn set_refund_target(&self, quote: QuoteId, target: RefundTarget, now: UnixMs) -> Result<bool>;
+    /// One escrow quote.
+    async fn escrow(&self, quote: QuoteId) -> Result<Option<Escrowed>>;
+    /// The escrow quote whose withdraw link, or whose link to change the target, this token opens.
+    async fn escrow_of_token(&self, token: &str) -> Result<Option<Escrowed>>;
+    /// Commits to the one invoice a refund is paid by, before the node hears of it: compare-and-swap, with a
+    /// [`JobKind::Refund`] that pays it. `false` when it is not being paid back, or another invoice is committed.
+    async fn begin_refund(&self, quote: QuoteId, bolt11: &str, hash: &PaymentHash, now: UnixMs) -> Result<bool>;
+    /// The committed invoice failed, or can no longer be paid: another one may be committed.
+    async fn refund_failed(&self, quote: QuoteId, hash: &PaymentHash, now: UnixMs) -> Result<bool>;
+    /// The author has the money: booked, once, routing at the operator's expense.
+    async fn refund_paid(&self, quote: QuoteId, hash: &PaymentHash, fee: Msat, now: UnixMs) -> Result<bool>;
+    /// No invoice was to be had or paid for long: the author is mailed a link ([`JobKind::RefundLink`]).
+    async fn refund_stuck(&self, quote: QuoteId, now: UnixMs) -> Result<bool>;
+    /// Asks for a link that changes the target, mailed to the author's aligned address, once a day. `false` when it was
+    /// asked for lately, or nobody can be mailed.
+    async fn ask_refund_link(&self, quote: QuoteId, now: UnixMs) -> Result<bool>;
+    /// Changes the target, while no invoice is committed: by a link's token, which is used up, or (`None`) by the
+    /// operator.
+    async fn retarget_refund(
+        &self,
+        quote: QuoteId,
+        link: Option<&str>,
+        target: RefundTarget,
+        now: UnixMs,
+    ) -> Result<bool>;
     /// Judges an act on a gate that no mailbox command carries (command line, timers).
     async fn decide(&self, gate: GateId, act: Act, now: UnixMs) -> Result<Decided>;
     /// Judges a [`JobKind::Demote`]: when the mail still lies in Junk, its author goes one step down.
@@ -347,6 +377,9 @@ pub trait Store: Send + Sync + 'static {
     /// Applies [`Act::HoldEnded`] to each held gate past its clock or within `margin_blocks` of its
     /// deadline; expires live quotes past their expiry. Returns the gates touched.
     async fn end_holds(&self, now: UnixMs, height: u32, margin_blocks: u32) -> Result<Vec<GateId>>;
+    /// Takes out of Unpaid what is older than 30 days there and stood in a digest at least 7 days ago that a session has
+    /// seen ([`Batch::told`]); how many. Some at a time: more follow at the next call.
+    async fn expire_unpaid(&self, now: UnixMs) -> Result<usize>;
     /// Erases authors of gates that ended before `before`.
     async fn erase_authors(&self, before: UnixMs) -> Result<usize>;
 

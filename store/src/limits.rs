@@ -73,3 +73,13 @@ pub const ANNOTATIONS_MAX: usize = 10_000;
 pub const ANNOTATION_BYTES_MAX: usize = 32 * 1024;
 /// Octets of an annotation's name.
 pub const ANNOTATION_NAME_BYTES_MAX: usize = 1024;
+/// Hours between two links that change where a refund goes: whoever has the page may ask for one, its author gets the mail.
+pub const REFUND_LINK_HOURS: i64 = 24;
+/// Octets of what opens a refund's door: a quote's number, a hyphen, 32 digits.
+pub const REFUND_TOKEN_BYTES_MAX: usize = 20 + 1 + 32;
+/// Days an unpaid mail stays at least (design section 2).
+pub const UNPAID_DAYS: i64 = 30;
+/// Days before it goes that a digest must have named it (design section 2).
+pub const DIGEST_BEFORE_DAYS: i64 = 7;
+/// Mails that leave Unpaid in one transaction, in which everybody else's writes wait.
+pub const EXPIRED_AT_ONCE: i64 = 200;

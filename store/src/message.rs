@@ -108,6 +108,8 @@ pub struct Batch {
     pub replied: Vec<(AccountId, Vec<String>)>,
     /// Payment requests sent: counted for the limits.
     pub asked: Vec<lnmp::GateId>,
+    /// Unpaid mails that the first of `deliveries`, a digest, names.
+    pub told: Vec<MessageId>,
 }
 
 /// APPEND of one message or several (RFC 3502), or REPLACE (RFC 8508): all of it or nothing.

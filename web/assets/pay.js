@@ -3,7 +3,8 @@
 "use strict";
 (() => {
   const FIRST_MS = 1000, SLOW_MS = 10000, FAILED_MS = 30000, QUICK_ASKS = 180;
-  const path = location.pathname.replace(/\/(sandbox)?$/, "");
+  const path = location.pathname.replace(/\/(sandbox|refund|link)?$/, "");
+  const priority = /[?&]priority(&|$)/.test(location.search);
   const said = document.getElementById("said");
   let asks = 0, failures = 0, timer = 0;
 
@@ -25,7 +26,7 @@
       form.onsubmit = () => {
         const button = form.querySelector("button");
         button.setAttribute("aria-disabled", "true");
-        button.textContent = "Paying…";
+        button.textContent = form.dataset.busy || "Paying…";
         if (form.dataset.sent) return false;
         form.dataset.sent = "1";
       };
@@ -52,7 +53,7 @@
 
   async function ask() {
     try {
-      const answer = await fetch(path + "/state", { cache: "no-store", credentials: "omit" });
+      const answer = await fetch(path + "/state" + (priority ? "?priority" : ""), { cache: "no-store", credentials: "omit" });
       if (!answer.ok) throw new Error(answer.status);
       const state = await answer.json();
       if (state.version !== live().dataset.version) await reload();
@@ -68,7 +69,7 @@
   }
 
   async function reload() {
-    const answer = await fetch(path + "?watch", { cache: "no-store", credentials: "omit" });
+    const answer = await fetch(path + "?watch" + (priority ? "&priority" : ""), { cache: "no-store", credentials: "omit" });
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = fresh.querySelector("main");

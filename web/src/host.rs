@@ -2,22 +2,41 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use lnmp::{GateId, GateState, Msat};
+use lnmp::{GateId, GateState, HoldKind, Msat};
 
 /// The house, as seen from the web door. Every call is bounded by [`crate::limits::REQUEST`].
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// What the page of `token` shows, for a person who opens it: makes an invoice for each waiting gate
+    /// What the page of `token` shows, for a person who opens it: makes an invoice over `price` for each waiting gate
     /// that has none. `token` is 32 lower-case hex digits. `None` when there is no such page.
-    async fn pay_page(&self, token: &str) -> Option<PayPage>;
+    async fn pay_page(&self, token: &str, price: Price) -> Option<PayPage>;
 
     /// The same without making anything. An open page asks this every second, and a tab left open over
     /// night must not make an invoice an hour.
-    async fn pay_state(&self, token: &str) -> Option<PayPage>;
+    async fn pay_state(&self, token: &str, price: Price) -> Option<PayPage>;
 
     /// Pays the live invoice of `gate` with the sandbox's customer wallet. The gate must be on the page of
     /// `token`. The error is a sentence for the page, without secrets or addresses.
-    async fn sandbox_pay(&self, token: &str, gate: GateId) -> Result<(), String>;
+    async fn sandbox_pay(&self, token: &str, gate: GateId, price: Price) -> Result<(), String>;
+
+    /// Fixes where a refund of the escrow quote of `gate` over `price` goes: `withdraw`, `sandbox`, or a Lightning address.
+    async fn set_refund(&self, token: &str, gate: GateId, price: Price, target: &str) -> Result<(), String>;
+
+    /// Has a link mailed, to the author's own address, that changes where the refund of `gate` goes.
+    async fn ask_refund_link(&self, token: &str, gate: GateId) -> Result<(), String>;
+
+    /// What such a link opens; `None` when it was used or never made. `token` has at most
+    /// [`crate::limits::REFUND_TOKEN_BYTES_MAX`] octets.
+    async fn refund(&self, token: &str) -> Option<RefundView>;
+
+    /// Changes the target by that link, which is used up then.
+    async fn change_refund(&self, token: &str, target: &str) -> Result<(), String>;
+
+    /// LUD-03, step 3: what a withdraw link offers.
+    async fn withdrawal(&self, token: &str) -> Option<Withdrawal>;
+
+    /// LUD-03, step 5: an invoice to be paid by it.
+    async fn withdraw(&self, token: &str, bolt11: &str) -> Result<(), String>;
 
     /// Mail the sandbox caught, in any order. `None` outside the sandbox.
     async fn caught_mail(&self) -> Option<Vec<CaughtView>>;
@@ -27,6 +46,40 @@ pub trait Host: Send + Sync + 'static {
 
     /// Names and ports for the front page.
     fn info(&self) -> SiteInfo;
+}
+
+/// Which price a page asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Price {
+    /// What lets the mail into Requests.
+    #[default]
+    Asked,
+    /// What puts it into INBOX at once.
+    Priority,
+}
+
+/// Money received in escrow that goes back, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundView {
+    /// How much.
+    pub amount: Msat,
+    /// Where to, in words.
+    pub to: String,
+    /// Where its author's wallet fetches it, as LUD-01 encodes it; `None` when it is paid without.
+    pub lnurl: Option<String>,
+    /// It does not get there.
+    pub stuck: bool,
+}
+
+/// What a withdraw link offers (LUD-03).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Where the invoice goes.
+    pub callback: String,
+    /// Names the withdrawal.
+    pub k1: String,
+    /// Exactly so much; zero when there is nothing to withdraw.
+    pub amount: Msat,
 }
 
 /// The mails of one author to one account that a page lists.
@@ -65,6 +118,12 @@ pub struct PayGate {
     pub hold_until: Option<DateTime<Utc>>,
     /// Whether the sandbox wallet can pay this invoice.
     pub can_pay_in_sandbox: bool,
+    /// How the payment that is asked for, or was made, is held.
+    pub hold: HoldKind,
+    /// Escrow: where a refund goes, in words; `None` as long as its author has not said so, and then there is no invoice.
+    pub refund_to: Option<String>,
+    /// Escrow: a payment that was not kept is on its way back.
+    pub refund: Option<RefundView>,
 }
 
 /// A mail in the sandbox's catch-all.

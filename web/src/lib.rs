@@ -8,7 +8,11 @@
 //!   GET  /pay/{token}           the open mails of one author to one account; makes invoices
 //!   GET  /pay/{token}?watch     the same, makes nothing: what an open page reloads
 //!   GET  /pay/{token}/state     JSON, polled
+//!        ?priority              either: over the priority price
 //!   POST /pay/{token}/sandbox   gate=ID: pays with the sandbox wallet, 303 back
+//!   POST /pay/{token}/refund    gate=ID&to=: escrow, where a refund goes; /link mails a way to change it
+//!   GET, POST /refund/{token}   that way, once
+//!   GET  /lnurlw/{token}        LUD-03: a refund that its author's wallet fetches
 //!   GET  /sandbox, /sandbox/{n}.eml   mail the sandbox caught
 //!   GET  /setup, and where mail clients look for their settings: `setup/`
 //!   GET  /.well-known/acme-challenge/{token}   what a CA asks
@@ -29,11 +33,12 @@ mod html;
 pub mod limits;
 mod page;
 mod qr;
+mod refund_routes;
 mod routes;
 mod serve;
 mod setup;
 mod setup_routes;
 
-pub use host::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, SiteInfo};
+pub use host::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, Price, RefundView, SiteInfo, Withdrawal};
 pub use serve::serve;
 pub use setup::mta_sts::mta_sts_policy;

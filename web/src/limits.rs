@@ -12,7 +12,7 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Header fields of a request. Browsers send about 20.
 pub const HEADER_FIELDS_MAX: usize = 64;
 
-/// Octets of a request body. The one form has one number in it.
+/// Octets of a request body. The largest form has a number and a Lightning address in it.
 pub const BODY_BYTES_MAX: usize = 1024;
 
 /// Octets of an autodiscover request. Outlook's has 400; the schema's fields with the longest address fit in 4 KiB.
@@ -48,6 +48,12 @@ pub const CAUGHT_TEXT_BYTES_MAX: usize = 32 * 1024;
 
 /// Octets of one header field shown of a caught mail: RFC 5322 §2.1.1's line length.
 pub const CAUGHT_FIELD_BYTES_MAX: usize = 998;
+
+/// Octets of what opens a refund: a number, a hyphen, 32 digits.
+pub const REFUND_TOKEN_BYTES_MAX: usize = 20 + 1 + 32;
+
+/// Octets of an invoice that a wallet hands in (LUD-03); the longest that LDK writes have some 600.
+pub const INVOICE_BYTES_MAX: usize = 4096;
 
 /// Hex digits of a page token: 128 bits, past guessing.
 pub const TOKEN_DIGITS: usize = 32;

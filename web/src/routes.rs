@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::page::{landing, oops, pay, sandbox};
-use crate::{Host, PayPage, headers, limits, setup_routes};
+use crate::{Host, PayPage, Price, headers, limits, refund_routes, setup_routes};
 
 pub(crate) type House = Arc<dyn Host>;
 
@@ -26,6 +26,7 @@ pub(crate) fn app(host: House) -> Router {
         .route("/sandbox", get(caught))
         .route("/sandbox/{file}", get(caught_raw))
         .merge(setup_routes::routes())
+        .merge(refund_routes::routes())
         .route("/pay.js", get(script))
         .route("/favicon.svg", get(icon))
         .route("/robots.txt", get(robots))
@@ -47,16 +48,32 @@ async fn pay_page(
     RawQuery(query): RawQuery,
     method: Method,
 ) -> Response {
+    let says = |word: &str| query.as_deref().is_some_and(|query| query.split('&').any(|one| one == word));
     // HEAD is a look, not a visit: it makes no invoice.
-    let look = if query.as_deref() == Some("watch") || method == Method::HEAD { Look::Watch } else { Look::Visit };
-    match find(&host, &token, look).await {
-        Some(page) => html(StatusCode::OK, pay::render(&token, &page, host.info().sandbox, None)),
+    let look = if says("watch") || method == Method::HEAD { Look::Watch } else { Look::Visit };
+    let price = price_of(says("priority"));
+    match find(&host, &token, look, price).await {
+        Some(page) => html(StatusCode::OK, pay::render(&token, &page, price, host.info().sandbox, None)),
         None => oops(&host, StatusCode::NOT_FOUND, oops::NO_PAGE),
     }
 }
 
-async fn pay_state(State(host): State<House>, Path(token): Path<String>) -> Response {
-    match find(&host, &token, Look::Watch).await {
+/// Which price a form or link chose.
+pub(crate) fn price_of(priority: bool) -> Price {
+    if priority { Price::Priority } else { Price::Asked }
+}
+
+/// The query that chooses it.
+pub(crate) fn priority_query(price: Price) -> &'static str {
+    match price {
+        Price::Asked => "",
+        Price::Priority => "?priority",
+    }
+}
+
+async fn pay_state(State(host): State<House>, Path(token): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let priority = query.as_deref().is_some_and(|query| query.split('&').any(|one| one == "priority"));
+    match find(&host, &token, Look::Watch, price_of(priority)).await {
         Some(page) => Json(pay::State::of(&page)).into_response(),
         None => (StatusCode::NOT_FOUND, Json(serde_json::json!({ "error": "no such page" }))).into_response(),
     }
@@ -65,6 +82,8 @@ async fn pay_state(State(host): State<House>, Path(token): Path<String>) -> Resp
 #[derive(Deserialize)]
 struct Choice {
     gate: i64,
+    #[serde(default)]
+    priority: Option<String>,
 }
 
 async fn pay_in_sandbox(
@@ -73,11 +92,11 @@ async fn pay_in_sandbox(
     choice: Result<Form<Choice>, axum::extract::rejection::FormRejection>,
 ) -> Response {
     let info = host.info();
-    let Some(page) = find(&host, &token, Look::Watch).await.filter(|_| info.sandbox) else {
+    let Some(page) = find(&host, &token, Look::Watch, Price::Asked).await.filter(|_| info.sandbox) else {
         return oops(&host, StatusCode::NOT_FOUND, oops::NO_PAGE);
     };
-    let gate = match choice {
-        Ok(Form(choice)) => GateId(choice.gate),
+    let (gate, price) = match choice {
+        Ok(Form(choice)) => (GateId(choice.gate), price_of(choice.priority.is_some())),
         Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             return oops(&host, StatusCode::PAYLOAD_TOO_LARGE, oops::TOO_LARGE);
         }
@@ -86,12 +105,13 @@ async fn pay_in_sandbox(
     if !page.gates.iter().any(|shown| shown.gate == gate) {
         return oops(&host, StatusCode::NOT_FOUND, oops::NO_PAGE);
     }
-    match host.sandbox_pay(&token, gate).await {
+    match host.sandbox_pay(&token, gate, price).await {
         // RFC 9110 §15.4.4: 303, so that a reload does not pay twice.
         Ok(()) => Redirect::to(&format!("/pay/{token}")).into_response(),
         Err(why) => {
-            let page = host.pay_state(&token).await.unwrap_or(page);
-            html(StatusCode::CONFLICT, pay::render(&token, &page, true, Some((gate, &why))))
+            let page = host.pay_state(&token, price).await.unwrap_or(page);
+            let failed = pay::Failed { gate, what: "The sandbox wallet did not pay.", why: &why };
+            html(StatusCode::CONFLICT, pay::render(&token, &page, price, true, Some(failed)))
         }
     }
 }
@@ -150,20 +170,20 @@ async fn in_time(State(host): State<House>, request: Request, next: Next) -> Res
 
 /// Whether a person opened the page, or an open page looks whether anything changed.
 #[derive(Clone, Copy)]
-enum Look {
+pub(crate) enum Look {
     Visit,
     Watch,
 }
 
-async fn find(host: &House, token: &str, look: Look) -> Option<PayPage> {
+pub(crate) async fn find(host: &House, token: &str, look: Look, price: Price) -> Option<PayPage> {
     // Checked here once: what is no token never reaches the house.
     let hex = token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if token.len() != limits::TOKEN_DIGITS || !hex {
         return None;
     }
     match look {
-        Look::Visit => host.pay_page(token).await,
-        Look::Watch => host.pay_state(token).await,
+        Look::Visit => host.pay_page(token, price).await,
+        Look::Watch => host.pay_state(token, price).await,
     }
 }
 

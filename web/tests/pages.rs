@@ -247,3 +247,53 @@ async fn shutdown_ends_serving_with_idle_connections_open() {
     timeout(PATIENCE, door.served).await.expect("serve ends in time").unwrap().unwrap();
     assert!(TcpStream::connect(("127.0.0.1", door.port)).await.is_err());
 }
+
+#[tokio::test]
+async fn escrow_takes_its_target_and_shows_an_invoice_then() {
+    let door = Door::open(true).await;
+    let path = format!("/pay/{}", token(10));
+    let page = door.get(&path).await;
+    assert!(page.body.contains("Your Lightning address") && !page.body.contains(INVOICE));
+    let refused = door.post(&format!("{path}/refund"), "gate=10&to=nobody").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("&lt;name&gt;@example.org") && refused.body.contains("role=\"alert\""));
+    for (form, status) in [("to=a%40b.test", 400), ("gate=3&to=a%40b.test", 404), ("gate=x&to=a", 400)] {
+        assert_eq!(door.post(&format!("{path}/refund"), form).await.status, status, "{form}");
+    }
+    let back = door.post(&format!("{path}/refund"), "gate=10&priority=1&to=bob%40wallet.test").await;
+    assert_eq!((back.status, back.field("location")), (303, Some(format!("{path}?priority").as_str())));
+    let page = door.get(&path).await;
+    assert!(page.body.contains("paid back to bob@wallet.test") && page.body.contains(INVOICE));
+    assert_eq!(door.post(&format!("{path}/link"), "gate=10").await.status, 303);
+    assert_eq!(door.post(&format!("/pay/{}/link", token(1)), "gate=1").await.status, 409);
+}
+
+#[tokio::test]
+async fn a_refund_link_changes_the_target_and_a_wallet_fetches_by_lud_03() {
+    let door = Door::open(true).await;
+    let path = format!("/refund/{}", memory::REFUND);
+    assert!(door.get(&path).await.body.contains("bob@wallet.test"));
+    let refused = door.post(&path, "to=x").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("that &lt;address&gt;"));
+    assert!(door.post(&path, "to=new%40wallet.test").await.body.contains("Changed"));
+    for bad in ["/refund/x", "/refund/12-0", &format!("/refund/{}", "1".repeat(500))] {
+        assert_eq!(door.get(bad).await.status, 404, "{bad}");
+    }
+    let wallet = format!("/lnurlw/{}", memory::REFUND);
+    let offer = door.get(&wallet).await;
+    assert_eq!(offer.field("access-control-allow-origin"), Some("*"));
+    let offer: serde_json::Value = serde_json::from_str(&offer.body).unwrap();
+    assert_eq!((&offer["tag"], &offer["minWithdrawable"]), (&"withdrawRequest".into(), &100_000.into()));
+    assert_eq!(offer["minWithdrawable"], offer["maxWithdrawable"]);
+    let pay = |query: String| {
+        let path = format!("{wallet}/pay?{query}");
+        let door = &door;
+        async move { serde_json::from_str::<serde_json::Value>(&door.get(&path).await.body).unwrap() }
+    };
+    let k1 = memory::REFUND;
+    assert_eq!(pay(format!("k1={k1}&pr={INVOICE}")).await["status"], "OK");
+    for bad in [format!("k1={k1}"), format!("k1=1-0&pr={INVOICE}"), format!("k1={k1}&pr=lnbc1"), String::new()] {
+        assert_eq!(pay(bad.clone()).await["status"], "ERROR", "{bad}");
+    }
+}

@@ -16,8 +16,8 @@ use attachments::Shelf;
 use attachments::memory::MemoryShelf;
 use imap::{LoggedIn, Login, LoginRefusal, Parts, SealRefusal, Sealed, Security, Server};
 use lnmp::{
-    Act, BridgeKey, GateFacts, GateId, GateState, HoldKind, Identity, Msat, Opener, Place, Plaintexts, Preimage,
-    Relation, Sealer, Verdict,
+    Act, BridgeKey, GateFacts, GateId, GateState, Identity, Msat, Opener, Place, Plaintexts, Preimage, Relation,
+    Sealer, Verdict,
 };
 use store::{
     AccountId, AccountSettings, Author, Batch, CredentialKind, Delivery, Flags, Incoming, NewAccount, NewCredential,
@@ -277,8 +277,9 @@ impl World {
     /// A payment of so much for it is locked; 100 is the price.
     pub async fn pay_sat(&self, gate: GateId, sat: u64) {
         let preimage = Preimage::new([u8::try_from(gate.0).unwrap(); 32]);
-        let (price, kind) = (Msat(100_000), HoldKind::Htlc);
-        let quote = self.store.begin_quote(gate, price, kind, &preimage, NOW + 3_600_000, NOW).await.unwrap().unwrap();
+        let (price, room) = (Msat(100_000), lnmp::Room::default());
+        let begun = self.store.begin_quote(gate, price, room, &preimage, NOW + 3_600_000, NOW).await.unwrap();
+        let store::Begun::Quote(quote, _) = begun else { panic!("{begun:?}") };
         self.store.publish_quote(quote, "lnbcrt1").await.unwrap();
         let (hash, amount) = (preimage.hash(), Msat(sat * 1000));
         let incoming =

@@ -15,6 +15,8 @@ pub(super) struct Channels {
     pub(super) named: Vec<PaymentHash>,
     /// On its way from closed channels to the chain.
     pub(super) closing: Msat,
+    /// Payments of ours that have not ended.
+    pub(super) sending: Msat,
     /// Each channel's part of its last commitment that is ours.
     pub(super) commitments: Vec<(ldk::ln::types::ChannelId, Msat)>,
 }
@@ -30,8 +32,10 @@ impl Channels {
                     amount_satoshis,
                     inbound_claiming_htlc_rounded_msat,
                     inbound_htlc_rounded_msat,
+                    outbound_payment_htlc_rounded_msat,
                     ..
                 } => {
+                    seen.sending = seen.sending + Msat(*outbound_payment_htlc_rounded_msat);
                     seen.commitments.push((*channel_id, sat(*amount_satoshis)));
                     seen.unclaimed = seen.unclaimed + Msat(*inbound_htlc_rounded_msat);
                     seen.claiming = seen.claiming + Msat(*inbound_claiming_htlc_rounded_msat);
@@ -49,7 +53,9 @@ impl Channels {
                     seen.closing = seen.closing + sat(*amount_satoshis);
                 }
                 // What we pay: out of our balance until it comes back.
-                LightningBalance::MaybeTimeoutClaimableHTLC { .. } => {}
+                LightningBalance::MaybeTimeoutClaimableHTLC { amount_satoshis, .. } => {
+                    seen.sending = seen.sending + sat(*amount_satoshis);
+                }
             }
         }
         (seen, balances)

@@ -411,6 +411,7 @@ fn balance(node: &Node) -> Balance {
         onchain: sat(chain.total_onchain_balance_sats),
         closing: seen.closing,
         held: seen.unclaimed,
+        sending: Some(seen.sending),
     }
 }
 

@@ -196,7 +196,14 @@ impl Customer {
     /// # Errors
     /// As [`Customer::payment`].
     pub async fn invoice(&self, amount: Msat, description: &str) -> Result<String, SandboxError> {
-        let expiry = Duration::from_secs(3600);
+        self.invoice_for(amount, description, Duration::from_secs(3600)).await
+    }
+
+    /// The same, open for `expiry`.
+    ///
+    /// # Errors
+    /// As [`Customer::payment`].
+    pub async fn invoice_for(&self, amount: Msat, description: &str, expiry: Duration) -> Result<String, SandboxError> {
         self.node()?.invoice(amount, description.to_owned(), expiry).await.map_err(SandboxError::customer)
     }
 

@@ -226,8 +226,8 @@ pub async fn an_expunged_unpaid_mail_ends_with_its_grace(store: Subject) {
     jobs(&store, NOW).await;
     expunge_only(&store, alice, Place::Unpaid, NOW).await;
     assert_eq!(
-        store.begin_quote(id, Msat(5), HoldKind::Htlc, &Preimage::new([9; 32]), NOW + HOUR, NOW).await.unwrap(),
-        None
+        store.begin_quote(id, Msat(5), AMPLE, &Preimage::new([9; 32]), NOW + HOUR, NOW).await.unwrap(),
+        Begun::NotPayable
     );
     assert_eq!(jobs(&store, NOW + 10 * MINUTE).await, [JobKind::Grace(id)]);
     store.decide(id, Act::GraceOver { lies: None }, NOW + 10 * MINUTE).await.unwrap();

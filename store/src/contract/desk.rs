@@ -30,7 +30,8 @@ async fn paid_mail(store: &Subject, account: AccountId, sat: u8, minutes: i64) -
 async fn pay(store: &Subject, gate: GateId, sat: u64, chance: u8) -> QuoteId {
     let preimage = Preimage::new([chance; 32]);
     let price = Msat(10_000);
-    let quote = store.begin_quote(gate, price, HoldKind::Htlc, &preimage, NOW + HOUR, NOW).await.unwrap().unwrap();
+    let quote = store.begin_quote(gate, price, AMPLE, &preimage, NOW + HOUR, NOW).await.unwrap();
+    let Begun::Quote(quote, _) = quote else { panic!("{quote:?}") };
     store.publish_quote(quote, "lnbcrt1").await.unwrap();
     let held = store.payment_held(incoming(preimage.hash(), sat), NOW).await.unwrap();
     assert!(matches!(held, HeldOutcome::Held { .. }), "{held:?}");

@@ -15,6 +15,7 @@ pub mod appending;
 pub mod books;
 pub mod decisions;
 pub mod desk;
+pub mod escrow;
 pub mod mailboxes;
 pub mod outbox;
 pub mod payments;
@@ -24,10 +25,12 @@ pub mod sharing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lnmp::{CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
+use lnmp::{
+    CancelReason, EscrowRoom, GateId, GateState, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation, Room,
+};
 
 use crate::{
-    AccountId, AccountSettings, Append, Author, Batch, CredentialKind, Delivered, Delivery, Entry, FlagChange,
+    AccountId, AccountSettings, Append, Author, Batch, Begun, CredentialKind, Delivered, Delivery, Entry, FlagChange,
     FlagMode, Flags, Gate, HeldOutcome, Incoming, Job, JobKind, LedgerAudit, Mailbox, NewAccount, NewCredential,
     NewGate, NewMessage, SealedParts, Store, Uid, UnixMs,
 };
@@ -42,6 +45,16 @@ pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 /// The height every chain here has.
 pub const HEIGHT: u32 = 1000;
+
+/// Room on channels for whatever is asked.
+pub const AMPLE: Room =
+    Room { slots: 1000, value: Msat(u64::MAX), dust: Msat(u64::MAX), dust_below: Msat(354_000), escrow: None };
+/// No channel has room, and a million sat can be paid back.
+pub const CROWDED: Room = Room {
+    slots: 0,
+    escrow: Some(EscrowRoom { spendable: Msat(1_000_000_000), receivable: Msat(1_000_000_000) }),
+    ..AMPLE
+};
 
 /// Makes every case a test: give it the path of an `async fn` that makes an empty store and its keeper.
 #[macro_export]
@@ -134,6 +147,24 @@ macro_rules! store_contract {
             one_notice_in_six_hours_and_none_while_somebody_looks,
             delivery_can_be_the_accept,
             the_ledger_balances_or_refuses,
+            live_quotes_reserve_until_they_are_paid_or_expire,
+            quotes_of_an_author_and_of_a_domain_are_counted,
+            a_second_payer_gets_it_back_whatever_became_of_the_mail,
+            what_is_said_of_the_author_while_it_is_held_changes_no_money,
+            what_stood_in_a_digest_that_was_seen_leaves_unpaid,
+        ]);
+        $crate::store_contract!($make, escrow: [
+            beyond_the_channels_a_quote_is_escrow_and_waits_for_its_target,
+            received_money_raises_the_mail_and_is_released_when_it_is_accepted,
+            declined_money_is_refunded_only_when_the_payment_succeeded,
+            a_hold_that_ends_refunds_and_the_mail_may_be_paid_again,
+            money_that_comes_for_a_mail_nobody_waits_for_goes_back_at_once,
+            a_claim_that_comes_too_late_leaves_the_gate_waiting,
+            one_refund_invoice_at_a_time,
+            a_stuck_refund_is_put_right_by_a_link_that_works_once,
+            a_withdraw_link_opens_its_own_quote_only,
+            escrow_is_quoted_only_while_it_could_be_paid_back,
+            an_account_that_goes_leaves_the_refund_to_be_paid,
         ]);
         $crate::store_contract!($make, books: [
             whatever_happens_the_books_balance,
@@ -308,7 +339,8 @@ pub async fn gate(store: &Subject, id: GateId) -> Gate {
 pub async fn quote(store: &Subject, gate: GateId, sat: u64, chance: u8, now: UnixMs) -> (QuoteId, PaymentHash) {
     let preimage = Preimage::new([chance; 32]);
     let amount = Msat(sat * 1000);
-    let id = store.begin_quote(gate, amount, HoldKind::Htlc, &preimage, now + HOUR, now).await.unwrap().unwrap();
+    let begun = store.begin_quote(gate, amount, AMPLE, &preimage, now + HOUR, now).await.unwrap();
+    let Begun::Quote(id, HoldKind::Htlc) = begun else { panic!("{begun:?}") };
     store.publish_quote(id, &format!("lnbcrt{chance}")).await.unwrap();
     assert_eq!(store.preimage(id).await.unwrap().unwrap().hash(), preimage.hash());
     (id, preimage.hash())

@@ -212,15 +212,15 @@ pub async fn a_gate_takes_one_quote_of_an_amount_at_a_time(store: Subject) {
         let store = store.clone();
         async move {
             let preimage = Preimage::new([chance; 32]);
-            store.begin_quote(id, Msat(sat * 1000), HoldKind::Htlc, &preimage, now + HOUR, now).await.unwrap()
+            store.begin_quote(id, Msat(sat * 1000), AMPLE, &preimage, now + HOUR, now).await.unwrap()
         }
     };
-    assert!(begin(1, 100, NOW).await.is_some());
-    assert!(begin(2, 100, NOW).await.is_none());
-    assert!(begin(3, 1000, NOW).await.is_some());
-    assert!(begin(4, 100, NOW + HOUR).await.is_some());
+    assert!(matches!(begin(1, 100, NOW).await, Begun::Quote(..)));
+    assert_eq!(begin(2, 100, NOW).await, Begun::NotPayable);
+    assert!(matches!(begin(3, 1000, NOW).await, Begun::Quote(..)));
+    assert!(matches!(begin(4, 100, NOW + HOUR).await, Begun::Quote(..)));
     store.payment_held(incoming(Preimage::new([4; 32]).hash(), 100), NOW + HOUR).await.unwrap();
-    assert!(begin(5, 2000, NOW + HOUR).await.is_none());
+    assert_eq!(begin(5, 2000, NOW + HOUR).await, Begun::NotPayable);
 }
 
 pub async fn a_page_lists_the_open_mails_of_one_author(store: Subject) {
@@ -298,4 +298,148 @@ pub async fn the_ledger_balances_or_refuses(store: Subject) {
     let crooked = Posting { key: "fund:2".into(), credits: vec![(Side::Operator, Msat(1009))], ..posting };
     assert!(store.post(crooked, NOW).await.is_err());
     assert_eq!(store.ledger(None).await.unwrap().len(), 3);
+}
+
+/// Begins the `n`th quote of somebody's own mail.
+async fn begin(store: &Subject, account: AccountId, author: &str, n: u8, room: lnmp::Room, now: UnixMs) -> Begun {
+    let gate = deliver(store, priced(account, author)).await.gate.unwrap();
+    store.begin_quote(gate, Msat(100_000), room, &Preimage::new([n; 32]), now + HOUR, now).await.unwrap()
+}
+
+pub async fn live_quotes_reserve_until_they_are_paid_or_expire(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let two = lnmp::Room { slots: 2, ..AMPLE };
+    for n in [1, 2] {
+        let begun = begin(&store, alice, &format!("a{n}@shop.test"), n, two, NOW).await;
+        assert!(matches!(begun, Begun::Quote(_, HoldKind::Htlc)), "{begun:?}");
+    }
+    assert_eq!(begin(&store, alice, "b@shop.test", 3, two, NOW).await, Begun::NoRoom(lnmp::NoRoom::Channels));
+    // Paid, it is the node's to count: the house says one slot less.
+    let held = store.payment_held(incoming(Preimage::new([1; 32]).hash(), 100), NOW).await.unwrap();
+    assert!(matches!(held, HeldOutcome::Held { .. }));
+    let one = lnmp::Room { slots: 1, ..AMPLE };
+    assert_eq!(begin(&store, alice, "c@shop.test", 4, one, NOW).await, Begun::NoRoom(lnmp::NoRoom::Channels));
+    // Expired, it reserves nothing, whether or not anybody swept.
+    let later = begin(&store, alice, "d@shop.test", 5, one, NOW + HOUR).await;
+    assert!(matches!(later, Begun::Quote(_, HoldKind::Htlc)), "{later:?}");
+}
+
+pub async fn quotes_of_an_author_and_of_a_domain_are_counted(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let few = lnmp::Room { slots: 999, ..AMPLE };
+    for n in 0..10 {
+        assert!(matches!(begin(&store, alice, "bob@shop.test", n, few, NOW).await, Begun::Quote(..)));
+    }
+    assert_eq!(begin(&store, alice, "bob@shop.test", 50, few, NOW).await, Begun::NoRoom(lnmp::NoRoom::Author));
+    for n in 10..20 {
+        let author = format!("b{n}@shop.test");
+        assert!(matches!(begin(&store, alice, &author, n, few, NOW).await, Begun::Quote(..)));
+    }
+    assert_eq!(begin(&store, alice, "c@shop.test", 51, few, NOW).await, Begun::NoRoom(lnmp::NoRoom::Domain));
+    assert!(matches!(begin(&store, alice, "c@books.test", 52, few, NOW).await, Begun::Quote(..)));
+    // What ended counts no more.
+    assert!(matches!(begin(&store, alice, "bob@shop.test", 53, few, NOW + HOUR).await, Begun::Quote(..)));
+}
+
+pub async fn a_second_payer_gets_it_back_whatever_became_of_the_mail(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let mut chance = 0;
+    for (state, reason) in [
+        (GateState::Held, CancelReason::NotNeeded),
+        (GateState::Settling, CancelReason::NotNeeded),
+        (GateState::Settled, CancelReason::NotNeeded),
+        (GateState::Lost, CancelReason::NotNeeded),
+        (GateState::Declined, CancelReason::Declined),
+        (GateState::Waived, CancelReason::NotNeeded),
+    ] {
+        let id = deliver(&store, priced(alice, &format!("a{chance}@shop.test"))).await.gate.unwrap();
+        let (first, hash) = quote(&store, id, 100, chance + 1, NOW).await;
+        let (_, second) = quote(&store, id, 1000, chance + 2, NOW).await;
+        chance += 2;
+        if state != GateState::Waived {
+            store.payment_held(incoming(hash, 100), NOW).await.unwrap();
+        }
+        match state {
+            GateState::Declined => drop(store.decide(id, Act::MarkedDeclined, NOW).await.unwrap()),
+            GateState::Settling | GateState::Settled | GateState::Lost | GateState::Waived => {
+                store.decide(id, Act::MarkedAccepted, NOW).await.unwrap();
+            }
+            GateState::Held | GateState::Waiting => {}
+        }
+        match state {
+            GateState::Settled => assert!(store.payment_settled(&hash, Msat(100_000), NOW).await.unwrap()),
+            GateState::Lost => assert!(store.payment_lost(first, NOW).await.unwrap()),
+            _ => {}
+        }
+        assert_state(&store, id, state).await;
+        let before = store.balances().await.unwrap().node;
+        let outcome = store.payment_held(incoming(second, 1000), NOW).await.unwrap();
+        assert_eq!(outcome, HeldOutcome::Refuse(reason), "{}", state.name());
+        assert_state(&store, id, state).await;
+        assert_eq!(store.balances().await.unwrap().node, before);
+    }
+}
+
+pub async fn what_is_said_of_the_author_while_it_is_held_changes_no_money(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let alias = crate::NewAlias {
+        account: alice,
+        local: "info".into(),
+        domain: "satchel.test".into(),
+        expires_at: None,
+        max_uses: None,
+    };
+    let alias = store.add_alias(alias, NOW).await.unwrap();
+    let delivery = Delivery { alias: Some(alias), ..priced(alice, "bob@shop.test") };
+    let id = deliver(&store, delivery).await.gate.unwrap();
+    let (_, hash) = quote(&store, id, 100, 1, NOW).await;
+    store.payment_held(incoming(hash, 100), NOW).await.unwrap();
+    // Befriended, made a stranger again, and the address it came to is gone.
+    store.set_relation(alice, "bob@shop.test", Relation::Friend, NOW).await.unwrap();
+    store.set_relation(alice, "bob@shop.test", Relation::Unverified, NOW).await.unwrap();
+    assert!(store.remove_alias("info", "satchel.test").await.unwrap());
+    assert_state(&store, id, GateState::Held).await;
+    move_only(&store, alice, Place::Requests, Place::Inbox, NOW).await;
+    assert!(store.payment_settled(&hash, Msat(100_000), NOW).await.unwrap());
+    assert_eq!(store.balances().await.unwrap().by_user, [(alice, 90_000)]);
+    assert_eq!(relation(&store, alice, "bob@shop.test").await, Some(Relation::Acquaintance));
+}
+
+/// The digest of a day names these mails.
+async fn digest(store: &Subject, account: AccountId, told: &[crate::MessageId], now: UnixMs) {
+    let letter = mail(account, Place::Inbox, "postmaster@satchel.test");
+    let batch = Batch { deliveries: vec![letter], told: told.to_vec(), ..Batch::default() };
+    store.commit(batch, now).await.unwrap();
+}
+
+pub async fn what_stood_in_a_digest_that_was_seen_leaves_unpaid(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let inbox = folder(&store, alice, Place::Inbox).await.id;
+    let told = deliver(&store, priced(alice, "bob@shop.test")).await;
+    let untold = deliver(&store, Delivery { content_digest: None, ..priced(alice, "carol@shop.test") }).await;
+    let (_, hash) = quote(&store, told.gate.unwrap(), 100, 1, NOW + 40 * DAY).await;
+    digest(&store, alice, &[told.message], NOW + 25 * DAY).await;
+    assert_eq!(gate(&store, told.gate.unwrap()).await.told_at, Some(NOW + 25 * DAY));
+    // No session has seen that digest yet.
+    assert_eq!(store.expire_unpaid(NOW + 40 * DAY).await.unwrap(), 0);
+    store.open(alice, inbox, true).await.unwrap();
+    // One has, but it is too young, or the mail is.
+    assert_eq!(store.expire_unpaid(NOW + 32 * DAY - 1).await.unwrap(), 0);
+    assert_eq!(store.expire_unpaid(NOW + 29 * DAY).await.unwrap(), 0);
+    assert_eq!(store.expire_unpaid(NOW + 32 * DAY).await.unwrap(), 1);
+    assert_eq!(entries(&store, alice, Place::Unpaid).await.len(), 1);
+    assert_state(&store, told.gate.unwrap(), GateState::Waived).await;
+    assert_cancelled(&store, &hash, CancelReason::Gone).await;
+    assert!(store.content(alice, told.message).await.unwrap().is_none());
+    // What no digest named stays, however old it is.
+    assert_eq!(store.expire_unpaid(NOW + 400 * DAY).await.unwrap(), 0);
+    assert!(store.content(alice, untold.message).await.unwrap().is_some());
+    // A mail that was paid and came back begins anew: it is told again.
+    digest(&store, alice, &[untold.message], NOW).await;
+    store.open(alice, inbox, true).await.unwrap();
+    let (_, hash) = quote(&store, untold.gate.unwrap(), 100, 2, NOW + 29 * DAY).await;
+    store.payment_held(incoming(hash, 100), NOW + 29 * DAY).await.unwrap();
+    store.end_holds(NOW + 30 * DAY, HEIGHT, 6).await.unwrap();
+    assert_eq!(gate(&store, untold.gate.unwrap()).await.told_at, None);
+    assert_eq!(store.expire_unpaid(NOW + 90 * DAY).await.unwrap(), 0);
 }

@@ -1,6 +1,6 @@
 //! The table of design section 3, as far as the contract's cases go.
 
-use lnmp::{AcceptOn, Act, GateFacts, GateState, Place, Relation, Verdict};
+use lnmp::{AcceptOn, Act, GateFacts, GateState, HoldKind, NoRoom, Place, Quoting, Relation, Verdict};
 
 use crate::Rules;
 
@@ -52,5 +52,22 @@ impl Rules for TableRules {
             Act::GraceOver { lies: Some(Place::Junk) } => Verdict::Demote,
             _ => Verdict::Nothing,
         }
+    }
+
+    /// Slots, then escrow. Where they are not ample, an author has ten quotes and a domain twenty.
+    fn hold_kind(&self, quoting: &Quoting) -> Result<HoldKind, NoRoom> {
+        let ample = quoting.room.slots >= crate::contract::AMPLE.slots;
+        if !ample && quoting.of_author >= 10 {
+            return Err(NoRoom::Author);
+        }
+        if !ample && quoting.of_domain >= 20 {
+            return Err(NoRoom::Domain);
+        }
+        if quoting.room.slots > quoting.reserved.slots {
+            return Ok(HoldKind::Htlc);
+        }
+        let escrow = quoting.room.escrow.ok_or(NoRoom::Channels)?;
+        let owed = quoting.escrow + quoting.users + quoting.amount;
+        if owed <= escrow.spendable { Ok(HoldKind::Escrow) } else { Err(NoRoom::Escrow) }
     }
 }

@@ -142,9 +142,12 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
     let all = tx.all("SELECT id FROM message WHERE account = ?1", [id.0], |row| row.get(0).map(MessageId))?;
     all.into_iter().try_for_each(|message| messages::delete(tx, message))?;
     tx.run(
-        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, page = NULL WHERE account = ?1",
+        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, page = NULL
+         WHERE account = ?1 AND refunding = 0",
         [id.0],
     )?;
+    // Whoever still has money coming keeps the page that says so.
+    tx.run("DELETE FROM page WHERE account = ?1 AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.page = page.id)", [id.0])?;
     for table in [
         "agreements",
         "annotation",
@@ -157,7 +160,6 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
         "address",
         "alias",
         "asked",
-        "page",
     ] {
         tx.run(&format!("DELETE FROM {table} WHERE account = ?1"), [id.0])?;
     }

@@ -127,6 +127,8 @@ pub(super) fn audit(db: Db<'_>) -> Result<LedgerAudit> {
     }
     unbooked(&db, &mut audit)?;
     overdrawn(&db, &mut audit)?;
+    undecided(&db, &mut audit)?;
+    summed(&db, &mut audit)?;
     Ok(audit)
 }
 
@@ -155,6 +157,32 @@ fn unbooked(db: &Db<'_>, audit: &mut LedgerAudit) -> Result<()> {
     )?;
     for id in strangers {
         audit.find(FINDINGS_MAX, || format!("posting {id} books a payment that did not settle"));
+    }
+    Ok(())
+}
+
+/// What was received in escrow and not given away is what the ledger owes for it.
+fn undecided(db: &Db<'_>, audit: &mut LedgerAudit) -> Result<()> {
+    let kept: Option<i64> =
+        db.value("SELECT COALESCE(SUM(received), 0) FROM quote WHERE state IN ('escrowed', 'refunding', 'stuck')", ())?;
+    let owed: Option<i64> = db.value("SELECT COALESCE(-SUM(amount), 0) FROM ledger WHERE side = 'escrow'", ())?;
+    if kept != owed {
+        let (kept, owed) = (kept.unwrap_or(0), owed.unwrap_or(0));
+        audit.find(FINDINGS_MAX, || format!("{kept} msat in escrow are undecided, {owed} are booked"));
+    }
+    Ok(())
+}
+
+/// The sums that are kept beside the ledger are its own.
+fn summed(db: &Db<'_>, audit: &mut LedgerAudit) -> Result<()> {
+    let differ = db.all(
+        "SELECT side FROM (SELECT side, COALESCE(account, 0) AS account, amount FROM ledger
+         UNION ALL SELECT side, account, -amount FROM balance) GROUP BY side, account HAVING SUM(amount) <> 0",
+        (),
+        |row| row.get::<_, String>(0),
+    )?;
+    for side in differ {
+        audit.find(FINDINGS_MAX, || format!("the kept sum of {side} is not the ledger's"));
     }
     Ok(())
 }

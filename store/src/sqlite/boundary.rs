@@ -2,24 +2,24 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lnmp::{Act, CancelReason, GateId, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, Relation};
+use lnmp::{Act, CancelReason, GateId, Msat, PaymentHash, Place, Preimage, QuoteId, RefundTarget, Relation, Room};
 use tokio::sync::broadcast;
 
 use super::db::Db;
 use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
-    Sqlite, accounts, agreements, annotations, audit, contacts, desk, entries, gates, jobs, ledger, mailboxes,
-    messages, payments, queue, quotas, sharing, vault, verdicts,
+    Sqlite, accounts, agreements, annotations, audit, contacts, desk, digests, entries, escrow, gates, jobs, ledger,
+    mailboxes, messages, payments, queue, quotas, sharing, vault, verdicts,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
     Account, AccountId, AccountSettings, AclChange, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances,
-    Batch, CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, FlagChange,
-    FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerAudit, LedgerLine, Mailbox, MailboxId,
-    MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId, QueueItem,
-    QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing, StandingQuery, Store,
-    Uid, UnixMs, View,
+    Batch, Begun, CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, Escrowed,
+    FlagChange, FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerAudit, LedgerLine, Mailbox,
+    MailboxId, MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId,
+    QueueItem, QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing,
+    StandingQuery, Store, Uid, UnixMs, View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -424,13 +424,13 @@ impl Store for Sqlite {
         &self,
         gate: GateId,
         amount: Msat,
-        kind: HoldKind,
+        room: Room,
         preimage: &Preimage,
         expires_at: UnixMs,
         now: UnixMs,
-    ) -> Result<Option<QuoteId>> {
+    ) -> Result<Begun> {
         let preimage = preimage.clone();
-        self.writer.write(move |tx| payments::begin(tx, gate, amount, kind, &preimage, expires_at, now)).await
+        self.writer.write(move |tx| payments::begin(tx, gate, amount, room, &preimage, expires_at, now)).await
     }
 
     async fn publish_quote(&self, quote: QuoteId, bolt11: &str) -> Result<()> {
@@ -468,6 +468,52 @@ impl Store for Sqlite {
         self.writer.write(move |tx| payments::gone(tx, &hash, reason, now)).await
     }
 
+    async fn set_refund_target(&self, quote: QuoteId, target: RefundTarget, now: UnixMs) -> Result<bool> {
+        self.writer.write(move |tx| escrow::set_target(tx, quote, &target, now)).await
+    }
+
+    async fn escrow(&self, quote: QuoteId) -> Result<Option<Escrowed>> {
+        self.readers.quick(|db| escrow::get(&db, quote)).await
+    }
+
+    async fn escrow_of_token(&self, token: &str) -> Result<Option<Escrowed>> {
+        self.readers.quick(|db| escrow::of_token(&db, token)).await
+    }
+
+    async fn begin_refund(&self, quote: QuoteId, bolt11: &str, hash: &PaymentHash, now: UnixMs) -> Result<bool> {
+        let (bolt11, hash) = (bolt11.to_owned(), *hash);
+        self.writer.write(move |tx| escrow::begin(tx, quote, &bolt11, &hash, now)).await
+    }
+
+    async fn refund_failed(&self, quote: QuoteId, hash: &PaymentHash, _now: UnixMs) -> Result<bool> {
+        let hash = *hash;
+        self.writer.write(move |tx| escrow::failed(tx, quote, &hash)).await
+    }
+
+    async fn refund_paid(&self, quote: QuoteId, hash: &PaymentHash, fee: Msat, now: UnixMs) -> Result<bool> {
+        let hash = *hash;
+        self.writer.write(move |tx| escrow::paid(tx, quote, &hash, fee, now)).await
+    }
+
+    async fn refund_stuck(&self, quote: QuoteId, now: UnixMs) -> Result<bool> {
+        self.writer.write(move |tx| escrow::stick(tx, quote, now)).await
+    }
+
+    async fn ask_refund_link(&self, quote: QuoteId, now: UnixMs) -> Result<bool> {
+        self.writer.write(move |tx| escrow::ask_link(tx, quote, now)).await
+    }
+
+    async fn retarget_refund(
+        &self,
+        quote: QuoteId,
+        link: Option<&str>,
+        target: RefundTarget,
+        now: UnixMs,
+    ) -> Result<bool> {
+        let link = link.map(str::to_owned);
+        self.writer.write(move |tx| escrow::retarget(tx, quote, link.as_deref(), &target, now)).await
+    }
+
     async fn decide(&self, gate: GateId, act: Act, now: UnixMs) -> Result<Decided> {
         self.writer.write(move |tx| verdicts::decide(tx, gate, act, now)).await
     }
@@ -481,6 +527,10 @@ impl Store for Sqlite {
             return Ok(Vec::new());
         }
         self.writer.write(move |tx| payments::end_holds(tx, now, height, margin_blocks)).await
+    }
+
+    async fn expire_unpaid(&self, now: UnixMs) -> Result<usize> {
+        self.writer.write(move |tx| digests::expire_unpaid(tx, now)).await
     }
 
     async fn erase_authors(&self, before: UnixMs) -> Result<usize> {

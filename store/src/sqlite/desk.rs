@@ -34,7 +34,7 @@ const SECOND_MS: i64 = 1000;
 /// A mail's entry, and how it ranks. Money that went back is no payment.
 pub(super) const RANK: &str = "e.message, e.mailbox, e.uid, e.internal_date,
      CASE WHEN g.state IN ('held', 'settling', 'settled') THEN COALESCE((SELECT MAX(q.received) FROM quote q
-     WHERE q.gate = g.id AND q.state IN ('held', 'settled')), 0) ELSE 0 END";
+     WHERE q.gate = g.id AND q.state IN ('held', 'settled', 'escrowed', 'released')), 0) ELSE 0 END";
 
 /// Where it is open. Places 1 and 2 are INBOX and Requests, flags 2 and 16 `\Answered` and `\Draft`.
 pub(super) const OPEN: &str = "FROM entry e JOIN mailbox m ON m.id = e.mailbox LEFT JOIN gate g ON g.id = e.gate
@@ -235,8 +235,8 @@ fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
 
 fn select(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Entry>> {
     let mut statement = db.conn.prepare_cached(&format!(
-        "SELECT d.uid, e.message, e.flags, e.keywords, d.modseq, d.internal_date, e.size, g.state, g.refunded,
-         g.priority, 0, e.saved_at, d.amount FROM desk_mail d JOIN entry e ON e.mailbox = d.mailbox AND e.uid = d.entry_uid
+        "SELECT d.uid, e.message, e.flags, e.keywords, d.modseq, d.internal_date, e.size, g.state,
+         CASE WHEN g.refunding THEN 2 ELSE g.refunded END, g.priority, 0, e.saved_at, d.amount FROM desk_mail d JOIN entry e ON e.mailbox = d.mailbox AND e.uid = d.entry_uid
          LEFT JOIN gate g ON g.id = e.gate WHERE d.queue = ?1 AND d.uid IS NOT NULL {condition} ORDER BY d.uid"
     ))?;
     let mut rows = statement.query(params)?;

@@ -17,15 +17,15 @@ use crate::{
     Rights, StoreError, Uid, UnixMs, View,
 };
 
-const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, g.refunded, \
-     g.priority, e.zone, e.saved_at FROM entry e LEFT JOIN gate g ON g.id = e.gate";
+const COLUMNS: &str = "e.uid, e.message, e.flags, e.keywords, e.modseq, e.internal_date, e.size, g.state, \
+     CASE WHEN g.refunding THEN 2 ELSE g.refunded END, g.priority, e.zone, e.saved_at FROM entry e LEFT JOIN gate g ON g.id = e.gate";
 
 /// An entry as a session sees it, of a row of those columns.
 pub(super) fn read(db: &Db<'_>, row: &Row<'_>) -> Result<Entry> {
     let mut shown = Vec::new();
     if let Some(state) = row.get_ref(7)?.as_str_or_null().map_err(rusqlite::Error::from)? {
         let state = GateState::parse(state).ok_or_else(|| unknown("gate state"))?;
-        shown = keywords::of_gate(state, row.get(8)?, row.get(9)?);
+        shown = keywords::of_gate(state, keywords::refund_of(row.get(8)?), row.get(9)?);
     }
     if let Some(sealed) = row.get_ref(3)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
         shown.extend(keywords::open(db, sealed)?);

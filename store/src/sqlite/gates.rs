@@ -1,6 +1,9 @@
 //! Gates as rows: making them, reading them, moving them from state to state.
 
-use lnmp::{AcceptOn, Act, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, Relation};
+use lnmp::{
+    AcceptOn, Act, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, RefundTarget,
+    Relation,
+};
 use rand::RngCore;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,7 @@ use super::db::{Db, unknown};
 use super::vault::Of;
 use super::verdicts::Mail;
 use super::writer::Tx;
-use super::{accounts, entries, messages, sharing};
+use super::{accounts, entries, escrow, messages, payments, sharing};
 use crate::{AccountId, Author, Flags, Gate, GateFilter, MessageId, NewGate, Page, Quote, Result, StoreError, UnixMs};
 
 /// Who is behind a gate. Sealed; erased some time after the end.
@@ -186,7 +189,7 @@ fn page_for(tx: &Tx<'_>, account: AccountId, new: &NewGate, author: Option<&Auth
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         out.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).expect("below 16")));
         out
@@ -206,7 +209,9 @@ pub(super) fn become_state(tx: &mut Tx<'_>, row: &mut GateRow, next: GateState, 
         return Ok(false);
     }
     let held = next == GateState::Held;
-    let refunded = row.refunded || (row.state == GateState::Held && next == GateState::Waiting);
+    // What was received in escrow is back only when a payment to its author succeeded.
+    let timed_out = row.state == GateState::Held && next == GateState::Waiting;
+    let refunded = row.refunded || (timed_out && !payments::is_in_escrow(tx, row.id)?);
     let priority = row.priority && next != GateState::Waiting;
     let moved = tx.run(
         "UPDATE gate SET state = ?3, ended_at = ?4, refunded = ?5, priority = ?6, armed_until = NULL, armed_accept = 0,
@@ -268,7 +273,8 @@ pub(super) fn reap(tx: &mut Tx<'_>, row: &GateRow) -> Result<()> {
 }
 
 const COLUMNS: &str = "SELECT g.id, g.account, g.message, g.state, g.priority, g.refunded, g.armed_until, g.relation,
-     g.price, g.priority_price, g.parties, p.token, g.hold_until, g.deadline_height, g.created_at, g.ended_at
+     g.price, g.priority_price, g.parties, p.token, g.hold_until, g.deadline_height, g.created_at, g.ended_at, g.refunding,
+     g.told_at
      FROM gate g LEFT JOIN page p ON p.id = g.page";
 
 type Raw = (Gate, String, String, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -294,6 +300,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Raw> {
         deadline_height: row.get(13)?,
         created_at: row.get(14)?,
         ended_at: row.get(15)?,
+        refunding: row.get(16)?,
+        told_at: row.get(17)?,
         quotes: Vec::new(),
     };
     Ok((gate, row.get(3)?, row.get(7)?, row.get(10)?, row.get(11)?))
@@ -355,7 +363,7 @@ pub(super) fn page(db: Db<'_>, token: &str) -> Result<Option<Page>> {
 pub(super) fn quotes(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Quote>> {
     let sql = format!(
         "SELECT q.id, q.gate, q.hash, q.amount, q.received, q.kind, q.state, q.reason, g.state, q.deadline_height,
-         q.bolt11, q.expires_at FROM quote q JOIN gate g ON g.id = q.gate WHERE {condition}"
+         q.bolt11, q.expires_at, q.target, q.link FROM quote q JOIN gate g ON g.id = q.gate WHERE {condition}"
     );
     let mut statement = db.conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params)?;
@@ -364,8 +372,14 @@ pub(super) fn quotes(db: &Db<'_>, condition: &str, params: impl rusqlite::Params
         let state: String = row.get(6)?;
         let reason: Option<String> = row.get(7)?;
         let sealed: Option<Vec<u8>> = row.get(10)?;
+        let target: Option<Vec<u8>> = row.get(12)?;
+        let target = target.map(|target| db.vault.open_json(Of::Refund, &target)).transpose()?;
+        let id = QuoteId(row.get(0)?);
         out.push(Quote {
-            id: QuoteId(row.get(0)?),
+            id,
+            withdraw: (target == Some(RefundTarget::Withdraw))
+                .then(|| escrow::token(db, escrow::Door::Withdraw, id, 0)),
+            target,
             gate: GateId(row.get(1)?),
             hash: PaymentHash(row.get(2)?),
             amount: Msat(row.get::<_, i64>(3)? as u64),
@@ -395,25 +409,21 @@ fn kind_of(name: &str) -> Result<HoldKind> {
         .ok_or_else(|| unknown("kind of hold"))
 }
 
-fn quote_state(name: &str, reason: Option<&str>) -> Result<QuoteState> {
-    Ok(match name {
-        "live" => QuoteState::Live,
-        "held" => QuoteState::Held,
-        "settled" => QuoteState::Settled,
-        "expired" => QuoteState::Expired,
-        "cancelled" => {
-            let reason = reason.and_then(lnmp::CancelReason::parse);
-            QuoteState::Cancelled(reason.ok_or_else(|| unknown("reason of a cancelled quote"))?)
-        }
-        _ => return Err(unknown("quote state")),
-    })
+pub(super) fn quote_state(name: &str, reason: Option<&str>) -> Result<QuoteState> {
+    QuoteState::parse(name, reason.and_then(lnmp::CancelReason::parse)).ok_or_else(|| unknown("quote state"))
 }
 
-/// Erases the parties of gates that ended before `before`, and pages that list nobody any more.
+/// Erases the parties of gates that ended before `before`, and pages that list nobody any more. Whoever still has money
+/// coming is not forgotten.
 pub(super) fn erase(tx: &mut Tx<'_>, before: UnixMs) -> Result<usize> {
+    tx.run(
+        "UPDATE quote SET target = NULL, refund_bolt11 = NULL WHERE target IS NOT NULL AND gate IN
+         (SELECT id FROM gate WHERE parties IS NOT NULL AND ended_at < ?1 AND refunding = 0)",
+        [before],
+    )?;
     let gone = tx.run(
         "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL
-         WHERE parties IS NOT NULL AND ended_at < ?1",
+         WHERE parties IS NOT NULL AND ended_at < ?1 AND refunding = 0",
         [before],
     )?;
     if gone > 0 {

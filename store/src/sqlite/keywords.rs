@@ -1,16 +1,25 @@
 //! Keywords: the user's own are stored sealed, the server's are read off the gate.
 
-use lnmp::GateState;
 use lnmp::payment::SERVER_KEYWORDS;
+use lnmp::{GateState, Refund};
 
 use super::db::Db;
 use super::vault::Of;
 use crate::limits::{KEYWORD_BYTES_MAX, KEYWORDS_MAX};
 use crate::{FlagMode, Result, StoreError};
 
+/// How a gate's refund stands: of `CASE WHEN refunding THEN 2 ELSE refunded END`.
+pub(super) fn refund_of(code: i64) -> Refund {
+    match code {
+        0 => Refund::No,
+        2 => Refund::UnderWay,
+        _ => Refund::Done,
+    }
+}
+
 /// What the server shows on every copy of a priced mail.
-pub(super) fn of_gate(state: GateState, refunded: bool, priority: bool) -> Vec<String> {
-    let mut shown: Vec<String> = state.keywords(refunded).iter().map(|&word| word.to_owned()).collect();
+pub(super) fn of_gate(state: GateState, refund: Refund, priority: bool) -> Vec<String> {
+    let mut shown: Vec<String> = state.keywords(refund).iter().map(|&word| word.to_owned()).collect();
     if priority {
         shown.push("$Priority".to_owned());
     }

@@ -61,17 +61,20 @@ pub(super) fn post(tx: &Tx<'_>, posting: &Posting, now: UnixMs) -> Result<()> {
             "INSERT INTO ledger(posting, line, side, account, amount) VALUES (?1, ?2, ?3, ?4, ?5)",
             (id, line as i64, side, account.map(|account| account.0), sign * amount(msat)?),
         )?;
+        tx.run(
+            "INSERT INTO balance(side, account, amount) VALUES (?1, ?2, ?3)
+             ON CONFLICT(side, account) DO UPDATE SET amount = amount + excluded.amount",
+            (side, account.map_or(0, |account| account.0), sign * amount(msat)?),
+        )?;
     }
     audit::link(tx)
 }
 
 /// Sums of all accounts.
 pub(super) fn balances(db: Db<'_>) -> Result<Balances> {
-    let rows = db.all(
-        "SELECT side, account, SUM(amount) FROM ledger GROUP BY side, account ORDER BY side, account",
-        (),
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, i64>(2)?)),
-    )?;
+    let rows = db.all("SELECT side, NULLIF(account, 0), amount FROM balance ORDER BY side, account", (), |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, i64>(2)?))
+    })?;
     let mut out = Balances::default();
     for (name, account, sum) in rows {
         match side_of(&name, account)? {
@@ -88,9 +91,16 @@ pub(super) fn balances(db: Db<'_>) -> Result<Balances> {
             Side::Loss => out.loss = sum,
         }
     }
-    let held: Option<Option<i64>> = db.value("SELECT SUM(received) FROM quote WHERE state = 'held'", ())?;
+    let held: Option<Option<i64>> =
+        db.value("SELECT SUM(received) FROM quote WHERE state IN ('held', 'claiming')", ())?;
     out.held = held.flatten().unwrap_or(0) as u64;
     Ok(out)
+}
+
+/// What is owed to users: in [`balances`], without reading the rest.
+pub(super) fn owed_to_users(db: &Db<'_>) -> Result<Msat> {
+    let sum: Option<Option<i64>> = db.value("SELECT -SUM(amount) FROM balance WHERE side = 'user'", ())?;
+    Ok(Msat(sum.flatten().unwrap_or(0).max(0).unsigned_abs()))
 }
 
 /// History, oldest first: of one user's account, or of all.

@@ -12,7 +12,7 @@ use super::sharing::{self, Access};
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{accounts, contacts, desk, gates, jobs, mailboxes, queue, quotas, sent_copies};
+use super::{accounts, contacts, desk, digests, gates, jobs, mailboxes, queue, quotas, sent_copies};
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
@@ -38,6 +38,9 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
         for id in ids {
             replied(tx, *account, id, now)?;
         }
+    }
+    if let Some(letter) = delivered.first() {
+        digests::told(tx, letter, &batch.told, now)?;
     }
     for gate in &batch.asked {
         jobs::note_asked(tx, *gate, now)?;

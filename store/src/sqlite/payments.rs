@@ -2,16 +2,18 @@
 
 use lnmp::{
     AcceptOn, Act, CancelReason, GateId, GateState, HoldKind, Msat, PaymentHash, Place, Preimage, QuoteId, QuoteState,
-    Relation, Verdict,
+    Quoting, Relation, Reserved, Room, Verdict,
 };
 
 use super::db::Db;
 use super::gates::{self, GateRow};
-use super::vault::Of;
+use super::vault::{Hash, Of};
 use super::writer::Tx;
-use super::{jobs, ledger, messages, verdicts};
+use super::{escrow, jobs, ledger, messages, verdicts};
 use crate::limits::{NOTICE_HOURS, NOTICE_QUIET_MINUTES};
-use crate::{AccountId, Flags, HeldOutcome, Incoming, JobKind, Posting, Quote, Result, Side, StoreError, UnixMs};
+use crate::{
+    AccountId, Begun, Flags, HeldOutcome, Incoming, JobKind, Posting, Quote, Result, Side, StoreError, UnixMs,
+};
 
 fn find(db: &Db<'_>, hash: &PaymentHash) -> Result<Option<Quote>> {
     Ok(gates::quotes(db, "q.hash = ?1", [hash.0])?.pop())
@@ -26,7 +28,7 @@ pub(super) fn quote(db: Db<'_>, hash: &PaymentHash) -> Result<Option<Quote>> {
 pub(super) fn open_quotes(db: Db<'_>, cancelled_since: UnixMs) -> Result<Vec<Quote>> {
     gates::quotes(
         &db,
-        "q.state IN ('live', 'held') OR (q.state IN ('cancelled', 'expired') AND q.changed_at >= ?1) ORDER BY q.id",
+        "q.state IN ('live', 'held', 'claiming') OR (q.state IN ('cancelled', 'expired') AND q.changed_at >= ?1) ORDER BY q.id",
         [cancelled_since],
     )
 }
@@ -55,22 +57,27 @@ pub(super) fn begin(
     tx: &Tx<'_>,
     gate: GateId,
     amount: Msat,
-    kind: HoldKind,
+    room: Room,
     preimage: &Preimage,
     expires_at: UnixMs,
     now: UnixMs,
-) -> Result<Option<QuoteId>> {
+) -> Result<Begun> {
     let row = gates::load(tx, gate)?;
     let taken = tx.exists(
         "SELECT 1 FROM quote WHERE gate = ?1 AND state = 'live' AND amount = ?2 AND expires_at > ?3",
         (gate.0, gates::amount(amount)?, now),
     )?;
-    if taken || row.state != GateState::Waiting || !lies_in_unpaid(tx, &row)? {
-        return Ok(None);
+    if taken || unwanted(tx, &row)?.is_some() {
+        return Ok(Begun::NotPayable);
     }
+    let whose = whose(tx, gate)?;
+    let kind = match tx.rules.hold_kind(&quoting(tx, amount, room, whose.as_ref(), now)?) {
+        Ok(kind) => kind,
+        Err(no_room) => return Ok(Begun::NoRoom(no_room)),
+    };
     let id = tx.insert(
-        "INSERT INTO quote(gate, hash, amount, kind, state, expires_at, changed_at, preimage)
-         VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)",
+        "INSERT INTO quote(gate, hash, amount, kind, state, expires_at, changed_at, preimage, author_hash, domain_hash)
+         VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7, ?8, ?9)",
         (
             gate.0,
             preimage.hash().0,
@@ -79,62 +86,125 @@ pub(super) fn begin(
             expires_at,
             now,
             tx.vault.seal(Of::Preimage, preimage.reveal()),
+            whose.map(|(author, _)| author),
+            whose.map(|(_, domain)| domain),
         ),
     )?;
-    Ok(Some(QuoteId(id)))
+    Ok(Begun::Quote(QuoteId(id), kind))
+}
+
+/// Against whose quotas a quote counts: an author's, and their domain's.
+fn whose(tx: &Tx<'_>, gate: GateId) -> Result<Option<(Hash, Hash)>> {
+    let author = gates::parties(tx, gate)?.and_then(|parties| parties.author);
+    Ok(author.map(|author| {
+        let domain = author.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        (tx.vault.hash(Of::Quoted, &[author.address.as_bytes()]), tx.vault.hash(Of::QuotedDomain, &[domain.as_bytes()]))
+    }))
+}
+
+/// What the choice between channel and escrow rests on.
+fn quoting(tx: &Tx<'_>, amount: Msat, room: Room, whose: Option<&(Hash, Hash)>, now: UnixMs) -> Result<Quoting> {
+    let msat = |value: i64| Msat(value.max(0).unsigned_abs());
+    let reserved = tx.one(
+        "SELECT COUNT(*), COALESCE(SUM(amount), 0), COALESCE(SUM(CASE WHEN amount < ?2 THEN amount ELSE 0 END), 0)
+         FROM quote WHERE state = 'live' AND kind = 'htlc' AND expires_at > ?1",
+        (now, i64::try_from(room.dust_below.0).unwrap_or(i64::MAX)),
+        |row| Ok(Reserved { slots: row.get(0)?, value: msat(row.get(1)?), dust: msat(row.get(2)?) }),
+    )?;
+    let escrow: i64 = tx
+        .value(
+            "SELECT COALESCE(SUM(COALESCE(received, amount)), 0) FROM quote WHERE kind = 'escrow' AND
+             (state IN ('claiming', 'escrowed', 'refunding', 'stuck') OR (state = 'live' AND expires_at > ?1))",
+            [now],
+        )?
+        .unwrap_or(0);
+    let count = |column: &str, hash: Option<Hash>| -> Result<u32> {
+        let Some(hash) = hash else { return Ok(0) };
+        let sql = format!(
+            "SELECT COUNT(*) FROM quote WHERE {column} = ?1 AND state IN ('live', 'held', 'claiming', 'escrowed')
+             AND (state <> 'live' OR expires_at > ?2)"
+        );
+        Ok(tx.value::<u32>(&sql, (hash, now))?.unwrap_or(0))
+    };
+    Ok(Quoting {
+        amount,
+        room,
+        reserved: reserved.unwrap_or_default(),
+        escrow: msat(escrow),
+        users: ledger::owed_to_users(tx)?,
+        of_author: count("author_hash", whose.map(|(author, _)| *author))?,
+        of_domain: count("domain_hash", whose.map(|(_, domain)| *domain))?,
+    })
 }
 
 /// Publishes a begun quote's invoice.
 pub(super) fn publish(tx: &Tx<'_>, quote: QuoteId, bolt11: &str) -> Result<()> {
     let sealed = tx.vault.seal(Of::Bolt11, bolt11.as_bytes());
-    match tx.run("UPDATE quote SET bolt11 = ?2 WHERE id = ?1", (quote.0, sealed))? {
+    // Money that could not go back is not asked for.
+    let sql = "UPDATE quote SET bolt11 = ?2 WHERE id = ?1 AND (kind <> 'escrow' OR target IS NOT NULL)";
+    match tx.run(sql, (quote.0, sealed))? {
         0 => Err(StoreError::NoSuch("quote")),
         _ => Ok(()),
     }
 }
 
-/// Compare-and-swap of a quote: `false` when it is not in `from`.
-fn swap(tx: &Tx<'_>, quote: QuoteId, from: &str, to: &str, reason: Option<CancelReason>, now: UnixMs) -> Result<bool> {
+/// Compare-and-swap of a quote along an edge: `false` when it is not in `from`, or there is no such edge.
+pub(super) fn swap(tx: &Tx<'_>, quote: QuoteId, from: QuoteState, to: QuoteState, now: UnixMs) -> Result<bool> {
+    if !from.may_become(to) {
+        return Ok(false);
+    }
     let moved = tx.run(
         "UPDATE quote SET state = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1 AND state = ?2",
-        (quote.0, from, to, reason.map(CancelReason::name), now),
+        (quote.0, from.name(), to.name(), to.reason().map(CancelReason::name), now),
     )?;
     Ok(moved > 0)
 }
 
-fn cancel(tx: &Tx<'_>, quote: QuoteId, hash: PaymentHash, from: &str, reason: CancelReason, now: UnixMs) -> Result<()> {
-    if swap(tx, quote, from, "cancelled", Some(reason), now)? {
+fn cancel(
+    tx: &Tx<'_>,
+    quote: QuoteId,
+    hash: PaymentHash,
+    from: QuoteState,
+    reason: CancelReason,
+    now: UnixMs,
+) -> Result<()> {
+    if swap(tx, quote, from, QuoteState::Cancelled(reason), now)? {
         jobs::push(tx, now, &JobKind::Cancel(quote, hash))?;
     }
     Ok(())
 }
 
-fn in_state(tx: &Tx<'_>, gate: GateId, state: &str) -> Result<Vec<(QuoteId, PaymentHash)>> {
-    tx.all("SELECT id, hash FROM quote WHERE gate = ?1 AND state = ?2", (gate.0, state), |row| {
+fn in_state(tx: &Tx<'_>, gate: GateId, state: QuoteState) -> Result<Vec<(QuoteId, PaymentHash)>> {
+    tx.all("SELECT id, hash FROM quote WHERE gate = ?1 AND state = ?2", (gate.0, state.name()), |row| {
         Ok((QuoteId(row.get(0)?), PaymentHash(row.get(1)?)))
     })
 }
 
-/// The held payment is to be claimed: the decision is committed.
-pub(super) fn claim_held(tx: &Tx<'_>, gate: GateId, now: UnixMs) -> Result<()> {
-    for (quote, hash) in in_state(tx, gate, "held")? {
+/// Whether what a gate's author paid was received, and is undecided.
+pub(super) fn is_in_escrow(db: &Db<'_>, gate: GateId) -> Result<bool> {
+    Ok(escrow::undecided(db, gate)?.is_some())
+}
+
+/// The held payment is to be claimed: the decision is committed. What was received in escrow is the owner's at once.
+pub(super) fn claim_held(tx: &mut Tx<'_>, row: &mut GateRow, now: UnixMs) -> Result<()> {
+    for (quote, hash) in in_state(tx, row.id, QuoteState::Held)? {
         jobs::push(tx, now, &JobKind::Claim(quote, hash))?;
     }
-    Ok(())
+    escrow::release(tx, row, now).map(|_| ())
 }
 
 /// The held payment goes back.
-pub(super) fn cancel_held(tx: &Tx<'_>, gate: GateId, reason: CancelReason, now: UnixMs) -> Result<()> {
-    for (quote, hash) in in_state(tx, gate, "held")? {
-        cancel(tx, quote, hash, "held", reason, now)?;
+pub(super) fn cancel_held(tx: &mut Tx<'_>, gate: GateId, reason: CancelReason, now: UnixMs) -> Result<()> {
+    for (quote, hash) in in_state(tx, gate, QuoteState::Held)? {
+        cancel(tx, quote, hash, QuoteState::Held, reason, now)?;
     }
-    Ok(())
+    escrow::refund_undecided(tx, gate, reason, now)
 }
 
 /// Invoices that are out become void.
 pub(super) fn cancel_live(tx: &Tx<'_>, gate: GateId, reason: CancelReason, now: UnixMs) -> Result<()> {
-    for (quote, hash) in in_state(tx, gate, "live")? {
-        cancel(tx, quote, hash, "live", reason, now)?;
+    for (quote, hash) in in_state(tx, gate, QuoteState::Live)? {
+        cancel(tx, quote, hash, QuoteState::Live, reason, now)?;
     }
     Ok(())
 }
@@ -149,7 +219,14 @@ pub(super) fn back_to_unpaid(tx: &mut Tx<'_>, gate: GateId, now: UnixMs) -> Resu
 pub(super) fn held(tx: &mut Tx<'_>, incoming: Incoming, now: UnixMs) -> Result<HeldOutcome> {
     let Some(quote) = find(tx, &incoming.hash)? else { return Ok(HeldOutcome::Unknown) };
     let refusal = match quote.state {
-        QuoteState::Held | QuoteState::Settled => return Ok(HeldOutcome::Already),
+        QuoteState::Held
+        | QuoteState::Settled
+        | QuoteState::Claiming
+        | QuoteState::Escrowed
+        | QuoteState::Released
+        | QuoteState::Refunding(_)
+        | QuoteState::Refunded(_)
+        | QuoteState::Stuck(_) => return Ok(HeldOutcome::Already),
         QuoteState::Cancelled(reason) => Some(reason),
         QuoteState::Expired => Some(CancelReason::Late),
         QuoteState::Live => None,
@@ -160,51 +237,65 @@ pub(super) fn held(tx: &mut Tx<'_>, incoming: Incoming, now: UnixMs) -> Result<H
         None => refuse(tx, &gate, &quote, incoming, now)?,
     };
     if let Some(reason) = refusal {
-        swap(tx, quote.id, "live", "cancelled", Some(reason), now)?;
+        swap(tx, quote.id, QuoteState::Live, QuoteState::Cancelled(reason), now)?;
         // Also for a quote cancelled long ago: an HTLC that came again must be failed again.
         jobs::push(tx, now, &JobKind::Cancel(quote.id, quote.hash))?;
         return Ok(HeldOutcome::Refuse(reason));
     }
+    tx.run(
+        "UPDATE quote SET received = ?2, deadline_height = ?3, hold_ms = ?4 WHERE id = ?1",
+        (quote.id.0, gates::amount(incoming.amount)?, incoming.deadline_height, incoming.hold_ms),
+    )?;
+    if quote.kind == HoldKind::Escrow {
+        // Whoever pays twice meanwhile gets the second one back: `unwanted` sees this one.
+        swap(tx, quote.id, QuoteState::Live, QuoteState::Claiming, now)?;
+        jobs::push(tx, now, &JobKind::Claim(quote.id, quote.hash))?;
+        return Ok(HeldOutcome::Claiming(gate.id));
+    }
+    swap(tx, quote.id, QuoteState::Live, QuoteState::Held, now)?;
+    let hold_until = now.saturating_add(incoming.hold_ms);
+    hold(tx, &mut gate, incoming.amount, hold_until, Some(incoming.deadline_height), now)?;
+    Ok(HeldOutcome::Held { gate: gate.id, account: gate.account })
+}
+
+/// A gate's payment is locked, or was received: the mail is raised, and its owner told.
+pub(super) fn hold(
+    tx: &mut Tx<'_>,
+    gate: &mut GateRow,
+    amount: Msat,
+    hold_until: UnixMs,
+    deadline_height: Option<u32>,
+    now: UnixMs,
+) -> Result<()> {
     let at_once = gates::accept_on(tx, gate.account)? == AcceptOn::Delivery;
-    let priority = gate.priority_price > Msat::ZERO && incoming.amount >= gate.priority_price;
+    let priority = gate.priority_price > Msat::ZERO && amount >= gate.priority_price;
     tx.run(
-        "UPDATE gate SET priority = ?2, hold_until = ?3, deadline_height = ?4 WHERE id = ?1",
-        (gate.id.0, priority, now.saturating_add(incoming.hold_ms), incoming.deadline_height),
+        "UPDATE gate SET priority = ?2, hold_until = ?3, deadline_height = ?4, told_at = NULL WHERE id = ?1",
+        (gate.id.0, priority, hold_until, deadline_height),
     )?;
-    tx.run(
-        "UPDATE quote SET received = ?2, deadline_height = ?3 WHERE id = ?1",
-        (quote.id.0, gates::amount(incoming.amount)?, incoming.deadline_height),
-    )?;
-    swap(tx, quote.id, "live", "held", None, now)?;
     gate.priority = priority;
     let (to, flags) = match (priority, at_once) {
         (true, _) => (Place::Inbox, Flags::FLAGGED),
         (false, true) => (Place::Inbox, Flags::NONE),
         (false, false) => (Place::Requests, Flags::NONE),
     };
-    gates::become_state(tx, &mut gate, GateState::Held, now)?;
+    gates::become_state(tx, gate, GateState::Held, now)?;
     messages::server_move(tx, gate.account, gate.id, Place::Unpaid, to, flags, now)?;
     if at_once {
         // The owner chose once for all. No single act of theirs speaks of this author, so no relation rises.
         let mail = gate.mail();
-        verdicts::carry_out(tx, &mut gate, mail, Verdict::Accept { raise: Relation::Stranger }, now)?;
+        verdicts::carry_out(tx, gate, mail, Verdict::Accept { raise: Relation::Stranger }, now)?;
     } else if !priority {
         notice(tx, gate.account, now)?;
     }
-    Ok(HeldOutcome::Held { gate: gate.id, account: gate.account })
+    Ok(())
 }
 
 /// Why this payment cannot be held for the owner, if so.
 fn refuse(tx: &Tx<'_>, gate: &GateRow, quote: &Quote, incoming: Incoming, now: UnixMs) -> Result<Option<CancelReason>> {
-    let by_state = match gate.state {
-        GateState::Waiting => None,
-        GateState::Declined => Some(CancelReason::Declined),
-        GateState::Held | GateState::Settling | GateState::Settled | GateState::Lost | GateState::Waived => {
-            Some(CancelReason::NotNeeded)
-        }
-    };
-    if by_state.is_some() {
-        return Ok(by_state);
+    let unwanted = unwanted(tx, gate)?;
+    if unwanted.is_some_and(|reason| reason != CancelReason::Gone) {
+        return Ok(unwanted);
     }
     if now > quote.expires_at {
         return Ok(Some(CancelReason::Late));
@@ -214,6 +305,21 @@ fn refuse(tx: &Tx<'_>, gate: &GateRow, quote: &Quote, incoming: Incoming, now: U
     }
     if incoming.deadline_height < incoming.height.saturating_add(incoming.window_min) {
         return Ok(Some(CancelReason::ShortWindow));
+    }
+    Ok(unwanted)
+}
+
+/// Why no payment for this gate is wanted, if so.
+pub(super) fn unwanted(tx: &Tx<'_>, gate: &GateRow) -> Result<Option<CancelReason>> {
+    match gate.state {
+        GateState::Declined => return Ok(Some(CancelReason::Declined)),
+        GateState::Held | GateState::Settling | GateState::Settled | GateState::Lost | GateState::Waived => {
+            return Ok(Some(CancelReason::NotNeeded));
+        }
+        GateState::Waiting => {}
+    }
+    if !in_state(tx, gate.id, QuoteState::Claiming)?.is_empty() {
+        return Ok(Some(CancelReason::NotNeeded));
     }
     // In Junk, in Trash or expunged: the owner does not want it raised, and keeps no money for it.
     Ok((!lies_in_unpaid(tx, gate)?).then_some(CancelReason::Gone))
@@ -231,6 +337,9 @@ fn notice(tx: &Tx<'_>, account: AccountId, now: UnixMs) -> Result<()> {
 /// The money arrived. It is booked whatever the gate had become meanwhile: money wins, once.
 pub(super) fn settled(tx: &mut Tx<'_>, hash: &PaymentHash, amount: Msat, now: UnixMs) -> Result<bool> {
     let quote = find(tx, hash)?.ok_or(StoreError::NoSuch("quote"))?;
+    if quote.kind == HoldKind::Escrow {
+        return escrow::received(tx, &quote, amount, now);
+    }
     if quote.state == QuoteState::Settled {
         return Ok(false);
     }
@@ -259,7 +368,12 @@ pub(super) fn settled(tx: &mut Tx<'_>, hash: &PaymentHash, amount: Msat, now: Un
 pub(super) fn lost(tx: &mut Tx<'_>, quote: QuoteId, now: UnixMs) -> Result<bool> {
     let gate: i64 = tx.value("SELECT gate FROM quote WHERE id = ?1", [quote.0])?.ok_or(StoreError::NoSuch("quote"))?;
     let mut gate = gates::load(tx, GateId(gate))?;
-    if gate.state != GateState::Settling || !swap(tx, quote, "held", "cancelled", Some(CancelReason::Timeout), now)? {
+    let gone = QuoteState::Cancelled(CancelReason::Timeout);
+    if swap(tx, quote, QuoteState::Claiming, gone, now)? {
+        // Nothing was promised to anybody: the author may pay again.
+        return Ok(true);
+    }
+    if gate.state != GateState::Settling || !swap(tx, quote, QuoteState::Held, gone, now)? {
         return Ok(false);
     }
     gates::become_state(tx, &mut gate, GateState::Lost, now)?;
@@ -272,9 +386,9 @@ pub(super) fn gone(tx: &mut Tx<'_>, hash: &PaymentHash, reason: CancelReason, no
     let Some(quote) = find(tx, hash)? else { return Ok(false) };
     let mut gate = gates::load(tx, quote.gate)?;
     match quote.state {
-        QuoteState::Live => cancel(tx, quote.id, quote.hash, "live", reason, now)?,
+        QuoteState::Live => cancel(tx, quote.id, quote.hash, QuoteState::Live, reason, now)?,
         QuoteState::Held if gate.state == GateState::Held => {
-            cancel(tx, quote.id, quote.hash, "held", reason, now)?;
+            cancel(tx, quote.id, quote.hash, QuoteState::Held, reason, now)?;
             let next = if reason == CancelReason::Declined { GateState::Declined } else { GateState::Waiting };
             if gates::become_state(tx, &mut gate, next, now)? && next == GateState::Waiting {
                 back_to_unpaid(tx, gate.id, now)?;
@@ -282,7 +396,16 @@ pub(super) fn gone(tx: &mut Tx<'_>, hash: &PaymentHash, reason: CancelReason, no
             }
         }
         // Settling: only `payment_lost` may say so, once the chain is past the deadline.
-        QuoteState::Held | QuoteState::Settled | QuoteState::Cancelled(_) | QuoteState::Expired => return Ok(false),
+        QuoteState::Held
+        | QuoteState::Settled
+        | QuoteState::Cancelled(_)
+        | QuoteState::Expired
+        | QuoteState::Claiming
+        | QuoteState::Escrowed
+        | QuoteState::Released
+        | QuoteState::Refunding(_)
+        | QuoteState::Refunded(_)
+        | QuoteState::Stuck(_) => return Ok(false),
     }
     Ok(true)
 }
@@ -320,10 +443,10 @@ pub(super) fn close_account(tx: &mut Tx<'_>, account: AccountId, now: UnixMs) ->
         })?;
     for gate in open {
         let mut row = gates::load(tx, gate)?;
-        cancel_live(tx, gate, CancelReason::Gone, now)?;
-        cancel_held(tx, gate, CancelReason::Gone, now)?;
         let next = if row.state == GateState::Held { GateState::Declined } else { GateState::Waived };
         gates::become_state(tx, &mut row, next, now)?;
+        cancel_live(tx, gate, CancelReason::Gone, now)?;
+        cancel_held(tx, gate, CancelReason::Gone, now)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::limits::{LOCK_WAIT_MS, READER_CACHE_BYTES, STATEMENTS, WRITER_CACHE_B
 use crate::{Result, StoreError};
 
 /// One file for each version, applied in order. Never edit one that was released: add the next.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_mailbox_facts.sql"),
     include_str!("migrations/0003_trigrams.sql"),
@@ -23,6 +23,9 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_desk.sql"),
     include_str!("migrations/0008_queue.sql"),
     include_str!("migrations/0009_ledger_chain.sql"),
+    include_str!("migrations/0010_escrow.sql"),
+    include_str!("migrations/0011_balances.sql"),
+    include_str!("migrations/0012_digests.sql"),
 ];
 
 /// Octets of a page. Larger ones would keep a mail in one piece, but every small row of a group commit costs a whole page in the WAL.

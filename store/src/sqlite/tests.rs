@@ -315,7 +315,8 @@ async fn storm(desk: bool) {
             7 => {
                 if let Some(&gate) = gates.get(dice.below(gates.len().max(1))) {
                     let preimage = lnmp::Preimage::new(ring_digest(step));
-                    let begun = store.begin_quote(gate, Msat(100_000), lnmp::HoldKind::Htlc, &preimage, now + DAY, now);
+                    let begun =
+                        store.begin_quote(gate, Msat(100_000), crate::contract::AMPLE, &preimage, now + DAY, now);
                     begun.await.unwrap();
                     store.payment_held(incoming(preimage.hash(), [100, 1000][dice.below(2)]), now).await.unwrap();
                     hashes.push(preimage.hash());
@@ -499,7 +500,8 @@ async fn a_ledger_that_somebody_changed_is_found_out() {
     }
     // Both sides of one posting: it balances, and is not what was written.
     change("UPDATE ledger SET amount = amount * 2 WHERE posting = 2");
-    assert_eq!(findings().await, ["posting 2: its history is not what was written"]);
+    let sums = ["the kept sum of node is not the ledger's", "the kept sum of operator is not the ledger's"];
+    assert_eq!(findings().await, ["posting 2: its history is not what was written", sums[0], sums[1]]);
     change("UPDATE ledger SET amount = amount / 2 WHERE posting = 2; UPDATE posting SET at = at + 1 WHERE id = 3");
     assert_eq!(findings().await, ["posting 3: its history is not what was written"]);
     change("UPDATE posting SET at = at - 1 WHERE id = 3; DELETE FROM link WHERE posting = 3");
@@ -515,6 +517,11 @@ async fn a_ledger_that_somebody_changed_is_found_out() {
     change("UPDATE ledger SET amount = amount + 1 WHERE posting = 1 AND line = 0");
     assert_eq!(
         findings().await,
-        ["posting 1: debits and credits differ by 1 msat", "posting 1: its history is not what was written"]
+        ["posting 1: debits and credits differ by 1 msat", "posting 1: its history is not what was written", sums[0]]
     );
+    // The sums that are kept beside it.
+    change("UPDATE ledger SET amount = amount - 1 WHERE posting = 1 AND line = 0");
+    assert_eq!(findings().await, Vec::<String>::new());
+    change("UPDATE balance SET amount = amount + 1 WHERE side = 'operator'");
+    assert_eq!(findings().await, [sums[1]]);
 }

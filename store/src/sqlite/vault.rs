@@ -86,6 +86,14 @@ pub(super) enum Of {
     Settings,
     /// The ledger's history.
     Link,
+    /// A quote's author.
+    Quoted,
+    /// A quote's author's domain.
+    QuotedDomain,
+    /// Where a refund goes, and the invoice it is paid by.
+    Refund,
+    /// What opens the door to a refund: its withdraw link, and the link that changes where it goes.
+    RefundLink,
 }
 
 /// Seals, opens, hashes.

@@ -86,7 +86,7 @@ pub(super) fn carry_out(tx: &mut Tx<'_>, row: &mut GateRow, mail: Mail, verdict:
         Verdict::Nothing => {}
         Verdict::Accept { raise } => {
             if gates::become_state(tx, row, GateState::Settling, now)? {
-                payments::claim_held(tx, row.id, now)?;
+                payments::claim_held(tx, row, now)?;
                 if let Some(author) = author_of(tx, mail)?
                     && author.aligned
                 {

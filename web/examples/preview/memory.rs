@@ -7,15 +7,19 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use lnmp::{GateId, GateState, Msat};
-use web::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, SiteInfo};
+use lnmp::{GateId, GateState, HoldKind, Msat};
+use web::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, Price, RefundView, SiteInfo, Withdrawal};
 
 /// A regtest invoice as LDK writes it, with a description hash.
 pub(crate) const INVOICE: &str = "lnbcrt1u1p5jq0hwpp5ta9jd9vy0a4l0ycq2yzt8uvfrxpnyg6rgvwd9l9qjg3m0qy6x2eshp58yjmdan79s6qqdhdzgynm4zwqd5d7xmw5fk98klysy043l2ahrqscqzysxqrrsssp5n9hps7m3ye0jxw2crsj6q6wl2rm3n5d7lqdw5rlp0q5u6vx5w6ys9qyyssqz0m4xmc9q8xk9d2h8vxq6p7p5v0s3m7k2jh0l0r5l0gk3x9d4h5m2n8c7v6b5n4m3k2j1h0g9f8d7s6a5p4q3w2e1r0t9y8";
 
+/// What opens a refund.
+#[allow(dead_code, reason = "the preview does not say it")]
+pub(crate) const REFUND: &str = "12-0123456789abcdef0123456789abcdef";
+
 /// Tokens and what their pages show.
 #[allow(dead_code, reason = "the tests name their pages themselves")]
-pub(crate) const PAGES: [(&str, &str); 9] = [
+pub(crate) const PAGES: [(&str, &str); 10] = [
     ("00000000000000000000000000000001", "one mail, waiting, with an invoice"),
     ("00000000000000000000000000000002", "waiting, no payment slot"),
     ("00000000000000000000000000000003", "held"),
@@ -25,6 +29,7 @@ pub(crate) const PAGES: [(&str, &str); 9] = [
     ("00000000000000000000000000000007", "refunded after no answer, waiting again"),
     ("00000000000000000000000000000008", "three mails in different states"),
     ("00000000000000000000000000000009", "waived"),
+    ("00000000000000000000000000000010", "escrow, without a target"),
 ];
 
 /// The house.
@@ -45,6 +50,7 @@ impl House {
         refused.can_pay_in_sandbox = false;
         let mut again = gate(7, Waiting);
         again.refunded = true;
+        let escrow = PayGate { hold: HoldKind::Escrow, bolt11: None, ..gate(10, Waiting) };
         let mut hostile = gate(66, Waiting);
         hostile.why_no_invoice = Some("<b>no</b>".into());
         hostile.bolt11 = Some("ln\"><script>alert(1)</script>".into());
@@ -58,6 +64,7 @@ impl House {
             vec![again],
             vec![gate(81, Settled), gate(82, Held), gate(83, Waiting)],
             vec![gate(9, Waived)],
+            vec![escrow],
         ];
         let mut pages: BTreeMap<_, _> = lists
             .into_iter()
@@ -93,21 +100,24 @@ fn gate(id: i64, state: GateState) -> PayGate {
         expires_at: Some(received_at + Duration::hours(1)),
         hold_until: Some(received_at + Duration::hours(24)),
         can_pay_in_sandbox: true,
+        hold: HoldKind::Htlc,
+        refund_to: None,
+        refund: None,
     }
 }
 
 #[async_trait]
 impl Host for House {
-    async fn pay_page(&self, token: &str) -> Option<PayPage> {
+    async fn pay_page(&self, token: &str, price: Price) -> Option<PayPage> {
         *self.visits.lock().unwrap() += 1;
-        self.pay_state(token).await
+        self.pay_state(token, price).await
     }
 
-    async fn pay_state(&self, token: &str) -> Option<PayPage> {
+    async fn pay_state(&self, token: &str, _price: Price) -> Option<PayPage> {
         self.pages.lock().unwrap().get(token).cloned()
     }
 
-    async fn sandbox_pay(&self, token: &str, gate: GateId) -> Result<(), String> {
+    async fn sandbox_pay(&self, token: &str, gate: GateId, _price: Price) -> Result<(), String> {
         if gate == GateId(7) {
             return Err("the wallet <has> too little".into());
         }
@@ -116,6 +126,47 @@ impl Host for House {
         let gate = page.gates.iter_mut().find(|shown| shown.gate == gate).ok_or("no such mail")?;
         gate.state = GateState::Held;
         Ok(())
+    }
+
+    async fn set_refund(&self, token: &str, gate: GateId, _price: Price, target: &str) -> Result<(), String> {
+        if !target.contains('@') {
+            return Err("a Lightning address looks like <name>@example.org".into());
+        }
+        let mut pages = self.pages.lock().unwrap();
+        let page = pages.get_mut(token).ok_or("no such page")?;
+        let gate = page.gates.iter_mut().find(|shown| shown.gate == gate).ok_or("no such mail")?;
+        gate.refund_to = Some(target.to_owned());
+        gate.bolt11 = Some(INVOICE.to_owned());
+        Ok(())
+    }
+
+    async fn ask_refund_link(&self, _token: &str, gate: GateId) -> Result<(), String> {
+        if gate == GateId(10) { Ok(()) } else { Err("a link was mailed today".into()) }
+    }
+
+    async fn refund(&self, token: &str) -> Option<RefundView> {
+        (token == REFUND).then(|| RefundView {
+            amount: Msat(100_000),
+            to: "bob@wallet.test".into(),
+            lnurl: None,
+            stuck: true,
+        })
+    }
+
+    async fn change_refund(&self, _token: &str, target: &str) -> Result<(), String> {
+        if target == "new@wallet.test" { Ok(()) } else { Err("that <address> does not answer".into()) }
+    }
+
+    async fn withdrawal(&self, token: &str) -> Option<Withdrawal> {
+        (token == REFUND).then(|| Withdrawal {
+            callback: format!("http://h.test/lnurlw/{REFUND}/pay"),
+            k1: REFUND.to_owned(),
+            amount: Msat(100_000),
+        })
+    }
+
+    async fn withdraw(&self, _token: &str, bolt11: &str) -> Result<(), String> {
+        if bolt11 == INVOICE { Ok(()) } else { Err("the invoice must be over exactly 100 sat".into()) }
     }
 
     async fn caught_mail(&self) -> Option<Vec<CaughtView>> {

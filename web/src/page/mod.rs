@@ -3,4 +3,5 @@
 pub(crate) mod landing;
 pub(crate) mod oops;
 pub(crate) mod pay;
+pub(crate) mod refund;
 pub(crate) mod sandbox;
