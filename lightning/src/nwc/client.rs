@@ -99,6 +99,7 @@ type Pending = HashMap<String, oneshot::Sender<Result<Response, Fault>>>;
 struct Shared {
     conversation: ConversationKey,
     wallet: String,
+    ours: String,
     /// Requests that wait, by the id of their event.
     pending: Mutex<Pending>,
     /// What notifications said of holds that a look-up may leave out: the height by which each must be settled.
@@ -125,9 +126,9 @@ impl Client {
         let filters = vec![
             json!({ "kinds": [INFO], "authors": [wallet.to_string()], "limit": 1 }),
             json!({
+                // Not by tag `p`: NIP-47 says only that it SHOULD be there, and some wallets leave it out.
                 "kinds": [RESPONSE, NOTIFICATION],
                 "authors": [wallet.to_string()],
-                "#p": [keys.public().to_string()],
                 // Answers to what an earlier connection asked are no use any more.
                 "since": since_1970().saturating_sub(NWC_CLOCKS).as_secs(),
             }),
@@ -135,6 +136,7 @@ impl Client {
         let shared = Arc::new(Shared {
             conversation: ConversationKey::new(&keys, &wallet),
             wallet: wallet.to_string(),
+            ours: keys.public().to_string(),
             pending: Mutex::default(),
             deadlines: Mutex::default(),
             rung: Notify::new(),
@@ -253,6 +255,8 @@ impl Shared {
                         let _ = waiting.send(Err(Fault::Wallet(WalletError::Busy)));
                     }
                 }
+                // The wallet may have other clients, and they keep it busy.
+                Heard::Event(event) if !self.concerns_us(&event) => {}
                 // A relay may send whatever it likes: only the wallet's own word counts.
                 Heard::Event(event) if event.pubkey != self.wallet || !event.is_authentic() => {
                     tracing::debug!("lightning: a relay sent an event that is not the wallet's");
@@ -267,6 +271,15 @@ impl Shared {
                     _ => {}
                 },
             }
+        }
+    }
+
+    /// By what it says, before a signature is computed.
+    fn concerns_us(&self, event: &Event) -> bool {
+        match event.kind {
+            RESPONSE => event.tag("e").is_some_and(|id| self.pending().contains_key(id)),
+            NOTIFICATION => event.tag("p").is_none_or(|client| client == self.ours),
+            _ => true,
         }
     }
 

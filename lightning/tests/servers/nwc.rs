@@ -142,7 +142,11 @@ impl Wallet {
             }
         };
         let content = self.seal(&response);
-        let tags = vec![vec!["p".to_owned(), event.pubkey.clone()], vec!["e".to_owned(), event.id.clone()]];
+        // Either tag SHOULD be there. Alby's SDK leaves `p` out; nobody could do without `e`.
+        let mut tags = vec![vec!["e".to_owned(), event.id.clone()]];
+        if method != "get_info" {
+            tags.push(vec!["p".to_owned(), event.pubkey.clone()]);
+        }
         self.keys.sign(23195, tags, content, now())
     }
 
