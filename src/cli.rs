@@ -9,8 +9,10 @@ use lnmp::{Allowed, Filter};
 use serde::{Deserialize, Serialize};
 
 mod filter;
+mod group;
 
 pub use filter::{AllowVerb, FilterVerb};
+pub use group::GroupVerb;
 
 /// An email bridge: SMTP and IMAP outside, encrypted and paid LNMP messages inside.
 #[derive(Debug, Parser)]
@@ -55,6 +57,9 @@ pub enum Verb {
     /// Further addresses of an account
     #[command(subcommand)]
     Alias(AliasVerb),
+    /// Addresses that several accounts read and may write as
+    #[command(subcommand)]
+    Group(GroupVerb),
     /// What an author is to an account
     #[command(subcommand)]
     Contact(ContactVerb),
@@ -594,6 +599,9 @@ pub enum Request {
     AccountNeedsSecret { address: String },
     AliasAdd { address: String, account: String, expires_ms: Option<u64>, max_uses: Option<u32> },
     AliasList,
+    GroupAdd { address: String, members: Vec<String> },
+    GroupRemove { address: String, members: Vec<String> },
+    GroupList,
     AliasRemove { address: String },
     ContactSet { owner: String, author: String, relation: String },
     ContactList { owner: String },

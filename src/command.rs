@@ -17,7 +17,7 @@ use crate::dkim::verbs;
 use crate::flow::{ask, expire, payout, refund, reports, tls_report};
 use crate::house::{House, PolicyRules, now_ms};
 use crate::keys::Keys;
-use crate::{allow, books, dns, filters, outside, run, sharing};
+use crate::{allow, books, dns, filters, groups, outside, run, sharing};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -59,6 +59,7 @@ pub async fn closed(config: Config, dir: Dir) -> anyhow::Result<Arc<House>> {
         .with_context(|| path.display().to_string())?;
     let house = Arc::new(House::new(config, dir, keys, store));
     allow::load(&house).await?;
+    groups::load(&house).await?;
     Ok(house)
 }
 
@@ -67,6 +68,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
     let store = &*house.store;
     match request {
         Request::AccountAdd { address, password, server_custody } => {
+            groups::refuse_taken(house, &address)?;
             let created = accounts::create(house, &address, Some(&password), server_custody).await?;
             Ok(json!({
                 "address": address.to_lowercase(),
@@ -93,6 +95,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::AccountRemove { address } => {
             let account = account(house, &address).await?;
             let cids = accounts::remove(house, &account).await?;
+            groups::forget(house, &account).await?;
             if let Ok(running) = house.running() {
                 for cid in &cids {
                     running.shelf.remove(cid).await?;
@@ -135,6 +138,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             let owner = account(house, &owner).await?;
             let (local, domain) = local_address(house, &address)?;
             let expires_at = expires_ms.map(|ms| now_ms() + i64::try_from(ms).unwrap_or(i64::MAX / 2));
+            groups::refuse_taken(house, &address)?;
             let new = NewAlias { account: owner.id, local, domain, expires_at, max_uses };
             store.add_alias(new, now_ms()).await?;
             Ok(
@@ -142,6 +146,9 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
             )
         }
         Request::AliasList => alias_list(store).await,
+        Request::GroupAdd { address, members } => groups::add(house, &address, &members).await,
+        Request::GroupRemove { address, members } => groups::remove(house, &address, &members).await,
+        Request::GroupList => Ok(groups::list(house)),
         Request::AliasRemove { address } => {
             let (local, domain) = local_address(house, &address)?;
             if !store.remove_alias(&local, &domain).await? {
@@ -265,7 +272,7 @@ pub(crate) async fn account(house: &House, address: &str) -> anyhow::Result<Acco
     accounts::find(house, address).await?.ok_or_else(|| anyhow!("there is no account {address}"))
 }
 
-fn local_address(house: &House, address: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn local_address(house: &House, address: &str) -> anyhow::Result<(String, String)> {
     let parsed = lnmp::Address::parse(&address.to_lowercase())?;
     let (local, domain) = (parsed.local().to_owned(), parsed.domain().to_owned());
     if !house.config.is_local_domain(&domain) {

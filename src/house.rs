@@ -16,6 +16,7 @@ use crate::dir::Dir;
 use crate::flow::dnsbl::Blocklists;
 use crate::flow::greylist::Greylist;
 use crate::flow::tls_report::Counts;
+use crate::groups::Group;
 use crate::keys::Keys;
 use crate::tls::Certificates;
 
@@ -54,6 +55,8 @@ pub struct House {
     pub choosing: tokio::sync::Mutex<()>,
     /// The bridge's allow-list, as the store keeps it: asked for every mail.
     allowed: RwLock<Arc<Vec<Allowed>>>,
+    /// The groups, as the store keeps them: asked for names that are nobody's.
+    groups: RwLock<Arc<Vec<Group>>>,
     /// MiB of messages being converted, over all connections.
     conversions: Semaphore,
     /// Which networks came again.
@@ -135,6 +138,7 @@ impl House {
             digesting: tokio::sync::Mutex::new(()),
             choosing: tokio::sync::Mutex::new(()),
             allowed: RwLock::default(),
+            groups: RwLock::default(),
             conversions: Semaphore::new(CONVERSIONS_MIB as usize),
             greylist: Greylist::default(),
             blocklists: Blocklists::default(),
@@ -165,6 +169,16 @@ impl House {
     /// What [`House::allowed`] says from now on.
     pub fn set_allowed(&self, list: Vec<Allowed>) {
         *self.allowed.write().expect("no holder of this lock panics") = Arc::new(list);
+    }
+
+    /// The addresses of several people.
+    pub fn groups(&self) -> Arc<Vec<Group>> {
+        Arc::clone(&self.groups.read().expect("no holder of this lock panics"))
+    }
+
+    /// What [`House::groups`] says from now on.
+    pub fn set_groups(&self, list: Vec<Group>) {
+        *self.groups.write().expect("no holder of this lock panics") = Arc::new(list);
     }
 
     /// Waits until there is room in memory to convert a message that has arrived.

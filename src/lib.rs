@@ -22,6 +22,7 @@ pub mod dkim;
 pub mod dns;
 pub mod filters;
 pub mod flow;
+pub mod groups;
 pub mod house;
 pub mod keys;
 pub mod letters;

@@ -58,6 +58,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Check { config, dnsbl, json } => return check::check(&config, dnsbl, json).await,
         Verb::Account(verb) => account(verb).await?,
         Verb::Alias(verb) => alias(verb)?,
+        Verb::Group(verb) => verb.request(),
         Verb::Contact(verb) => contact(verb),
         Verb::Price { address, stranger, acquaintance, priority, surge, accept_on, unverified, observe, common } => {
             let on = |text: Option<String>| text.map(|text| text == "on");

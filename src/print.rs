@@ -40,6 +40,7 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::AllowList { .. } => table(value, &["kind", "name", "by", "for"]),
         Request::AccountCapability(_) => table(value, &["capability", "source", "offered"]),
         Request::AccountShares { .. } => table(value, &["mailbox", "with", "rights"]),
+        Request::GroupList => table(value, &["address", "members"]),
         Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
         Request::ContactList { .. } => table(value, &["author", "relation", "since"]),
         Request::GateList => table(value, &["id", "state", "price_msat", "author", "recipient", "hold_until"]),

@@ -377,10 +377,10 @@ async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
         message_id: &crate::flow::ask::new_message_id(house),
         now: now_ms(),
     };
-    let delivery = crate::flow::submit::letter(house, address, &letter.render(), now_ms())
+    let deliveries = crate::flow::submit::letter(house, address, &letter.render(), now_ms())
         .await
         .map_err(|refusal| anyhow::anyhow!(refusal.text))?;
-    let batch = store::Batch { deliveries: delivery.into_iter().collect(), ..store::Batch::default() };
+    let batch = store::Batch { deliveries, ..store::Batch::default() };
     house.store.commit(batch, now_ms()).await?;
     Ok(())
 }

@@ -16,6 +16,8 @@ mod escrow;
 mod filters;
 #[path = "journeys/free_passes.rs"]
 mod free_passes;
+#[path = "journeys/groups.rs"]
+mod groups;
 #[path = "journeys/keeping_out.rs"]
 mod keeping_out;
 #[path = "journeys/lmtp.rs"]

@@ -69,8 +69,7 @@ pub async fn report(
     let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
     if house.config.is_local_domain(&domain.to_lowercase()) {
         match submit::letter(house, to, &letter, now).await {
-            Ok(Some(delivery)) => causes.deliveries.push(delivery),
-            Ok(None) => {}
+            Ok(deliveries) => causes.deliveries.extend(deliveries),
             // The queue finds the way home later.
             Err(_) => causes.outgoing.push(from_bridge(to, letter, now)),
         }

@@ -406,12 +406,12 @@ async fn to_ourselves(house: &House, items: &[QueueItem], message: &[u8]) -> Vec
     for item in items {
         let now = now_ms();
         let filed = match submit::letter(house, &item.recipient, message, now).await {
-            Ok(Some(delivery)) => {
-                let causes = Batch { deliveries: vec![delivery], ..Batch::default() };
+            Ok(deliveries) if !deliveries.is_empty() => {
+                let causes = Batch { deliveries, ..Batch::default() };
                 // Filing and ticking off are one commit: a crash between would file it twice.
                 house.store.finish_queue(vec![QueueOutcome::Done(item.id)], causes, now).await.map(|()| true)
             }
-            Ok(None) => Ok(false),
+            Ok(_) => Ok(false),
             Err(refusal) => {
                 tries.push(Try::later(refusal.text));
                 continue;

@@ -51,11 +51,11 @@ pub async fn first_session(house: &House, account: &Account, opener: &Opener, no
                 message_id: &new_message_id(house),
                 now,
             };
-            let delivery = submit::letter(house, &account.address(), &letter.render(), now)
+            let deliveries = submit::letter(house, &account.address(), &letter.render(), now)
                 .await
                 .map_err(|refusal| anyhow::anyhow!(refusal.text))?;
             let told = lines.iter().map(|line| line.message).collect();
-            let batch = Batch { deliveries: delivery.into_iter().collect(), told, ..Batch::default() };
+            let batch = Batch { deliveries, told, ..Batch::default() };
             house.store.commit(batch, now).await?;
         }
     }

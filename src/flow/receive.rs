@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod verdicts;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,12 +20,14 @@ use crate::flow::mail::{Arrived, Mail};
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
 use crate::flow::{dnsbl, greylist, reports};
+use crate::groups::{self, Group};
 use crate::house::{House, now_ms};
 
 /// Servers a mail may have come through (RFC 5321 §6.3).
 const RECEIVED_MAX: usize = 100;
 
 /// What a recipient resolved to, kept from RCPT to the end of DATA.
+#[derive(Clone)]
 pub struct Addressed {
     /// Whose mail it is.
     pub account: Account,
@@ -34,6 +37,8 @@ pub struct Addressed {
     pub address: String,
     /// Never priced.
     pub free: bool,
+    /// The group that was addressed; the account is one of its members then.
+    pub group: Option<Group>,
 }
 
 /// RCPT at the MX: only those who live here.
@@ -52,21 +57,24 @@ pub async fn recipient(
     };
     let mut addressed = resolve(house, untagged).await?;
     addressed.free |= is_bounce;
-    room_in(house, &addressed.account).await?;
+    room_in(house, &addressed).await?;
     if peer.kind == Kind::Mx {
         dnsbl::at_rcpt(house, peer.address.ip(), reverse_path.as_str(), &addressed).await?;
     }
     // One reply to DATA serves all: whoever might need another one comes alone (design section 2.6). LMTP has one each.
-    if peer.kind == Kind::Mx
-        && so_far.iter().filter_map(context).any(|other| !refuse_alike(&other.account, &addressed.account))
-    {
+    if peer.kind == Kind::Mx && so_far.iter().filter_map(context).any(|other| !refuse_alike(other, &addressed)) {
         return Err(Refusal::separately());
     }
     Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)))
 }
 
-/// Whether two accounts refuse the same mail at DATA, as far as their choices tell.
-fn refuse_alike(one: &Account, other: &Account) -> bool {
+/// Whether two recipients refuse the same mail at DATA, as far as their choices tell. A group refuses as its members do, and
+/// so it comes alone.
+fn refuse_alike(one: &Addressed, other: &Addressed) -> bool {
+    if one.group.is_some() || other.group.is_some() {
+        return one.address == other.address;
+    }
+    let (one, other) = (&one.account, &other.account);
     let refusing = |account: &Account| {
         let filters = account.settings.filters.iter().filter(|filter| filter.then.refuse);
         filters.map(|filter| filter.when.clone()).collect::<Vec<_>>()
@@ -76,9 +84,38 @@ fn refuse_alike(one: &Account, other: &Account) -> bool {
 
 /// A full mailbox is told at RCPT, where it concerns nobody else. The mail that fills it is still taken whole: after DATA
 /// there is one answer for all recipients.
-pub async fn room_in(house: &House, account: &Account) -> Result<(), Refusal> {
-    let quota = house.store.quota(account.id).await.map_err(refuse_store)?;
-    if quota.limit.is_some_and(|limit| quota.used >= limit) { Err(over_quota()) } else { Ok(()) }
+pub async fn room_in(house: &House, addressed: &Addressed) -> Result<(), Refusal> {
+    let members = match &addressed.group {
+        Some(group) => groups::members(house, group).await.map_err(refuse_store)?,
+        None => Vec::new(),
+    };
+    // A group is full when all of its members are.
+    let ids = if members.is_empty() { vec![addressed.account.id] } else { members.iter().map(|one| one.id).collect() };
+    for id in ids {
+        let quota = house.store.quota(id).await.map_err(refuse_store)?;
+        if quota.limit.is_none_or(|limit| quota.used < limit) {
+            return Ok(());
+        }
+    }
+    Err(over_quota())
+}
+
+/// Whom a mail is for: each account once, groups taken apart. Two aliases of one account are one mail and one gate.
+pub async fn everybody<'a>(house: &House, recipients: &'a [Recipient]) -> Result<Vec<Cow<'a, Addressed>>, Refusal> {
+    let (mut seen, mut all) = (HashSet::new(), Vec::new());
+    for addressed in recipients.iter().filter_map(context) {
+        let members = taken_apart(house, addressed).await?;
+        all.extend(members.into_iter().filter(|one| seen.insert(one.account.id)));
+    }
+    Ok(all)
+}
+
+/// The members of a group; somebody alone is one.
+pub async fn taken_apart<'a>(house: &House, addressed: &'a Addressed) -> Result<Vec<Cow<'a, Addressed>>, Refusal> {
+    let Some(group) = &addressed.group else { return Ok(vec![Cow::Borrowed(addressed)]) };
+    let members = groups::members(house, group).await.map_err(refuse_store)?;
+    let one = |account| Cow::Owned(Addressed { account, ..addressed.clone() });
+    Ok(members.into_iter().map(one).collect())
 }
 
 /// What RCPT found, given back with the message.
@@ -86,7 +123,7 @@ pub fn context(recipient: &Recipient) -> Option<&Addressed> {
     recipient.context.as_ref().and_then(|context| context.downcast_ref())
 }
 
-/// Resolves a local mailbox: an account, an alias, an LNMP address, a plus-address, postmaster or abuse.
+/// Resolves a local mailbox: an account, an alias, an LNMP address, a plus-address, a group, postmaster or abuse.
 pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal> {
     let unknown = || Refusal::new(550, (5, 1, 1), "there is no such mailbox here");
     let (local, domain) = match mailbox.rsplit_once('@') {
@@ -103,7 +140,8 @@ pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal>
     if matches!(local.as_str(), "postmaster" | "abuse")
         && let Some(account) = postmaster(house).await?
     {
-        return Ok(Addressed { account, alias: None, address: format!("{local}@{domain}"), free: true });
+        let address = format!("{local}@{domain}");
+        return Ok(Addressed { account, alias: None, address, free: true, group: None });
     }
     let address = format!("{local}@{domain}");
     // The plain name first; then with a checksum or a plus detail taken off.
@@ -122,12 +160,19 @@ pub async fn resolve(house: &House, mailbox: &str) -> Result<Addressed, Refusal>
                     check_sum(name, sum, &domain, &account)?;
                 }
                 let free = alias.as_ref().is_some_and(|alias| alias.expires_at.is_some() || alias.max_uses.is_some());
-                return Ok(Addressed { account: *account, alias, address, free });
+                return Ok(Addressed { account: *account, alias, address, free, group: None });
             }
             Resolution::AliasOver => {
                 return Err(Refusal::new(550, (5, 1, 6), "this temporary address was used up or has expired"));
             }
             Resolution::Unknown => {}
+        }
+        // A checksum is of somebody's key.
+        if !matches!(detail, Some((b'#', _)))
+            && let Some(group) = groups::find(house, &format!("{candidate}@{domain}"))
+            && let Some(account) = groups::members(house, &group).await.map_err(refuse_store)?.into_iter().next()
+        {
+            return Ok(Addressed { account, alias: None, address, free: false, group: Some(group) });
         }
     }
     Err(unknown())
@@ -168,11 +213,20 @@ pub async fn message_each(house: &Arc<House>, envelope: Envelope, content: Spool
         Ok(taken) => taken,
         Err(refusal) => return vec![Err(refusal); envelope.recipients.len()],
     };
-    let answer = |recipient: &Recipient| match context(recipient).and_then(|to| refused.get(&to.account.id)) {
-        Some(why) => Err(Refusal::new(550, (5, 7, 1), *why)),
-        None => Ok(accepted.clone()),
-    };
-    envelope.recipients.iter().map(answer).collect()
+    let mut answers = Vec::with_capacity(envelope.recipients.len());
+    for recipient in &envelope.recipients {
+        let everybody = match context(recipient) {
+            Some(to) => taken_apart(house, to).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        // A group refuses when all of its members do.
+        let why = everybody.first().and_then(|one| refused.get(&one.account.id));
+        answers.push(match why.filter(|_| everybody.iter().all(|one| refused.contains_key(&one.account.id))) {
+            Some(why) => Err(Refusal::new(550, (5, 7, 1), *why)),
+            None => Ok(accepted.clone()),
+        });
+    }
+    answers
 }
 
 /// Takes a mail. At LMTP, also tells which accounts did not.
@@ -209,24 +263,29 @@ async fn take(
     let queue_id = new_queue_id();
     let received = received_field(server_name, &envelope.peer, &queue_id, now);
     let mut batch = Batch::default();
-    let mut seen = HashSet::new();
     let mut judgements = Vec::new();
     let looked_at = judge::Mail { raw: mail.top(), size: mail.size() };
-    for addressed in envelope.recipients.iter().filter_map(context) {
-        // Two aliases of one account are one mail and one gate.
-        if !seen.insert(addressed.account.id) {
-            continue;
-        }
+    let everybody = everybody(house, &envelope.recipients).await?;
+    if everybody.is_empty() {
+        // The last member left since RCPT.
+        return Err(Refusal::new(550, (5, 1, 1), "there is no such mailbox here any more"));
+    }
+    for addressed in everybody.iter().map(|one| &**one) {
         let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free: addressed.free };
         let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
         judgements.push((addressed, judged));
     }
     let mut refused = HashMap::new();
     if envelope.peer.kind == Kind::Lmtp {
+        // Of a group that takes the mail everybody gets it, as at the MX.
+        let takes = |group: &Group| {
+            judgements.iter().any(|(one, judged)| one.group.as_ref() == Some(group) && judged.rejects.is_none())
+        };
         for (addressed, judged) in &judgements {
-            refused.extend(judged.rejects.map(|why| (addressed.account.id, why)));
+            let why = judged.rejects.filter(|_| !addressed.group.as_ref().is_some_and(&takes));
+            refused.extend(why.map(|why| (addressed.account.id, why)));
         }
-        judgements.retain(|(_, judged)| judged.rejects.is_none());
+        judgements.retain(|(addressed, _)| !refused.contains_key(&addressed.account.id));
     } else {
         if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
             return Err(Refusal::new(550, (5, 7, 1), why));

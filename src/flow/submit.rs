@@ -1,6 +1,5 @@
 //! One of our users sends a mail.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use converter::MessageFacts;
@@ -14,9 +13,11 @@ use crate::flow::bounce::{self, About};
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::mail::{Arrived, Mail};
 use crate::flow::receive::{
-    Addressed, commit, context, delivery, new_queue_id, refuse_store, resolve, rfc5322_date, room_in,
+    Addressed, commit, context, delivery, everybody, new_queue_id, refuse_store, resolve, rfc5322_date, room_in,
+    taken_apart,
 };
 use crate::flow::seal::Attached;
+use crate::groups;
 use crate::house::{House, now_ms};
 use crate::letters::{Action, Reported};
 
@@ -30,7 +31,7 @@ pub async fn recipient(house: &House, mailbox: &str) -> Result<Recipient, Refusa
     };
     if house.config.is_local_domain(&domain.to_lowercase()) {
         let addressed = resolve(house, mailbox).await?;
-        room_in(house, &addressed.account).await?;
+        room_in(house, &addressed).await?;
         return Ok(Recipient::local(mailbox, addressed.account.id.0).with_context(Arc::new(addressed)));
     }
     Ok(Recipient::remote(mailbox))
@@ -67,24 +68,19 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
         ask: (!facts.automatic()).then(|| from.clone()),
         ..Provenance::default()
     };
-    let mut seen = HashSet::new();
     let mut judgements = Vec::new();
     let looked_at = judge::Mail { raw: &top, size: mail.size() };
-    for recipient in &envelope.recipients {
-        match context(recipient) {
-            Some(addressed) if seen.insert(addressed.account.id) => {
-                let free = addressed.free || addressed.account.id == account;
-                let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
-                let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
-                judgements.push((addressed, judged));
-            }
-            Some(_) => {}
-            None => remote.push(OutgoingRecipient {
-                address: recipient.mailbox.clone(),
-                wishes: RecipientWishes { notify: notify(recipient), orcpt: recipient.parameters.orcpt.clone() },
-            }),
-        }
+    let everybody = everybody(house, &envelope.recipients).await?;
+    for addressed in &everybody {
+        let free = addressed.free || addressed.account.id == account;
+        let to = judge::Recipient { account: &addressed.account, addressed: &addressed.address, free };
+        let judged = judge(house, &provenance, &looked_at, &to, now).await.map_err(refuse_store)?;
+        judgements.push((addressed, judged));
     }
+    remote.extend(envelope.recipients.iter().filter(|one| context(one).is_none()).map(|recipient| OutgoingRecipient {
+        address: recipient.mailbox.clone(),
+        wishes: RecipientWishes { notify: notify(recipient), orcpt: recipient.parameters.orcpt.clone() },
+    }));
     if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)).filter(|_| remote.is_empty())
     {
         return Err(Refusal::new(550, (5, 7, 1), why));
@@ -184,14 +180,14 @@ async fn sent_copy(
     now: UnixMs,
 ) -> Result<store::Delivery, Refusal> {
     let address = sender.address();
-    let addressed = Addressed { account: sender, alias: None, address, free: true };
+    let addressed = Addressed { account: sender, alias: None, address, free: true, group: None };
     let judged = Judged::free_into(lnmp::Place::Sent);
     let provenance = Provenance { message_id: facts.message_id.clone(), ..Provenance::default() };
     let copy = delivery(house, &addressed, mail, judged, &provenance, attached, now).await?;
     Ok(store::Delivery { flags: Flags::SEEN, ..copy })
 }
 
-/// The From address, which must be the account's own or one of its aliases.
+/// The From address, which must be the account's own, one of its aliases, or that of a group it belongs to.
 async fn own_address(house: &House, sender: &Account, facts: &MessageFacts) -> Result<String, Refusal> {
     let Some(from) = facts.author().and_then(converter::Mailbox::address) else {
         return Err(Refusal::new(550, (5, 6, 0), "a mail needs exactly one From address here"));
@@ -208,6 +204,11 @@ async fn own_address(house: &House, sender: &Account, facts: &MessageFacts) -> R
     let name = local.split(['#', '+']).next().unwrap_or(local);
     match house.store.resolve(name, domain, now_ms()).await.map_err(refuse_store)? {
         Resolution::Account { account, .. } if account.id == sender.id => Ok(from),
+        Resolution::Unknown
+            if groups::find(house, &format!("{name}@{domain}")).is_some_and(|group| group.has(sender)) =>
+        {
+            Ok(from)
+        }
         Resolution::Account { .. } | Resolution::AliasOver | Resolution::Unknown => Err(refused()),
     }
 }
@@ -281,13 +282,19 @@ fn ids(facts: &MessageFacts) -> Vec<String> {
     facts.in_reply_to.iter().chain(&facts.references).cloned().collect()
 }
 
-/// A letter of the bridge to somebody who lives here: straight to INBOX, free.
-pub async fn letter(house: &House, to: &str, letter: &[u8], now: UnixMs) -> Result<Option<store::Delivery>, Refusal> {
-    let Ok(addressed) = resolve(house, to).await else { return Ok(None) };
-    let judged = Judged::free_into(lnmp::Place::Inbox);
+/// A letter of the bridge to somebody who lives here: straight to INBOX, free; to each member of a group; to nobody, where
+/// nobody is.
+pub async fn letter(house: &House, to: &str, letter: &[u8], now: UnixMs) -> Result<Vec<store::Delivery>, Refusal> {
+    let Ok(addressed) = resolve(house, to).await else { return Ok(Vec::new()) };
     let mut whole = b"Return-Path: <>\r\n".to_vec();
     whole.extend_from_slice(letter);
     let facts = converter::facts(letter);
     let provenance = Provenance { message_id: facts.message_id, ..Provenance::default() };
-    delivery(house, &addressed, &whole[..].into(), judged, &provenance, &mut Attached::default(), now).await.map(Some)
+    let mut deliveries = Vec::new();
+    let mut attached = Attached::default();
+    for one in taken_apart(house, &addressed).await? {
+        let judged = Judged::free_into(lnmp::Place::Inbox);
+        deliveries.push(delivery(house, &one, &whole[..].into(), judged, &provenance, &mut attached, now).await?);
+    }
+    Ok(deliveries)
 }

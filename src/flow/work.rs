@@ -261,9 +261,9 @@ async fn tell_lost(house: &House, id: GateId) -> anyhow::Result<Ended> {
 }
 
 async fn deliver_letter(house: &House, to: &str, letter: &[u8]) -> anyhow::Result<Ended> {
-    let delivery =
+    let deliveries =
         submit::letter(house, to, letter, now_ms()).await.map_err(|refusal| anyhow::anyhow!(refusal.text))?;
-    Ok(Ended::With(Box::new(Batch { deliveries: delivery.into_iter().collect(), ..Batch::default() })))
+    Ok(Ended::With(Box::new(Batch { deliveries, ..Batch::default() })))
 }
 
 /// Fails a payment back whose refund was committed before a crash.

@@ -142,7 +142,7 @@ fn alice() -> Recipient {
         created_at: 0,
         sent_append_at: None,
     };
-    let addressed = Addressed { account, alias: None, address: "alice@satchel.test".into(), free: false };
+    let addressed = Addressed { account, alias: None, address: "alice@satchel.test".into(), free: false, group: None };
     Recipient::local("alice@satchel.test", 1).with_context(Arc::new(addressed))
 }
 
