@@ -81,3 +81,31 @@ fn mail_to_a_group_reaches_every_member_and_only_members_write_as_it() {
     session.expect("250", &format!("MAIL FROM:<{author}>"));
     session.expect("550", &format!("RCPT TO:<{SALES}>"));
 }
+
+/// One mail to the group over LMTP; the reply.
+fn hand_on(satchel: &Satchel, author: &str, subject: &str) -> String {
+    let mut lmtp = Smtp::greeted(satchel.ports.lmtp);
+    lmtp.expect("250", "LHLO mx.front.test");
+    lmtp.expect("250", &format!("MAIL FROM:<{author}>"));
+    lmtp.expect("250", &format!("RCPT TO:<{SALES}>"));
+    lmtp.expect("354", "DATA");
+    lmtp.write(&[plain(author, SALES, subject, "!").as_slice(), b".\r\n"].concat());
+    lmtp.reply()
+}
+
+#[test]
+fn over_lmtp_a_group_refuses_when_all_of_its_members_do() {
+    let satchel = Satchel::start("lmtp = 0\n");
+    satchel.ask_with_input(&["account", "add", BOB, "--password-stdin"], &format!("{PASSPHRASE}\n"));
+    satchel.ask(&["group", "add", SALES, "--member", ALICE, "--member", BOB]);
+    satchel.ask(&["filter", "add", ALICE, "loud", "--from", "loud@noise.test", "--refuse"]);
+    let reply = hand_on(&satchel, "loud@noise.test", "Loud");
+    assert!(reply.starts_with("250"), "{reply}");
+    let mut bob = Imap::login(satchel.ports.imap, BOB, PASSPHRASE);
+    assert_eq!(bob.find("Unpaid", "Loud").len(), 1);
+
+    satchel.ask(&["filter", "add", BOB, "loud", "--from", "loud@noise.test", "--refuse"]);
+    let reply = hand_on(&satchel, "loud@noise.test", "Louder");
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    assert!(bob.find("Unpaid", "Louder").is_empty());
+}

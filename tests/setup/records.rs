@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
+use smtp::RecordData;
 
 use crate::support::satchel::{BINARY, Satchel};
 
@@ -89,6 +90,60 @@ fn the_sandbox_publishes_what_dns_prints_and_check_finds_it() {
     has(&found, "mta-sts", true, "cannot be had");
     has(&found, "ports", true, &format!("imaps answers at 127.0.0.1:{}", satchel.ports.imaps));
     has(&found, "dnsbl", true, "127.0.0.1 is not listed at list.example");
+}
+
+/// A name server with these records beside the sandbox's rule; gone with the test process.
+fn zone(records: Vec<(&'static str, RecordData)>) -> std::net::SocketAddr {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut zone = smtp::Zone::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+            for (name, data) in records {
+                zone = zone.with_record(name, data);
+            }
+            send.send(zone.addr()).unwrap();
+            let (_running, stop) = tokio::sync::watch::channel(false);
+            zone.run(stop).await;
+        });
+    });
+    receive.recv().unwrap()
+}
+
+#[test]
+fn what_differs_is_said_with_what_is_there() {
+    let txt = |text: &str| RecordData::Txt(text.to_owned());
+    let address = zone(vec![
+        ("satchel.test", RecordData::Address([192, 0, 2, 1].into())),
+        ("satchel.test", RecordData::Mx { preference: 5, host: "old.satchel.test".into() }),
+        ("satchel.test", txt("v=spf1 -all")),
+        ("satchel.test", txt("v=spf1 mx -all")),
+        ("_dmarc.satchel.test", txt("v=DMARC1; p=none")),
+        ("1.2.0.192.in-addr.arpa", RecordData::Ptr("customer.provider.test".into())),
+        ("autoconfig.satchel.test", RecordData::Address([192, 0, 2, 9].into())),
+        (
+            "_imaps._tcp.satchel.test",
+            RecordData::Srv { priority: 0, weight: 0, port: 1, host: "old.satchel.test".into() },
+        ),
+    ]);
+    let satchel = Satchel::start(&format!("[dns]\nresolver = \"{address}\"\n"));
+    let (code, report) = dns(&satchel);
+    assert_eq!(code, Some(1));
+    let rows = report["records"].as_array().unwrap();
+    for (kind, name, status, found) in [
+        ("A", "satchel.test", "ok", None),
+        ("MX", "satchel.test", "differs", Some("5 old.satchel.test.")),
+        ("TXT", "satchel.test", "differs", Some("v=spf1 -all | v=spf1 mx -all")),
+        ("TXT", "_dmarc.satchel.test", "ok", None),
+        ("TXT", "satchel1._domainkey.satchel.test", "missing", None),
+        ("PTR", "1.2.0.192.in-addr.arpa", "differs", Some("customer.provider.test.")),
+        ("CNAME", "autoconfig.satchel.test", "differs", Some("192.0.2.9")),
+        ("SRV", "_imaps._tcp.satchel.test", "differs", Some("0 0 1 old.satchel.test.")),
+    ] {
+        let row = rows.iter().find(|row| row["type"] == kind && row["name"] == name);
+        let row = row.unwrap_or_else(|| panic!("{kind} of {name} in {report:#}"));
+        assert_eq!((row["status"].as_str(), row["found"].as_str()), (Some(status), found), "{row:#}");
+    }
 }
 
 #[test]
