@@ -88,6 +88,9 @@ pub enum Verb {
         /// Price everything and gate nothing
         #[arg(long, value_parser = ["on", "off"])]
         observe: Option<String>,
+        /// Pay what another bridge asks for a mail up to this, in sat, from the account's balance; 0 pays nothing
+        #[arg(long)]
+        max_auto_pay: Option<u64>,
         #[command(flatten)]
         common: Common,
     },
@@ -672,4 +675,5 @@ pub struct PriceChange {
     pub accept_on: Option<String>,
     pub unverified: Option<String>,
     pub observe: Option<bool>,
+    pub max_auto_pay_sat: Option<u64>,
 }

@@ -314,6 +314,7 @@ fn settings_json(account: &Account) -> Value {
         "accept_on": settings.accept_on,
         "unverified": settings.unverified,
         "observe": settings.observe,
+        "max_auto_pay_sat": settings.max_auto_pay.sat_floor(),
         "capabilities_off": settings.capabilities_off,
     })
 }
@@ -372,6 +373,9 @@ async fn price(house: &House, change: PriceChange) -> anyhow::Result<Value> {
     };
     if let Some(observe) = change.observe {
         settings.observe = observe;
+    }
+    if let Some(sat) = change.max_auto_pay_sat {
+        settings.max_auto_pay = msat(sat)?;
     }
     if settings != account.settings {
         house.store.update_settings(account.id, settings.clone()).await?;

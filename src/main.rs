@@ -60,7 +60,18 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Alias(verb) => alias(verb)?,
         Verb::Group(verb) => verb.request(),
         Verb::Contact(verb) => contact(verb),
-        Verb::Price { address, stranger, acquaintance, priority, surge, accept_on, unverified, observe, common } => {
+        Verb::Price {
+            address,
+            stranger,
+            acquaintance,
+            priority,
+            surge,
+            accept_on,
+            unverified,
+            observe,
+            max_auto_pay,
+            common,
+        } => {
             let on = |text: Option<String>| text.map(|text| text == "on");
             let change = PriceChange {
                 address,
@@ -71,6 +82,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
                 accept_on,
                 unverified,
                 observe: on(observe),
+                max_auto_pay_sat: max_auto_pay,
             };
             (common, Request::Price(change))
         }

@@ -28,6 +28,8 @@ mod local;
 mod main_road;
 #[path = "journeys/nodes.rs"]
 mod nodes;
+#[path = "journeys/outbound_price.rs"]
+mod outbound_price;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
 #[path = "journeys/reports.rs"]

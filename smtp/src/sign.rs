@@ -15,7 +15,7 @@ use crate::limits::RSA_PKCS8_BYTES_MAX;
 
 /// The fields that are signed; those that must not be added later are signed once more than they occur (RFC 6376
 /// §8.15).
-const SIGNED: [&str; 16] = [
+const SIGNED: [&str; 18] = [
     "From",
     "From",
     "To",
@@ -32,6 +32,8 @@ const SIGNED: [&str; 16] = [
     "In-Reply-To",
     "Content-Type",
     "MIME-Version",
+    "LNMP-Payment",
+    "LNMP-Payment",
 ];
 
 /// A signing key of one domain. A clone costs nothing: what was parsed is shared.

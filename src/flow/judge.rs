@@ -4,6 +4,7 @@ use lnmp::{Actions, Msat, Place, Relation, UnverifiedPolicy};
 use store::{Account, Author, Flags, NewGate, Standing, StandingQuery, UnixMs};
 
 use crate::config::Mode;
+use crate::flow::outbound_price::PriceAsked;
 use crate::house::House;
 
 /// An account's own words are not sent: whom they mean should not learn what the owner thinks of them.
@@ -33,6 +34,8 @@ pub struct Provenance {
     pub passing: Vec<String>,
     /// Its List-Id.
     pub list_id: Option<String>,
+    /// It asks a price for a mail of the recipient's.
+    pub price_asked: Option<PriceAsked>,
 }
 
 /// The mail itself, as far as filters look at it.
@@ -76,6 +79,8 @@ pub struct Judged {
     pub rejects: Option<&'static str>,
     /// The filter it met.
     pub filter: Option<String>,
+    /// It asks a price for a mail that this recipient sent there.
+    pub asks_price: bool,
 }
 
 impl Judged {
@@ -92,6 +97,7 @@ impl Judged {
             passes: true,
             rejects: None,
             filter: None,
+            asks_price: false,
         }
     }
 }
@@ -133,6 +139,7 @@ pub async fn judge(
     let query = StandingQuery {
         author: stored.as_ref().filter(|author| author.aligned).map(|author| author.address.clone()),
         reply_to_ids: provenance.reply_to_ids.clone(),
+        asking: provenance.price_asked.as_ref().map(|asked| asked.domain.clone()),
         evidence: stored.and_then(|author| author.evidence),
     };
     let standing = house.store.standing(to.account.id, query).await?;
@@ -159,7 +166,12 @@ pub async fn judge(
     let refused = actions.refuse && !to.free;
     let filed = actions.born_place().filter(|place| place.refuses() || *place == Place::Archive);
     let unwanted = refused || filed.is_some_and(Place::refuses);
-    let passes = to.free || actions.free || settings.expecting_until > now || is_allowed(house, to.account, provenance);
+    // Who wrote to another bridge hears its price, wherever a stranger's mail would go.
+    let passes = to.free
+        || actions.free
+        || standing.asked
+        || settings.expecting_until > now
+        || is_allowed(house, to.account, provenance);
     let price = if passes || unwanted { Msat::ZERO } else { quote.price };
     let observes = settings.observe || house.config.mode == Mode::Observe;
     let gated = price > Msat::ZERO && !observes;
@@ -190,6 +202,7 @@ pub async fn judge(
         passes,
         rejects: if refused { Some(REFUSED_BY_FILTER) } else { unverified.then_some(REFUSED_UNVERIFIED) },
         filter: filter.map(|filter| filter.name.clone()),
+        asks_price: standing.asked,
     })
 }
 

@@ -21,6 +21,7 @@ pub mod greylist;
 pub mod judge;
 pub mod mail;
 pub mod mailbox;
+pub mod outbound_price;
 pub mod pay;
 pub mod payout;
 pub mod receive;

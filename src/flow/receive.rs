@@ -17,6 +17,7 @@ use store::{Account, AccountId, Alias, Batch, Delivery, Resolution, StoreError, 
 
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::mail::{Arrived, Mail};
+use crate::flow::outbound_price;
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
 use crate::flow::{dnsbl, greylist, reports};
@@ -258,7 +259,8 @@ async fn take(
     let facts = converter::facts(mail.top());
     let server_name = &house.config.server.name;
     let (kept, removed) = converter::strip_forged(mail.top(), server_name, &|name, nth| checked.covered(name, nth));
-    let provenance = provenance(&checked, &facts, reverse_path, &envelope.recipients);
+    let mut provenance = provenance(&checked, &facts, reverse_path, &envelope.recipients);
+    provenance.price_asked = outbound_price::asked(&checked.dkim, &provenance, &facts, mail.top(), reverse_path);
 
     let queue_id = new_queue_id();
     let received = received_field(server_name, &envelope.peer, &queue_id, now);
@@ -295,6 +297,10 @@ async fn take(
     let mut attached = Attached::default();
     for (addressed, judged) in judgements {
         let mut top = Vec::with_capacity(kept.len() + 1024);
+        if let Some(asked) = provenance.price_asked.as_ref().filter(|_| judged.asks_price) {
+            top.extend_from_slice(outbound_price::trace(&addressed.account, asked).as_bytes());
+            batch.auto_pay.extend(outbound_price::auto_pay(&addressed.account, asked, &provenance));
+        }
         write_trace(&mut top, reverse_path, &received, &checked.header_value, &judged, &removed);
         top.extend_from_slice(&kept);
         let whole = mail.under(top);
@@ -386,7 +392,9 @@ pub async fn delivery(
 
 /// Commits, and wakes whoever has work now.
 pub async fn commit(house: &House, batch: Batch, now: UnixMs) -> Result<(), Refusal> {
-    let has_work = !batch.outgoing.is_empty() || batch.deliveries.iter().any(|delivery| delivery.gate.is_some());
+    let has_work = !batch.outgoing.is_empty()
+        || !batch.auto_pay.is_empty()
+        || batch.deliveries.iter().any(|delivery| delivery.gate.is_some());
     house.store.commit(batch, now).await.map_err(refuse_store)?;
     if has_work {
         house.work.notify_waiters();
@@ -456,6 +464,7 @@ fn provenance(
         message_id: facts.message_id.clone(),
         passing: passing(checked),
         list_id: facts.list_id.clone(),
+        price_asked: None,
         ask: match ask {
             policy::Ask::Yes { to } => Some(to),
             policy::Ask::No(_) => None,

@@ -10,7 +10,7 @@ use store::{Batch, GateFilter, Job, JobKind};
 use tokio::sync::{Semaphore, watch};
 
 use crate::flow::ask::{Asked, ask, new_message_id, page_url};
-use crate::flow::{bounce, refund, submit};
+use crate::flow::{bounce, outbound_price, refund, submit};
 use crate::house::{House, now_ms, stopped};
 use crate::letters;
 
@@ -152,6 +152,10 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
         }
         JobKind::Refund(quote) => refund::refund(house, *quote).await,
         JobKind::RefundLink(quote) => refund::link(house, *quote).await,
+        JobKind::AutoPay(account, bolt11) => {
+            outbound_price::pay(house, *account, bolt11).await;
+            Ok(nothing())
+        }
         JobKind::Notice(account) => notice(house, *account).await,
         JobKind::TellLost(gate) => tell_lost(house, *gate).await,
         JobKind::Unpin(cids) => {

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use lnmp::Msat;
 use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 use store::UnixMs;
 
 use super::compose::{Automatic, Head, finish, html, message_id, moment, multipart, spoken, text_part, wrap};
 use super::qr;
+use crate::flow::outbound_price;
+
+/// What fits a line beside the field's name (RFC 5322 §2.1.1: 998); an invoice of ours has some 400.
+const FIELD_BYTES_MAX: usize = 950;
 
 /// Asks the author of one mail for a locked payment.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +62,10 @@ impl PaymentRequest<'_> {
         // RFC 5322 §3.6.4: the answer names what it answers, so that it threads under the sent mail.
         if let Some(id) = self.in_reply_to.and_then(message_id) {
             message = message.in_reply_to(id.clone()).references(id);
+        }
+        // Another bridge reads it here, and may pay for its user.
+        if let Some(bolt11) = self.bolt11.filter(|bolt11| bolt11.len() <= FIELD_BYTES_MAX) {
+            message = message.header(outbound_price::FIELD, Raw::new(bolt11));
         }
         let cid = format!("qr.{}", self.message_id);
         let picture = self.bolt11.and_then(qr::png);
@@ -108,7 +117,9 @@ impl PaymentRequest<'_> {
     fn escrow_said(&self) -> String {
         let Self { recipient, server_name, .. } = self;
         format!(
-            "This payment is held in escrow: so many payments are waiting here that no Lightning channel can lock yours. The              operator of {server_name} receives it and keeps it for you. If {recipient} accepts the mail, it is theirs. If they              decline, or do not answer within {hold}, all of it is paid back to you, where you say before you pay.",
+            "This payment is held in escrow: so many payments are waiting here that no Lightning channel can lock yours. The \
+             operator of {server_name} receives it and keeps it for you. If {recipient} accepts the mail, it is theirs. If they \
+             decline, or do not answer within {hold}, all of it is paid back to you, where you say before you pay.",
             hold = spoken(self.hold),
         )
     }

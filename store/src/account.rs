@@ -58,6 +58,8 @@ pub struct AccountSettings {
     pub allowed: Vec<Allowed>,
     /// Everybody's mail is free until then: a mail is expected.
     pub expecting_until: UnixMs,
+    /// Up to this another bridge's price for one mail of the owner's is paid without asking; zero: never.
+    pub max_auto_pay: lnmp::Msat,
 }
 
 /// What a new account consists of.
@@ -190,6 +192,8 @@ pub struct StandingQuery {
     pub author: Option<String>,
     /// Message-IDs from In-Reply-To and References: a reply to a mail the user sent to this author?
     pub reply_to_ids: Vec<String>,
+    /// A domain that asks a price for one of them: did the mail go to somebody there?
+    pub asking: Option<String>,
     /// From address and evidence of an unaligned mail, joined: was a pass stored for it?
     pub evidence: Option<String>,
 }
@@ -201,6 +205,8 @@ pub struct Standing {
     pub relation: Option<Relation>,
     /// A reply to a mail the user sent to this author.
     pub replies: bool,
+    /// A mail the user sent went to the domain that asks for it.
+    pub asked: bool,
     /// A pass for this evidence.
     pub pass: bool,
     /// Unread mails in INBOX, for surge.

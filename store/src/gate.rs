@@ -283,4 +283,6 @@ pub enum JobKind {
     TellLost(GateId),
     /// Nobody references these CIDs any more.
     Unpin(Vec<String>),
+    /// Pay this invoice of another bridge from what the user is owed.
+    AutoPay(AccountId, String),
 }

@@ -44,7 +44,7 @@ pub use mailbox::{
     MailboxStatus, ModSeq, ObjectId, Quota, SpecialUse, Uid, UidValidity, View,
 };
 pub use message::{
-    Append, Appended, Author, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
+    Append, Appended, Author, AutoPay, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
 };
 pub use queue::{
     CaughtMail, DeliverBy, MailWishes, NewOutgoing, Notify, OutgoingRecipient, QueueId, QueueItem, QueueOutcome,

@@ -86,7 +86,7 @@ pub struct SentRecord {
     pub account: AccountId,
     /// Its Message-ID.
     pub message_id: String,
-    /// To whom, lower case.
+    /// To whom, lower case. Their domains are remembered as well: their bridges may ask a price.
     pub recipients: Vec<String>,
 }
 
@@ -110,6 +110,21 @@ pub struct Batch {
     pub asked: Vec<lnmp::GateId>,
     /// Unpaid mails that the first of `deliveries`, a digest, names.
     pub told: Vec<MessageId>,
+    /// Other bridges' prices for mails of users that are to be paid, each mail's once.
+    pub auto_pay: Vec<AutoPay>,
+}
+
+/// Another bridge's price for a mail the user sent, to be paid without asking.
+#[derive(Debug, Clone)]
+pub struct AutoPay {
+    /// Whose money.
+    pub account: AccountId,
+    /// The mail.
+    pub message_id: String,
+    /// Which domain asks.
+    pub domain: String,
+    /// The invoice.
+    pub bolt11: String,
 }
 
 /// APPEND of one message or several (RFC 3502), or REPLACE (RFC 8508): all of it or nothing.

@@ -199,7 +199,11 @@ pub async fn what_the_user_sends_befriends_and_makes_replies_free(store: Subject
     let replies = |author: &'static str, id: &'static str| {
         let store = store.clone();
         async move {
-            let query = StandingQuery { author: Some(author.into()), reply_to_ids: vec![id.into()], evidence: None };
+            let query = StandingQuery {
+                author: Some(author.into()),
+                reply_to_ids: vec![id.into()],
+                ..StandingQuery::default()
+            };
             store.standing(alice, query).await.unwrap().replies
         }
     };

@@ -4,7 +4,7 @@ use lnmp::{Place, Relation};
 
 use super::db::{Db, unknown};
 use super::vault::{Hash, Of};
-use crate::{AccountId, Contact, Result, Standing, StandingQuery, UnixMs};
+use crate::{AccountId, AutoPay, Contact, Result, Standing, StandingQuery, StoreError, UnixMs};
 
 /// Callers speak in lower case; an address typed by hand may not be.
 fn author_hash(db: &Db<'_>, account: AccountId, author: &str) -> Hash {
@@ -34,15 +34,19 @@ fn relation(db: &Db<'_>, account: AccountId, author: &str) -> Result<Option<Rela
 /// Everything the receive path asks about an author.
 pub(super) fn standing(db: Db<'_>, account: AccountId, query: &StandingQuery) -> Result<Standing> {
     let mut standing = Standing::default();
+    let answers = |recipient: &str| {
+        let recipient = recipient_hash(&db, account, recipient);
+        query.reply_to_ids.iter().try_fold(false, |found, id| {
+            let went = "SELECT 1 FROM sent WHERE account = ?1 AND message_id_hash = ?2 AND recipient_hash = ?3";
+            Ok::<_, StoreError>(found || db.exists(went, (account.0, message_id_hash(&db, account, id), recipient))?)
+        })
+    };
     if let Some(author) = &query.author {
         standing.relation = relation(&db, account, author)?;
-        let recipient = recipient_hash(&db, account, author);
-        for id in &query.reply_to_ids {
-            standing.replies |= db.exists(
-                "SELECT 1 FROM sent WHERE account = ?1 AND message_id_hash = ?2 AND recipient_hash = ?3",
-                (account.0, message_id_hash(&db, account, id), recipient),
-            )?;
-        }
+        standing.replies = answers(author)?;
+    }
+    if let Some(domain) = &query.asking {
+        standing.asked = answers(&format!("@{domain}"))?;
     }
     if let Some(evidence) = &query.evidence {
         standing.pass = db.exists(
@@ -128,13 +132,27 @@ pub(super) fn revoke_pass(db: &Db<'_>, account: AccountId, evidence: &str) -> Re
 /// Remembers a sent mail and to whom it went.
 pub(super) fn sent(db: &Db<'_>, account: AccountId, message_id: &str, recipients: &[String]) -> Result<()> {
     let id = message_id_hash(db, account, message_id);
-    for recipient in recipients {
+    let domain = |recipient: &String| recipient.rsplit_once('@').map(|(_, domain)| format!("@{domain}"));
+    for recipient in recipients.iter().cloned().chain(recipients.iter().filter_map(domain)) {
         db.run(
             "INSERT OR IGNORE INTO sent(account, message_id_hash, recipient_hash) VALUES (?1, ?2, ?3)",
-            (account.0, id, recipient_hash(db, account, recipient)),
+            (account.0, id, recipient_hash(db, account, &recipient)),
         )?;
     }
     Ok(())
+}
+
+/// Whether the price of a sent mail is to be paid: to a domain it went to, and once, however many invoices come.
+pub(super) fn pay_once(db: &Db<'_>, pay: &AutoPay) -> Result<bool> {
+    let id = message_id_hash(db, pay.account, &pay.message_id);
+    let went_there = db.exists(
+        "SELECT 1 FROM sent WHERE account = ?1 AND message_id_hash = ?2 AND recipient_hash = ?3",
+        (pay.account.0, id, recipient_hash(db, pay.account, &format!("@{}", pay.domain))),
+    )?;
+    // No address begins like that.
+    let paid = recipient_hash(db, pay.account, &format!("@@paid {}", pay.domain));
+    let insert = "INSERT OR IGNORE INTO sent(account, message_id_hash, recipient_hash) VALUES (?1, ?2, ?3)";
+    Ok(went_there && db.run(insert, (pay.account.0, id, paid))? > 0)
 }
 
 /// All contacts, by name.

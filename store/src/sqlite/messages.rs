@@ -45,6 +45,11 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
     for gate in &batch.asked {
         jobs::note_asked(tx, *gate, now)?;
     }
+    for pay in &batch.auto_pay {
+        if contacts::pay_once(tx, pay)? {
+            jobs::push(tx, now, &JobKind::AutoPay(pay.account, pay.bolt11.clone()))?;
+        }
+    }
     Ok(delivered)
 }
 
