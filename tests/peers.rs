@@ -4,5 +4,13 @@
 
 mod support;
 
+#[path = "peers/exim.rs"]
+mod exim;
+#[path = "peers/jail.rs"]
+mod jail;
+#[path = "peers/opensmtpd.rs"]
+mod opensmtpd;
 #[path = "peers/postfix.rs"]
 mod postfix;
+#[path = "peers/talk.rs"]
+mod talk;

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::talk::{self, Peer, free_port, is_root, satchel_beside};
 use crate::support::satchel::Satchel;
-use crate::support::smtp::{Smtp, plain};
+use crate::support::smtp::Smtp;
 use crate::support::stranger::ALICE;
 use crate::support::{eventually, has_tool, run};
 
-const BOB: &str = "bob@postfix.test";
-/// Beside what Satchel puts on top it is 50 MB, the largest that is promised to pass.
-const LARGE_BYTES: usize = 50_000_000;
+const DOMAIN: &str = "postfix.test";
 
 /// A Postfix that takes mail for `postfix.test` into one Maildir, and relays the rest to Satchel.
 struct Postfix {
@@ -99,22 +98,6 @@ impl Postfix {
     fn answers(&self, access: &str) {
         std::fs::write(self.dir.path().join("etc/access"), access).unwrap();
     }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-
-    fn mails(&self) -> Vec<PathBuf> {
-        files(&self.dir.path().join("mail/box/new"))
-    }
-
-    /// Waits for a mail that holds `what`, and returns it.
-    fn wait_for(&self, what: &str) -> String {
-        eventually(&format!("Postfix has a mail with {what:?}; its log:\n{}", self.log()), || {
-            let text = |path: PathBuf| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-            self.mails().into_iter().map(text).find(|text| text.contains(what))
-        })
-    }
 }
 
 impl Drop for Postfix {
@@ -126,163 +109,66 @@ impl Drop for Postfix {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).map(|dir| dir.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
-}
-
-fn is_root() -> bool {
-    let root = run(Command::new("id").arg("-u")).trim() == "0";
-    if !root {
-        eprintln!("SKIPPED: Postfix is started by root only");
-    }
-    root
-}
-
 /// Daemons are not in everybody's PATH.
 fn has_tool_at(path: &str) -> bool {
     Path::new(path).exists() || has_tool(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// A port that is free now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+impl Peer for Postfix {
+    fn domain(&self) -> &'static str {
+        DOMAIN
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn new_mails(&self) -> PathBuf {
+        self.dir.path().join("mail/box/new")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    fn close(&mut self, closed: bool) {
+        let nobody = format!("nobody@{DOMAIN} 550 5.1.1 no such user at all\n");
+        let later = if closed { format!("later@{DOMAIN} 450 4.2.1 greylisted\n") } else { String::new() };
+        self.answers(&(nobody + &later));
+        run(&mut self.command("reload"));
+        eventually("Postfix has read its answers anew", || {
+            let mut session = Smtp::connect(self.port);
+            session.expect("250", &format!("MAIL FROM:<{ALICE}>"));
+            let answer = if closed { "450" } else { "250" };
+            session.command(&format!("RCPT TO:<later@{DOMAIN}>")).starts_with(answer).then_some(())
+        });
+    }
 }
 
 /// A Satchel and a Postfix that know of each other; alice and bob are friends.
 fn both() -> Option<(Satchel, Postfix)> {
     let port = free_port();
-    let satchel = Satchel::start(&format!("[routes]\n\"postfix.test\" = \"127.0.0.1:{port}\"\n"));
+    let satchel = satchel_beside(DOMAIN, port);
     let postfix = Postfix::start(satchel.ports.smtp, port)?;
-    satchel.ask(&["contact", "friend", ALICE, BOB]);
+    talk::befriend(&satchel, &postfix);
     Some((satchel, postfix))
-}
-
-fn submit(satchel: &Satchel, parameters: &str, recipients: &[(&str, &str)], message: &[u8]) {
-    let (user, password) = satchel.first_login();
-    let mut session = Smtp::login(satchel.ports.submission, &user, &password);
-    session.expect("250", &format!("MAIL FROM:<{ALICE}>{parameters}"));
-    for (recipient, parameters) in recipients {
-        session.expect("250", &format!("RCPT TO:<{recipient}>{parameters}"));
-    }
-    session.expect("354", "DATA");
-    session.write(&[message, b".\r\n"].concat());
-    let reply = session.reply();
-    assert!(reply.starts_with("250"), "{reply}");
-}
-
-fn in_inbox(satchel: &Satchel, what: &str) -> String {
-    let mut imap = satchel.imap();
-    eventually(&format!("{what:?} is in INBOX"), || {
-        imap.ok("SELECT INBOX");
-        let bodies = imap.ok("UID FETCH 1:* (BODY.PEEK[])");
-        let texts = bodies.iter().flat_map(|response| &response.literals);
-        texts.map(|octets| String::from_utf8_lossy(octets).into_owned()).find(|text| text.contains(what))
-    })
-}
-
-fn large(from: &str, to: &str, subject: &str) -> Vec<u8> {
-    let mut message = plain(from, to, subject, "A large one.");
-    let line = [b"x".repeat(76), b"\r\n".to_vec()].concat();
-    while message.len() < LARGE_BYTES {
-        message.extend_from_slice(&line);
-    }
-    message
 }
 
 #[test]
 fn satchel_sends_to_postfix() {
     let Some((satchel, postfix)) = both() else { return };
-    // Over TLS, signed, under a tagged reverse-path; and Postfix speaks DSN: its report comes back free.
-    let mail = plain(ALICE, BOB, "To Postfix", "Good day.");
-    submit(&satchel, " RET=HDRS ENVID=QQ1", &[(BOB, " NOTIFY=SUCCESS ORCPT=rfc822;Bob@postfix.test")], &mail);
-    let arrived = postfix.wait_for("Subject: To Postfix");
-    assert!(arrived.contains("TLSv1.3") && arrived.contains("DKIM-Signature:"), "{arrived}");
-    assert!(arrived.starts_with("Return-Path: <prvs="), "{arrived}");
-    let report = in_inbox(&satchel, "Action: delivered");
-    assert!(report.contains("Original-Envelope-Id: QQ1") && report.contains("mx.postfix.test"), "{report}");
-
-    // A hundred recipients, in one transaction.
-    let hundred: Vec<String> = (0..100).map(|number| format!("box{number}@postfix.test")).collect();
-    let hundred: Vec<(&str, &str)> = hundred.iter().map(|to| (to.as_str(), "")).collect();
-    let before = postfix.mails().len();
-    submit(&satchel, "", &hundred, &plain(ALICE, "list@postfix.test", "To a hundred", "Good day, all."));
-    eventually("a hundred copies are there", || (postfix.mails().len() - before == 100).then_some(()));
-
-    // Addresses and headers in another script.
-    let wide = plain(ALICE, "j\u{f6}rg@postfix.test", "Gr\u{fc}\u{df}e", "Sch\u{f6}nen Tag.");
-    submit(&satchel, " BODY=8BITMIME SMTPUTF8", &[("j\u{f6}rg@postfix.test", "")], &wide);
-    assert!(postfix.wait_for("Gr\u{fc}\u{df}e").contains("j\u{f6}rg@postfix.test"));
-
-    let begun = Instant::now();
-    submit(&satchel, "", &[(BOB, "")], &large(ALICE, BOB, "To Postfix, large"));
-    let arrived = postfix.wait_for("Subject: To Postfix, large");
-    println!("FIGURE 50 MB from submission to Postfix in {:?}", begun.elapsed());
-    // Maildir keeps a line end in one octet, of lines of 78.
-    assert!(arrived.len() >= LARGE_BYTES / 78 * 77);
+    talk::receives(&satchel, &postfix);
+    assert!(postfix.wait_for("Subject: To a peer").starts_with("Return-Path: <prvs="));
 }
 
 #[test]
 fn postfix_puts_off_and_refuses() {
-    let Some((satchel, postfix)) = both() else { return };
-    postfix.answers("later@postfix.test 450 4.2.1 greylisted\nnobody@postfix.test 550 5.1.1 no such user at all\n");
-    run(&mut postfix.command("reload"));
-    std::thread::sleep(Duration::from_secs(2));
-    let mail = plain(ALICE, "later@postfix.test", "Now or later", "Good day.");
-    submit(&satchel, "", &[("later@postfix.test", ""), ("nobody@postfix.test", "")], &mail);
-    let report = in_inbox(&satchel, "multipart/report");
-    for part in ["nobody@postfix.test", "Action: failed", "Status: 5.1.1", "no such user at all", "stopped trying"] {
-        assert!(report.contains(part), "{part:?} is missing from\n{report}");
-    }
-    let item = eventually("the other waits", || {
-        let queue = satchel.ask(&["queue", "list"]).as_array().unwrap().clone();
-        queue.into_iter().find(|item| item["last_error"].is_string())
-    });
-    assert!(item["last_error"].as_str().unwrap().contains("greylisted"), "{item}");
-    postfix.answers("");
-    run(&mut postfix.command("reload"));
-    eventually("it is taken in the end", || {
-        satchel.ask(&["queue", "retry"]);
-        std::thread::sleep(Duration::from_millis(500));
-        satchel.ask(&["queue", "list"]).as_array().unwrap().is_empty().then_some(())
-    });
-    postfix.wait_for("Subject: Now or later");
+    let Some((satchel, mut postfix)) = both() else { return };
+    talk::puts_off(&satchel, &mut postfix);
 }
 
 #[test]
 fn postfix_sends_to_satchel() {
     let Some((satchel, postfix)) = both() else { return };
-    let send = |from: &str, parameters: &str, recipients: &[String], message: &[u8]| {
-        let mut session = Smtp::connect(postfix.port);
-        session.expect("250", &format!("MAIL FROM:<{from}>{parameters}"));
-        for recipient in recipients {
-            session.expect("250", &format!("RCPT TO:<{recipient}>"));
-        }
-        session.expect("354", "DATA");
-        session.write(&[message, b".\r\n"].concat());
-        let reply = session.reply();
-        assert!(reply.starts_with("250"), "{reply}");
-    };
-    let alice = vec![ALICE.to_owned()];
-    send(BOB, "", &alice, &plain(BOB, ALICE, "From Postfix", "Good day."));
-    let arrived = in_inbox(&satchel, "Subject: From Postfix");
-    assert!(arrived.contains("with ESMTPS"), "over TLS: {arrived}");
-
-    let joerg = "j\u{f6}rg@postfix.test";
-    satchel.ask(&["contact", "friend", ALICE, joerg]);
-    send(joerg, " SMTPUTF8 BODY=8BITMIME", &alice, &plain(joerg, ALICE, "Gr\u{fc}\u{df}e", "Sch\u{f6}nen Tag."));
-    in_inbox(&satchel, "Gr\u{fc}\u{df}e");
-
-    let hundred: Vec<String> = (0..100).map(|number| format!("alice+{number}@satchel.test")).collect();
-    send(BOB, "", &hundred, &plain(BOB, ALICE, "A hundred times", "Good day."));
-    in_inbox(&satchel, "Subject: A hundred times");
-
-    // What Satchel refuses, Postfix reports.
-    send(BOB, "", &["nobody@satchel.test".to_owned()], &plain(BOB, "nobody@satchel.test", "To nobody", "Hello?"));
-    let bounce = postfix.wait_for("Undelivered Mail Returned to Sender");
-    assert!(bounce.contains("there is no such mailbox here"), "{bounce}");
-
-    send(BOB, "", &alice, &large(BOB, ALICE, "From Postfix, large"));
-    let mut imap = satchel.imap();
-    let uid = eventually("the large one is there", || imap.find("INBOX", "From Postfix, large").first().copied());
-    assert!(uid > 0);
+    talk::sends(&satchel, &postfix);
 }
