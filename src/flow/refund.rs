@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use lightning::{Invoice, LightningAddress, LnurlError, Paid, Reach, WalletError};
 use lnmp::{Msat, PaymentHash, QuoteId, QuoteState, RefundTarget};
 use store::{Batch, Escrowed};
+use tokio::sync::Semaphore;
 
 use crate::flow::ask::new_message_id;
 use crate::flow::bounce;
@@ -139,6 +140,9 @@ fn again(escrowed: &Escrowed) -> Ended {
     Ended::Again(waited.clamp(BACKOFF_MS, BACKOFF_MAX_MS))
 }
 
+/// Lightning addresses looked at at once: whoever has a page may name any server, and each look is a connection of ours.
+static CHECKS: Semaphore = Semaphore::const_new(4);
+
 /// Whose servers may be asked for invoices.
 pub fn reach(house: &House) -> Reach {
     // Another node's money is real, wherever this bridge's chain is.
@@ -190,6 +194,7 @@ pub async fn target(house: &House, text: &str, amount: Msat) -> Result<RefundTar
         "sandbox" if run::sandbox(house).is_ok() => Ok(RefundTarget::Sandbox),
         address => {
             let address = LightningAddress::parse(address).map_err(|error| error.to_string())?;
+            let _permit = CHECKS.try_acquire().map_err(|_| "the server is busy; please try again in a minute")?;
             address.check(amount, reach(house)).await.map_err(|error| error.to_string())?;
             Ok(RefundTarget::Address(address.text()))
         }

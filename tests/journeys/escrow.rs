@@ -222,3 +222,24 @@ fn the_page_offers_the_asked_price_or_priority() {
     let uid = eventually("it is in INBOX", || imap.find("INBOX", "Choose").first().copied());
     assert!(imap.flags(uid).contains("$Priority"));
 }
+
+#[test]
+fn beyond_an_authors_quota_the_page_says_to_try_again_and_the_gate_waits() {
+    let satchel = Satchel::start("[money]\nauthor_quotes = 1\n");
+    let author = "gus@many.test";
+    let first = satchel.stranger_writes(author, "Number one");
+    satchel.invoice(&first);
+    let second = satchel.stranger_writes(author, "Number two");
+    let refused = satchel.command(&["gate", "invoice", &second["id"].to_string()]).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("try again later"), "{refused:?}");
+    let (_, shown) = http(&satchel, "GET", &page(&satchel, &second), "");
+    assert!(shown.contains("many open invoices") && shown.contains("Try again"), "{shown}");
+    assert!(shown.contains("lnbcrt"), "the first one's is still there");
+    assert_eq!(satchel.gate_of(author).unwrap()["state"], "waiting");
+    // Somebody else is not in its way; and once the first is decided, there is room.
+    satchel.invoice(&satchel.stranger_writes("hal@few.test", "Only one"));
+    satchel.pay(&satchel.invoice(&first));
+    satchel.ask(&["gate", "decline", &first["id"].to_string()]);
+    satchel.invoice(&second);
+}

@@ -9,11 +9,11 @@ const STEPS: usize = 150;
 const GATES: usize = 6;
 
 /// Chance that is the same every time.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// 0 to `below` - 1.
-    fn throw(&mut self, below: usize) -> usize {
+    pub fn throw(&mut self, below: usize) -> usize {
         // xorshift64
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

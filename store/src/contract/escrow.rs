@@ -312,3 +312,116 @@ pub async fn an_account_that_goes_leaves_the_refund_to_be_paid(store: Subject) {
     assert!(store.page(&token).await.unwrap().is_none());
     assert_eq!(store.escrow(paid.quote).await.unwrap().unwrap().target, None);
 }
+
+/// Steps of the walk.
+const STEPS: usize = 600;
+/// Payments at work at a time.
+const OPEN: usize = 6;
+
+/// One payment of the walk, as somebody outside counts it.
+#[derive(Clone)]
+struct Walker {
+    gate: GateId,
+    quote: QuoteId,
+    hash: PaymentHash,
+    arrived: bool,
+    refunded: u32,
+    /// The refund invoice that the node was told of last.
+    refund: Option<PaymentHash>,
+}
+
+pub async fn whatever_happens_each_payment_is_released_or_refunded_once(store: Subject) {
+    let mut alice = account(&store, "alice").await;
+    let mut dice = super::books::Dice(0x0e5c_2026);
+    let (mut now, mut chance, mut invoices, mut fees) = (NOW, 0_u8, 0_u64, 0_u64);
+    let mut payments: Vec<Walker> = Vec::new();
+    for step in 0..STEPS {
+        now += dice.throw(10 * MINUTE as usize) as i64;
+        // Mostly of those that are under way.
+        let any = (!payments.is_empty()).then(|| payments.len() - 1 - dice.throw(payments.len().min(OPEN)));
+        match (dice.throw(24), any) {
+            (0, _) | (_, None) if chance < 120 => {
+                chance += 1;
+                let author = format!("a{chance}@shop{chance}.test");
+                let gate = deliver(&store, priced(alice, &author)).await.gate.unwrap();
+                let (quote, hash) = escrow_quote(&store, gate, chance, now).await;
+                payments.push(Walker { gate, quote, hash, arrived: false, refunded: 0, refund: None });
+            }
+            (1..=5, Some(at)) => {
+                store.payment_held(incoming(payments[at].hash, 100), now).await.unwrap();
+            }
+            (6..=10, Some(at)) => {
+                // Its word comes for what was claimed, and may come late or twice.
+                let one = &mut payments[at];
+                let claimed = !matches!(state(&store, one.quote).await, QuoteState::Live | QuoteState::Expired);
+                for _ in 0..=dice.throw(2) {
+                    if claimed {
+                        let first = store.payment_settled(&one.hash, Msat(100_000), now).await.unwrap();
+                        assert_eq!(first, !one.arrived);
+                        one.arrived = true;
+                    }
+                }
+            }
+            (11 | 12, Some(at)) => {
+                let act = [Act::MarkedAccepted, Act::MarkedDeclined, Act::HoldEnded { seen: false }][dice.throw(3)];
+                store.decide(payments[at].gate, act, now).await.unwrap();
+            }
+            (13..=16, Some(at)) => {
+                invoices += 1;
+                let mut hash = [0; 32];
+                hash[..8].copy_from_slice(&invoices.to_be_bytes());
+                if store.begin_refund(payments[at].quote, "lnbcrt1r", &PaymentHash(hash), now).await.unwrap() {
+                    payments[at].refund = Some(PaymentHash(hash));
+                }
+            }
+            (17..=21, Some(at)) => {
+                let one = &mut payments[at];
+                let Some(refund) = one.refund else { continue };
+                if dice.throw(3) == 0 {
+                    store.refund_failed(one.quote, &refund, now).await.unwrap();
+                } else {
+                    // Told twice: a crash came between the node's word and the commit, or not.
+                    for _ in 0..2 {
+                        if store.refund_paid(one.quote, &refund, Msat(7), now).await.unwrap() {
+                            one.refunded += 1;
+                            fees += 7;
+                        }
+                    }
+                }
+            }
+            (_, Some(at)) => match dice.throw(4) {
+                0 => drop(store.refund_stuck(payments[at].quote, now).await.unwrap()),
+                1 => drop(store.retarget_refund(payments[at].quote, None, RefundTarget::Sandbox, now).await.unwrap()),
+                2 => drop(store.payment_lost(payments[at].quote, now).await.unwrap()),
+                _ => {
+                    store.end_holds(now, HEIGHT, 6).await.unwrap();
+                    if step % 100 == 99 {
+                        store.remove_account(alice, now).await.unwrap();
+                        alice = account(&store, &format!("alice{step}")).await;
+                    }
+                }
+            },
+            _ => {}
+        }
+        let (mut kept, mut released, mut refunded) = (0, 0, 0);
+        for one in &payments {
+            match state(&store, one.quote).await {
+                QuoteState::Released => released += 1,
+                QuoteState::Refunded(_) => refunded += 1,
+                QuoteState::Escrowed | QuoteState::Refunding(_) | QuoteState::Stuck(_) => kept += 1,
+                _ => assert!(!one.arrived, "what arrived is kept, released or refunded"),
+            }
+            assert!(one.refunded <= 1, "refunded twice");
+        }
+        let books = store.balances().await.unwrap();
+        let arrived = payments.iter().filter(|one| one.arrived).count() as i64;
+        assert_eq!(arrived, kept + released + refunded);
+        assert_eq!(refunded, payments.iter().map(|one| i64::from(one.refunded)).sum::<i64>());
+        assert_eq!(books.escrow, kept * 100_000);
+        assert_eq!(books.users + books.fees, released * 100_000);
+        assert_eq!((books.routing, books.node), (fees as i64, (kept + released) * 100_000 - fees as i64));
+        assert_eq!(store.audit().await.unwrap().findings, Vec::<String>::new());
+    }
+    let ended = payments.iter().filter(|one| one.refunded == 1).count();
+    assert!(ended > 5 && fees > 0, "the walk came somewhere: {ended} of {} refunded", payments.len());
+}

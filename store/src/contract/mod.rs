@@ -165,6 +165,7 @@ macro_rules! store_contract {
             a_withdraw_link_opens_its_own_quote_only,
             escrow_is_quoted_only_while_it_could_be_paid_back,
             an_account_that_goes_leaves_the_refund_to_be_paid,
+            whatever_happens_each_payment_is_released_or_refunded_once,
         ]);
         $crate::store_contract!($make, books: [
             whatever_happens_the_books_balance,
