@@ -186,10 +186,16 @@ impl Api for Cln {
         for output in funds.outputs.iter().filter(|output| output.status != "spent") {
             balance.onchain = balance.onchain + Msat(output.amount_msat);
         }
-        for channel in self.peer_channels().await?.iter().filter(|channel| channel.usable()) {
-            balance.spendable = balance.spendable + Msat(channel.spendable_msat);
+        let mut sending = Msat::ZERO;
+        for channel in &self.peer_channels().await? {
+            if channel.usable() {
+                balance.spendable = balance.spendable + Msat(channel.spendable_msat);
+            }
+            for htlc in channel.htlcs.iter().filter(|htlc| htlc.direction == "out") {
+                sending = sending + Msat(htlc.amount_msat);
+            }
         }
-        Ok(balance)
+        Ok(Balance { sending: Some(sending), ..balance })
     }
 
     async fn invoice(&self, amount: Msat, description: &str, expiry: Duration) -> Result<String, WalletError> {
@@ -337,6 +343,13 @@ struct Channel {
     receivable_msat: u64,
     max_accepted_htlcs: u32,
     opener: String,
+    htlcs: Vec<Htlc>,
+}
+
+#[derive(Deserialize)]
+struct Htlc {
+    direction: String,
+    amount_msat: u64,
 }
 
 impl Channel {

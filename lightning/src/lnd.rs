@@ -126,6 +126,7 @@ impl Api for Lnd {
             spendable,
             onchain: sat(chain.total_balance),
             closing: sat(pending.total_limbo_balance),
+            sending: Some(Msat(channels.unsettled_local_balance.msat)),
             ..Balance::default()
         })
     }
@@ -319,6 +320,7 @@ struct Chain {
 #[derive(Deserialize)]
 struct ChannelBalance {
     local_balance: Amount,
+    unsettled_local_balance: Amount,
 }
 
 #[derive(Deserialize)]

@@ -40,6 +40,7 @@ fn lnd_keeps_the_contract() {
         let balance = rig.wallet.balance().await.unwrap();
         assert_eq!(balance.onchain, Msat(250_000_000));
         assert!(balance.channel > balance.spendable && balance.spendable > Msat::ZERO);
+        assert_eq!(balance.sending, Some(Msat::ZERO));
         let channels = rig.wallet.channels().await.unwrap();
         assert_eq!((channels.len(), channels[0].usable, channels[0].ours), (1, true, false));
         assert!(channels[0].confirmations > 1000);
