@@ -47,11 +47,13 @@ pub use message::{
     Append, Appended, Author, AutoPay, Batch, Delivered, Delivery, MessageId, NewMessage, SealedParts, SentRecord,
 };
 pub use queue::{
-    CaughtMail, DeliverBy, MailWishes, NewOutgoing, Notify, OutgoingRecipient, QueueId, QueueItem, QueueOutcome,
-    QueueState, RecipientWishes,
+    CaughtMail, DeliverBy, LargeOutgoing, MailWishes, NewOutgoing, Notify, OutgoingRecipient, QueueId, QueueItem,
+    QueueOutcome, QueueState, RecipientWishes, Rest,
 };
 pub use rights::{AclChange, Rights, RightsMode, SharedMailbox};
 pub use sqlite::Sqlite;
+
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -117,6 +119,8 @@ pub trait Store: Send + Sync + 'static {
     async fn lease_queue(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<QueueItem>>;
     /// The octets of a queued mail ([`QueueItem::mail`]); `None` when its last item ended meanwhile.
     async fn outgoing_message(&self, mail: i64) -> Result<Option<Vec<u8>>>;
+    /// A range of them, as far as they are there; of a large mail only what it touches is read.
+    async fn outgoing_range(&self, mail: i64, range: Range<u64>) -> Result<Option<Vec<u8>>>;
     /// Ends, retries or fails leased items, and enqueues what that causes (DSNs), in one step.
     async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()>;
     /// Everything waiting, oldest first, without bodies.

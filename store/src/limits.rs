@@ -27,6 +27,8 @@ pub const TOMBSTONE_DAYS: i64 = 60;
 pub const NOTICE_HOURS: i64 = 6;
 /// Minutes a decline by expunge, or a demotion by Junk, waits (design section 3).
 pub const GRACE_MINUTES: i64 = 10;
+/// Octets of a large outgoing mail that are sealed and read at a time.
+pub const OUTGOING_PIECE_BYTES: usize = 256 * 1024;
 /// Mails in the sandbox's catch-all; the oldest go first.
 pub const CAUGHT_MAX: usize = 1000;
 /// Expunged UIDs remembered for one mailbox; a watcher that slept past them compares whole UID lists.

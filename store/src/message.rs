@@ -3,7 +3,7 @@
 use lnmp::Place;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AliasId, Flags, MailboxId, NewGate, NewOutgoing, Uid, UidValidity, UnixMs};
+use crate::{AccountId, AliasId, Flags, LargeOutgoing, MailboxId, NewGate, NewOutgoing, Uid, UidValidity, UnixMs};
 
 /// Names one message of one account. Copies in several mailboxes are entries of the same message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,6 +100,8 @@ pub struct Batch {
     pub sent_copies: Vec<Delivery>,
     /// Messages to other servers.
     pub outgoing: Vec<NewOutgoing>,
+    /// Large ones.
+    pub large_outgoing: Vec<LargeOutgoing>,
     /// Authors who become friends because the user wrote to them.
     pub friends: Vec<(AccountId, String)>,
     /// Mails the user sent.

@@ -1,5 +1,8 @@
 //! Outgoing mail.
 
+use std::sync::Arc;
+use std::{fmt, io};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, UnixMs};
@@ -26,6 +29,24 @@ pub struct NewOutgoing {
     pub hold_until: Option<UnixMs>,
     /// What else its sender asked for.
     pub wishes: MailWishes,
+}
+
+/// A mail for other servers that is not in memory as a whole.
+#[derive(Debug, Clone)]
+pub struct LargeOutgoing {
+    /// The mail, of whose message only the beginning is here.
+    pub mail: NewOutgoing,
+    /// The rest of the message.
+    pub rest: Arc<dyn Rest>,
+}
+
+/// Octets that are read while they are stored. Asked for on the writer's thread, once and in order.
+pub trait Rest: fmt::Debug + Send + Sync {
+    /// How many there are.
+    fn size(&self) -> u64;
+
+    /// Fills `into` with those from `at` on.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
 }
 
 /// One recipient of a new mail.

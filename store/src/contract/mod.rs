@@ -208,6 +208,8 @@ macro_rules! store_contract {
             what_a_dead_process_leased_is_due_at_the_next_start,
             asks_are_counted_by_author_domain_and_signature,
             queued_mail_is_leased_retried_and_ended,
+            a_large_queued_mail_is_stored_and_read_in_pieces,
+            a_small_queued_mail_is_read_by_range_too,
             a_delay_is_told_once_and_a_busy_destination_is_no_try,
             held_mail_is_let_go_by_nothing_but_its_name,
             suspended_mail_waits_until_it_is_resumed,

@@ -1,5 +1,11 @@
 use super::*;
-use crate::{CaughtMail, MailWishes, NewOutgoing, QueueOutcome, QueueState, SentRecord, StandingQuery, StoreError};
+use std::sync::Arc;
+
+use crate::limits::OUTGOING_PIECE_BYTES;
+use crate::{
+    CaughtMail, LargeOutgoing, MailWishes, NewOutgoing, QueueOutcome, QueueState, Rest, SentRecord, StandingQuery,
+    StoreError,
+};
 
 fn outgoing(recipients: &[&str]) -> NewOutgoing {
     NewOutgoing {
@@ -108,6 +114,76 @@ pub async fn queued_mail_is_leased_retried_and_ended(store: Subject) {
     assert!(store.remove_queue(waiting[0].id).await.unwrap());
     assert!(!store.remove_queue(waiting[0].id).await.unwrap());
     assert_eq!(store.lease_queue(NOW + MINUTE, MINUTE, 10).await.unwrap().len(), 1);
+}
+
+/// Octets that are made when they are asked for.
+#[derive(Debug)]
+struct Made(u64);
+
+impl Made {
+    fn octet(at: u64) -> u8 {
+        (at * 31 % 251) as u8
+    }
+}
+
+impl Rest for Made {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> std::io::Result<()> {
+        if at + into.len() as u64 > self.0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        (at..).zip(into).for_each(|(at, octet)| *octet = Self::octet(at));
+        Ok(())
+    }
+}
+
+pub async fn a_large_queued_mail_is_stored_and_read_in_pieces(store: Subject) {
+    let piece = OUTGOING_PIECE_BYTES as u64;
+    for rest in [0, 1, piece - 22, piece, 3 * piece + 7] {
+        let large = LargeOutgoing { mail: outgoing(&["bob@shop.test"]), rest: Arc::new(Made(rest)) };
+        let whole: Vec<u8> = large.mail.message.iter().copied().chain((0..rest).map(Made::octet)).collect();
+        store.commit(Batch { large_outgoing: vec![large], ..Batch::default() }, NOW).await.unwrap();
+        let item = store.lease_queue(NOW, MINUTE, 10).await.unwrap().pop().unwrap();
+        assert_eq!(item.size, whole.len() as u64);
+        assert!(store.outgoing_message(item.mail).await.unwrap().unwrap() == whole, "{rest}");
+        for start in [0, 5, 22, piece - 1, piece, 2 * piece + 1, whole.len() as u64] {
+            for count in [0, 1, piece, 2 * piece, u64::MAX] {
+                let end = (whole.len() as u64).min(start.saturating_add(count));
+                let read = store.outgoing_range(item.mail, start..start.saturating_add(count)).await.unwrap().unwrap();
+                assert!(read == whole[(start.min(end)) as usize..end as usize], "{rest}: {start} {count}");
+            }
+        }
+        assert!(store.remove_queue(item.id).await.unwrap());
+        assert_eq!(store.outgoing_range(item.mail, 0..1).await.unwrap(), None);
+    }
+    // One that cannot be read is not queued, nor is what came with it.
+    #[derive(Debug)]
+    struct Broken;
+    impl Rest for Broken {
+        fn size(&self) -> u64 {
+            1_000_000
+        }
+
+        fn read_at(&self, _at: u64, _into: &mut [u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let large = LargeOutgoing { mail: outgoing(&["bob@shop.test"]), rest: Arc::new(Broken) };
+    let batch =
+        Batch { outgoing: vec![outgoing(&["carol@shop.test"])], large_outgoing: vec![large], ..Batch::default() };
+    assert!(matches!(store.commit(batch, NOW).await, Err(StoreError::Damaged(_))));
+    assert!(store.queue().await.unwrap().is_empty());
+}
+
+pub async fn a_small_queued_mail_is_read_by_range_too(store: Subject) {
+    store.commit(Batch { outgoing: vec![outgoing(&["bob@shop.test"])], ..Batch::default() }, NOW).await.unwrap();
+    let mail = store.lease_queue(NOW, MINUTE, 10).await.unwrap()[0].mail;
+    for (range, octets) in [(0..9, &b"Subject: "[..]), (9..11, b"hi"), (20..99, b"\r\n"), (99..100, b"")] {
+        assert_eq!(store.outgoing_range(mail, range).await.unwrap().unwrap(), octets);
+    }
 }
 
 pub async fn a_delay_is_told_once_and_a_busy_destination_is_no_try(store: Subject) {

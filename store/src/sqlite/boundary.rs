@@ -1,5 +1,7 @@
 //! The boundary, method by method: what reads, what writes, and on which thread.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use lnmp::{Act, CancelReason, GateId, Msat, PaymentHash, Place, Preimage, QuoteId, RefundTarget, Relation, Room};
@@ -112,7 +114,11 @@ impl Store for Sqlite {
     }
 
     async fn outgoing_message(&self, mail: i64) -> Result<Option<Vec<u8>>> {
-        self.readers.long(move |db| queue::message(db, mail)).await
+        self.outgoing_range(mail, 0..u64::MAX).await
+    }
+
+    async fn outgoing_range(&self, mail: i64, range: Range<u64>) -> Result<Option<Vec<u8>>> {
+        self.readers.long(move |db| queue::range(db, mail, range)).await
     }
 
     async fn finish_queue(&self, outcomes: Vec<QueueOutcome>, causes: Batch, now: UnixMs) -> Result<()> {

@@ -28,6 +28,9 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
     for (outgoing, body) in batch.outgoing.iter().zip(bodies) {
         queue::enqueue(tx, outgoing, body, now)?;
     }
+    for outgoing in &batch.large_outgoing {
+        queue::enqueue_large(tx, outgoing, now)?;
+    }
     for (account, author) in &batch.friends {
         contacts::raise(tx, *account, author, lnmp::Relation::Friend, now)?;
     }

@@ -1,16 +1,19 @@
 //! Outgoing mail, and the sandbox's catch-all.
 
-use rusqlite::Row;
+use std::ops::Range;
+
+use rusqlite::blob::ZeroBlob;
+use rusqlite::{DatabaseName, Row, ToSql};
 use serde::{Deserialize, Serialize};
 
 use super::db::Db;
 use super::messages;
-use super::vault::{Of, Vault};
+use super::vault::{HEAD_BYTES, Of, SEALED_EXTRA, Vault};
 use super::writer::Tx;
-use crate::limits::CAUGHT_MAX;
+use crate::limits::{CAUGHT_MAX, OUTGOING_PIECE_BYTES};
 use crate::{
-    AccountId, Batch, CaughtMail, MailWishes, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState,
-    RecipientWishes, Result, UnixMs,
+    AccountId, Batch, CaughtMail, LargeOutgoing, MailWishes, NewOutgoing, QueueId, QueueItem, QueueOutcome, QueueState,
+    RecipientWishes, Result, StoreError, UnixMs,
 };
 
 /// Encrypts the bodies of a batch before it waits for the writer.
@@ -20,12 +23,70 @@ pub(super) fn seal_bodies(vault: &Vault, batch: &Batch) -> Vec<Vec<u8>> {
 
 /// Queues a mail, its body once, each recipient apart.
 pub(super) fn enqueue(tx: &Tx<'_>, new: &NewOutgoing, body: &[u8], now: UnixMs) -> Result<()> {
+    insert(tx, new, new.message.len() as u64, body, now).map(|_| ())
+}
+
+/// The same for a mail that is not in memory: room for the body is made, and filled piece by piece.
+pub(super) fn enqueue_large(tx: &Tx<'_>, new: &LargeOutgoing, now: UnixMs) -> Result<()> {
+    let LargeOutgoing { mail: new, rest } = new;
+    let size = new.message.len() as u64 + rest.size();
+    let pieces = Pieces { size };
+    let room = i32::try_from(pieces.sealed_size()).map_err(|_| StoreError::Limit("the size of a queued mail"))?;
+    let mail = insert(tx, new, size, ZeroBlob(room), now)?;
+    let mut body = tx.conn.blob_open(DatabaseName::Main, "outgoing", "body", mail, false)?;
+    let mut sealed = Vec::with_capacity(OUTGOING_PIECE_BYTES + SEALED_EXTRA);
+    for index in 0..pieces.count() {
+        let range = pieces.range(index);
+        sealed.clear();
+        sealed.resize(HEAD_BYTES + (range.end - range.start) as usize, 0);
+        let octets = &mut sealed[HEAD_BYTES..];
+        // What of the piece is in memory, and what is read behind it.
+        let top = &new.message[new.message.len().min(range.start as usize)..new.message.len().min(range.end as usize)];
+        let (first, below) = octets.split_at_mut(top.len());
+        first.copy_from_slice(top);
+        let at = (range.start + top.len() as u64).saturating_sub(new.message.len() as u64);
+        rest.read_at(at, below)
+            .map_err(|error| StoreError::Damaged(format!("a mail to be queued cannot be read: {error}")))?;
+        tx.vault.seal_piece(Of::Body, [mail as u64, index, pieces.count()], &mut sealed);
+        body.write_at(&sealed, pieces.place(index) as usize)?;
+    }
+    Ok(())
+}
+
+/// How a large body lies in its column: sealed pieces one behind the other, and one octet more, by whose number it is told
+/// from a body that was sealed as a whole.
+struct Pieces {
+    size: u64,
+}
+
+impl Pieces {
+    fn count(&self) -> u64 {
+        self.size.div_ceil(OUTGOING_PIECE_BYTES as u64)
+    }
+
+    /// The octets of the mail in a piece.
+    fn range(&self, index: u64) -> Range<u64> {
+        let start = index * OUTGOING_PIECE_BYTES as u64;
+        start..self.size.min(start + OUTGOING_PIECE_BYTES as u64)
+    }
+
+    /// Where a piece begins.
+    fn place(&self, index: u64) -> u64 {
+        index * (OUTGOING_PIECE_BYTES + SEALED_EXTRA) as u64
+    }
+
+    fn sealed_size(&self) -> u64 {
+        self.size + self.count() * SEALED_EXTRA as u64 + 1
+    }
+}
+
+fn insert(tx: &Tx<'_>, new: &NewOutgoing, size: u64, body: impl ToSql, now: UnixMs) -> Result<i64> {
     let mail = tx.insert(
         "INSERT INTO outgoing(account, size, created_at, expires_at, reverse_path, body, priority, wishes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         (
             new.account.map(|account| account.0),
-            new.message.len() as i64,
+            size as i64,
             now,
             new.expires_at,
             tx.vault.seal(Of::Outgoing, new.reverse_path.as_bytes()),
@@ -42,7 +103,7 @@ pub(super) fn enqueue(tx: &Tx<'_>, new: &NewOutgoing, body: &[u8], now: UnixMs) 
             (mail, due_at, tx.vault.seal(Of::Outgoing, recipient.address.as_bytes()), wishes),
         )?;
     }
-    Ok(())
+    Ok(mail)
 }
 
 const COLUMNS: &str =
@@ -125,10 +186,34 @@ pub(super) fn lease(tx: &Tx<'_>, now: UnixMs, lease_ms: i64, max: usize) -> Resu
     Ok(out)
 }
 
-/// The octets of a queued mail.
-pub(super) fn message(db: Db<'_>, mail: i64) -> Result<Option<Vec<u8>>> {
-    let sealed: Option<Vec<u8>> = db.value("SELECT body FROM outgoing WHERE id = ?1", [mail])?;
-    sealed.map(|sealed| db.vault.open(Of::Body, &sealed)).transpose()
+/// Octets of a queued mail.
+pub(super) fn range(db: Db<'_>, mail: i64, range: Range<u64>) -> Result<Option<Vec<u8>>> {
+    let Some(size) = db.value::<i64>("SELECT size FROM outgoing WHERE id = ?1", [mail])? else { return Ok(None) };
+    let pieces = Pieces { size: size as u64 };
+    let end = range.end.min(pieces.size);
+    let range = range.start.min(end)..end;
+    let body = db.conn.blob_open(DatabaseName::Main, "outgoing", "body", mail, true)?;
+    if body.len() as u64 != pieces.sealed_size() {
+        let mut sealed = vec![0; body.len()];
+        body.read_at_exact(&mut sealed, 0)?;
+        let mut whole = db.vault.open(Of::Body, &sealed)?;
+        whole.truncate(range.end as usize);
+        whole.drain(..(range.start as usize).min(whole.len()));
+        return Ok(Some(whole));
+    }
+    let mut out = Vec::with_capacity((range.end - range.start) as usize);
+    let mut sealed = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let index = at / OUTGOING_PIECE_BYTES as u64;
+        let piece = pieces.range(index);
+        sealed.resize((piece.end - piece.start) as usize + SEALED_EXTRA, 0);
+        body.read_at_exact(&mut sealed, pieces.place(index) as usize)?;
+        let plain = db.vault.open_piece(Of::Body, [mail as u64, index, pieces.count()], &mut sealed)?;
+        out.extend_from_slice(&plain[(at - piece.start) as usize..(range.end.min(piece.end) - piece.start) as usize]);
+        at = piece.end;
+    }
+    Ok(Some(out))
 }
 
 /// Ends or puts off leased items. When none of them is there any more, somebody else did this already, and

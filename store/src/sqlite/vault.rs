@@ -25,7 +25,9 @@ use crate::{Result, StoreError};
 /// Octets of a keyed hash: 128 bits, which nobody without the key can even begin to search.
 const HASH_BYTES: usize = 16;
 /// Octets before the ciphertext.
-const HEAD_BYTES: usize = 16;
+pub(super) const HEAD_BYTES: usize = 16;
+/// Octets that sealing adds.
+pub(super) const SEALED_EXTRA: usize = HEAD_BYTES + 16;
 
 /// A keyed hash: equal inputs meet, and tell nothing else.
 pub(super) type Hash = [u8; HASH_BYTES];
@@ -148,6 +150,29 @@ impl Vault {
         Ok(out)
     }
 
+    /// Encrypts a piece of something large, which opens in its `place` only. `piece` begins with room for
+    /// [`HEAD_BYTES`], and is sealed where it is.
+    pub(super) fn seal_piece(&self, of: Of, place: [u64; 3], piece: &mut Vec<u8>) {
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        piece[..8].copy_from_slice(&self.run);
+        piece[8..HEAD_BYTES].copy_from_slice(&counter);
+        let aad = Aad::from(placed(of, place));
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce(counter), aad, &mut piece[HEAD_BYTES..])
+            .expect("AES-GCM takes anything under 64 GiB");
+        piece.extend_from_slice(tag.as_ref());
+    }
+
+    /// Decrypts it, where it is.
+    pub(super) fn open_piece<'p>(&self, of: Of, place: [u64; 3], piece: &'p mut [u8]) -> Result<&'p [u8]> {
+        let (head, sealed) = piece.split_first_chunk_mut::<HEAD_BYTES>().ok_or_else(damaged)?;
+        let [run, counter] = [&head[..8], &head[8..]].map(|half| half.try_into().expect("half of sixteen"));
+        let key = self.key_of(run);
+        let plain = key.open_in_place(nonce(counter), Aad::from(placed(of, place)), sealed).map_err(|_| damaged())?;
+        Ok(plain)
+    }
+
     /// Decrypts text.
     pub(super) fn open_text(&self, of: Of, sealed: &[u8]) -> Result<String> {
         String::from_utf8(self.open(of, sealed)?).map_err(|_| damaged())
@@ -205,6 +230,15 @@ fn nonce(counter: [u8; 8]) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
+/// What a piece is of and where it belongs.
+fn placed(of: Of, place: [u64; 3]) -> [u8; 25] {
+    let mut aad = [of as u8; 25];
+    for (eight, number) in aad[1..].chunks_exact_mut(8).zip(place) {
+        eight.copy_from_slice(&number.to_be_bytes());
+    }
+    aad
+}
+
 fn damaged() -> StoreError {
     StoreError::Damaged("a sealed value does not open under this bridge key".into())
 }
@@ -225,6 +259,21 @@ mod tests {
         assert!(later.open(Of::Mailbox, &sealed).is_err());
         assert!(Vault::new(&BridgeKey::from_bytes([8; 32])).open(Of::Contact, &sealed).is_err());
         assert!(later.open(Of::Contact, &sealed[..20]).is_err());
+    }
+
+    #[test]
+    fn a_piece_opens_in_its_place_and_nowhere_else() {
+        let vault = Vault::new(&key());
+        let mut piece = [&[0; HEAD_BYTES][..], b"a piece"].concat();
+        vault.seal_piece(Of::Body, [1, 2, 3], &mut piece);
+        assert_eq!(piece.len(), 7 + SEALED_EXTRA);
+        for place in [[2, 2, 3], [1, 1, 3], [1, 2, 4], [2, 1, 3]] {
+            assert!(vault.open_piece(Of::Body, place, &mut piece.clone()).is_err());
+        }
+        assert!(vault.open_piece(Of::Outgoing, [1, 2, 3], &mut piece.clone()).is_err());
+        assert!(vault.open(Of::Body, &piece).is_err());
+        assert_eq!(Vault::new(&key()).open_piece(Of::Body, [1, 2, 3], &mut piece).unwrap(), b"a piece");
+        assert!(vault.open_piece(Of::Body, [1, 2, 3], &mut [0; 9]).is_err());
     }
 
     #[test]
