@@ -260,9 +260,13 @@ impl Api for Cln {
     }
 }
 
-/// The plugin does not know the hash.
+/// The plugin does not know the hash. A 404 of a proxy has no code, and a method that is not there another text.
 fn is_unknown(answer: &Answer) -> bool {
-    !answer.status.is_success() && answer.message().to_ascii_lowercase().contains("not found")
+    let message = answer.message();
+    !answer.status.is_success()
+        && answer.code().is_some()
+        && message.contains("payment_hash")
+        && message.contains("not found")
 }
 
 #[derive(Deserialize)]

@@ -25,8 +25,7 @@ use crate::remote::api::{Api, Info, Kind, Made, Room, Seen};
 use crate::remote::http::{Answer, Http};
 use crate::wallet::{Balance, ChannelInfo, NewHold, Paid};
 
-/// gRPC's codes, which LND puts into its errors.
-const NOT_FOUND: i64 = 5;
+/// gRPC's code, which LND puts into its errors.
 const ALREADY_EXISTS: i64 = 6;
 
 /// An LND.
@@ -180,9 +179,9 @@ impl Api for Lnd {
         let heard = self.http.lines(&path, None, REMOTE_TRACK_WITHIN, |status, line| match update(&line) {
             // The state there is comes first.
             Update::Payment(paid) => Some(Some(paid)),
-            Update::Error { code, message } => {
-                let unknown = code == Some(NOT_FOUND) || message.contains("isn't initiated");
-                if !unknown {
+            Update::Error { message, .. } => {
+                // Nothing else means that: what is taken for unsent may be sent again.
+                if !message.contains("isn't initiated") {
                     refused = Some(WalletError::Refused { what: "to track a payment", status: status.as_u16() });
                 }
                 Some(None)
@@ -245,9 +244,12 @@ fn update(line: &Value) -> Update {
     Update::Error { code, message }
 }
 
+/// By the words for it: "not found" alone may be a proxy's, or an LND's that was built without these calls.
 fn is_unknown(answer: &Answer) -> bool {
+    let message = answer.message();
     !answer.status.is_success()
-        && (answer.code() == Some(NOT_FOUND) || answer.message().contains("unable to locate invoice"))
+        && answer.code().is_some()
+        && (message.contains("unable to locate invoice") || message.contains("no existing invoices"))
 }
 
 #[derive(Deserialize)]

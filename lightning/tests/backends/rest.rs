@@ -1,10 +1,12 @@
 //! LND, Core Lightning and phoenixd, over HTTP.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lightning::{Backend, Event, HoldStatus, RemoteError, Wallet, WalletError};
 use lnmp::{Msat, PaymentHash};
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{PACE, Remote, hash_of, open};
@@ -217,6 +219,35 @@ fn an_answer_without_end_or_sense_is_an_error() {
             let wallet = open(lnd_at(&address, &pem), &dir, PACE).await.unwrap();
             assert!(wallet.sent(preimage(1).hash()).await.is_err());
         }
+    });
+}
+
+#[test]
+fn a_proxy_that_finds_nothing_says_nothing_about_a_payment() {
+    runtime().block_on(async {
+        let world = World::new(18);
+        let (tls, pem) = http::lnd_certificate();
+        let (node, broken) = (world.clone(), Arc::new(AtomicBool::new(false)));
+        let switch = Arc::clone(&broken);
+        let answer = move |ask: Ask| {
+            let gone = switch.load(Ordering::SeqCst) && !ask.path.starts_with("/v1/");
+            let nothing = Say::json(404, &json!({ "code": 5, "message": "Not Found", "details": [] }));
+            if gone { nothing } else { lnd::answer(&node, &ask) }
+        };
+        let address = format!("https://{}", http::serve(Some(tls), answer).await);
+        let rig = Remote::new(lnd_at(&address, &pem), world).await;
+        let hash = preimage(6).hash();
+        let invoice = rig.wallet.create(hold(6, 100)).await.unwrap();
+        rig.pay(&invoice).await;
+        held(&rig.wallet, hash).await;
+        broken.store(true, Ordering::SeqCst);
+        assert!(rig.wallet.lookup(hash).await.is_err());
+        assert!(rig.wallet.cancel(hash).await.is_err(), "it is locked still");
+        assert!(rig.wallet.sent(hash).await.is_err(), "what may have been sent is not called unsent");
+        broken.store(false, Ordering::SeqCst);
+        assert!(matches!(rig.wallet.lookup(hash).await.unwrap(), HoldStatus::Held { .. }));
+        rig.wallet.cancel(hash).await.unwrap();
+        assert_eq!(rig.world.lock().invoices[&hash.0].state, Is::Canceled);
     });
 }
 

@@ -133,7 +133,7 @@ fn lookup(world: &World, params: &Map<String, Value>) -> Result<Value, Say> {
     only(params, &["payment_hash"])?;
     let hash = octets(params, "payment_hash")?;
     if !world.lock().invoices.get(&hash).is_some_and(|invoice| invoice.hold) {
-        return Err(invalid(&format!("payment_hash '{}' not found", hex::encode(hash))));
+        return Err(error(-32700, "payment_hash not found in database"));
     }
     Ok(json!({ "holdinvoices": [shown(world, hash)] }))
 }
