@@ -629,6 +629,9 @@ impl Config {
                 "allowed: \"letsencrypt\", \"letsencrypt-staging\", the https:// address of a CA's directory, or empty";
             return Err(("tls.acme", format!("\"{}\" is no CA; {text}", tls.acme)));
         }
+        if !tls.acme.is_empty() && !self.runs(Role::Mailbox) {
+            return Err(("tls.acme", "needs the role \"mailbox\": the CA asks at the web door".into()));
+        }
         if !tls.acme_contact.is_empty() && !smtp::is_mailbox(&tls.acme_contact) {
             return Err(("tls.acme_contact", format!("\"{}\" is no mail address", tls.acme_contact)));
         }
@@ -796,6 +799,7 @@ mod tests {
             ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
             ("[relay]\nserver = \"smtp.example.org\"\n", ["line 2", "relay.server", "name and port"]),
             ("[tls]\nacme = \"http://ca.test/\"\n", ["line 2", "tls.acme", "https://"]),
+            ("roles = [\"gateway\"]\n[tls]\nacme = \"letsencrypt\"\n", ["line 3", "tls.acme", "role \"mailbox\""]),
             ("[tls]\nacme_names = [\"*.a.test\"]\n", ["line 2", "acme_names", "wildcards"]),
             ("[tls]\nfurther = [{ certificate = \"a\", key = \"b\" }]\n", ["line 2", "tls.further", "first pair"]),
             ("[smtp]\ntrusted = [\"here\"]\n", ["line 2", "trusted", "192.0.2.0/24"]),

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::ca::Ca;
@@ -118,6 +120,30 @@ fn an_order_at_a_ca_ends_in_its_certificate_on_every_door_and_is_renewed_in_time
     satchel.resume();
     eventually("it is there again", || (tls::shown(satchel.ports.imaps, "satchel.test") == second).then_some(()));
     assert_eq!(ca.counts(), (1, 2));
+}
+
+#[test]
+fn a_ca_that_does_not_find_the_server_gives_nothing_and_the_log_says_what_to_look_at() {
+    let ca = Ca::start(&[]);
+    let root = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(root.path(), &ca.root_pem).unwrap();
+    let tls = format!("acme = \"{}\"\nacme_ca = \"{}\"\n", ca.directory(), root.path().display());
+    let satchel = Satchel::start(&format!("[tls]\n{tls}"));
+    let own = std::fs::read(satchel.path().join("keys/tls.crt")).unwrap();
+    eventually("the log says it", || {
+        satchel.log_text().contains("does port 80 of every name lead here?").then_some(())
+    });
+    assert_eq!(ca.faults().len(), 1, "{:?}", ca.faults());
+    let shown = tls::shown(satchel.ports.imaps, "satchel.test");
+    assert_eq!(shown, CertificateDer::from_pem_slice(&own).unwrap(), "the self-signed one goes on");
+    // The account is kept for the next try.
+    assert_eq!(std::fs::read_dir(satchel.path().join("keys/acme")).unwrap().count(), 1);
+
+    // What is no certificate to trust a CA by is refused at the start.
+    std::fs::write(root.path(), "no PEM").unwrap();
+    let mut second = Satchel::prepared(&format!("[tls]\n{tls}"));
+    second.spawn();
+    eventually("it refuses", || second.log_text().contains("tls.acme_ca").then_some(()));
 }
 
 #[test]
