@@ -45,7 +45,7 @@ fn refund_hash(n: u8) -> PaymentHash {
 pub async fn beyond_the_channels_a_quote_is_escrow_and_waits_for_its_target(store: Subject) {
     let alice = account(&store, "alice").await;
     let gate = deliver(&store, priced(alice, "bob@shop.test")).await.gate.unwrap();
-    let one = lnmp::Room { slots: 1, ..CROWDED };
+    let one = Room { slots: 1, ..CROWDED };
     let (first, second) = (Preimage::new([1; 32]), Preimage::new([2; 32]));
     let begun = store.begin_quote(gate, Msat(100_000), one, &first, NOW + HOUR, NOW).await.unwrap();
     let Begun::Quote(htlc, HoldKind::Htlc) = begun else { panic!("{begun:?}") };
@@ -104,7 +104,7 @@ pub async fn declined_money_is_refunded_only_when_the_payment_succeeded(store: S
     assert_eq!(state(&store, paid.quote).await, QuoteState::Refunding(CancelReason::Declined));
     assert_eq!(jobs(&store, NOW).await, [JobKind::Refund(paid.quote)]);
     assert_eq!(only(&store, alice, Place::Junk).await.keywords, ["$Declined"], "the money is not back yet");
-    assert!(super::gate(&store, paid.gate).await.refunding);
+    assert!(gate(&store, paid.gate).await.refunding);
     // Neither accepted nor cancelled any more.
     let decided = store.decide(paid.gate, Act::MarkedAccepted, NOW).await.unwrap();
     assert_eq!(decided.state, GateState::Declined);
@@ -270,7 +270,7 @@ pub async fn a_withdraw_link_opens_its_own_quote_only(store: Subject) {
 pub async fn escrow_is_quoted_only_while_it_could_be_paid_back(store: Subject) {
     let alice = account(&store, "alice").await;
     let escrow = EscrowRoom { spendable: Msat(250_000), receivable: Msat(u64::MAX) };
-    let room = lnmp::Room { escrow: Some(escrow), ..CROWDED };
+    let room = Room { escrow: Some(escrow), ..CROWDED };
     let begin = |n: u8, at: UnixMs| {
         let store = store.clone();
         async move {
@@ -297,7 +297,7 @@ pub async fn escrow_is_quoted_only_while_it_could_be_paid_back(store: Subject) {
 pub async fn an_account_that_goes_leaves_the_refund_to_be_paid(store: Subject) {
     let alice = account(&store, "alice").await;
     let paid = escrowed(&store, alice, 1).await;
-    let token = super::gate(&store, paid.gate).await.page_token;
+    let token = gate(&store, paid.gate).await.page_token;
     jobs(&store, NOW).await;
     store.remove_account(alice, NOW).await.unwrap();
     assert!(jobs(&store, NOW).await.contains(&JobKind::Refund(paid.quote)));
@@ -332,7 +332,7 @@ struct Walker {
 
 pub async fn whatever_happens_each_payment_is_released_or_refunded_once(store: Subject) {
     let mut alice = account(&store, "alice").await;
-    let mut dice = super::books::Dice(0x0e5c_2026);
+    let mut dice = books::Dice(0x0e5c_2026);
     let (mut now, mut chance, mut invoices, mut fees) = (NOW, 0_u8, 0_u64, 0_u64);
     let mut payments: Vec<Walker> = Vec::new();
     for step in 0..STEPS {

@@ -301,14 +301,14 @@ pub async fn the_ledger_balances_or_refuses(store: Subject) {
 }
 
 /// Begins the `n`th quote of somebody's own mail.
-async fn begin(store: &Subject, account: AccountId, author: &str, n: u8, room: lnmp::Room, now: UnixMs) -> Begun {
+async fn begin(store: &Subject, account: AccountId, author: &str, n: u8, room: Room, now: UnixMs) -> Begun {
     let gate = deliver(store, priced(account, author)).await.gate.unwrap();
     store.begin_quote(gate, Msat(100_000), room, &Preimage::new([n; 32]), now + HOUR, now).await.unwrap()
 }
 
 pub async fn live_quotes_reserve_until_they_are_paid_or_expire(store: Subject) {
     let alice = account(&store, "alice").await;
-    let two = lnmp::Room { slots: 2, ..AMPLE };
+    let two = Room { slots: 2, ..AMPLE };
     for n in [1, 2] {
         let begun = begin(&store, alice, &format!("a{n}@shop.test"), n, two, NOW).await;
         assert!(matches!(begun, Begun::Quote(_, HoldKind::Htlc)), "{begun:?}");
@@ -317,7 +317,7 @@ pub async fn live_quotes_reserve_until_they_are_paid_or_expire(store: Subject) {
     // Paid, it is the node's to count: the house says one slot less.
     let held = store.payment_held(incoming(Preimage::new([1; 32]).hash(), 100), NOW).await.unwrap();
     assert!(matches!(held, HeldOutcome::Held { .. }));
-    let one = lnmp::Room { slots: 1, ..AMPLE };
+    let one = Room { slots: 1, ..AMPLE };
     assert_eq!(begin(&store, alice, "c@shop.test", 4, one, NOW).await, Begun::NoRoom(lnmp::NoRoom::Channels));
     // Expired, it reserves nothing, whether or not anybody swept.
     let later = begin(&store, alice, "d@shop.test", 5, one, NOW + HOUR).await;
@@ -326,7 +326,7 @@ pub async fn live_quotes_reserve_until_they_are_paid_or_expire(store: Subject) {
 
 pub async fn quotes_of_an_author_and_of_a_domain_are_counted(store: Subject) {
     let alice = account(&store, "alice").await;
-    let few = lnmp::Room { slots: 999, ..AMPLE };
+    let few = Room { slots: 999, ..AMPLE };
     for n in 0..10 {
         assert!(matches!(begin(&store, alice, "bob@shop.test", n, few, NOW).await, Begun::Quote(..)));
     }

@@ -13,7 +13,7 @@ use crate::limits::{LOCK_WAIT_MS, READER_CACHE_BYTES, STATEMENTS, WRITER_CACHE_B
 use crate::{Result, StoreError};
 
 /// One file for each version, applied in order. Never edit one that was released: add the next.
-const MIGRATIONS: [&str; 12] = [
+pub(super) const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_mailbox_facts.sql"),
     include_str!("migrations/0003_trigrams.sql"),

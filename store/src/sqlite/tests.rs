@@ -525,3 +525,33 @@ async fn a_ledger_that_somebody_changed_is_found_out() {
     change("UPDATE balance SET amount = amount + 1 WHERE side = 'operator'");
     assert_eq!(findings().await, [sums[1]]);
 }
+
+#[tokio::test]
+async fn the_sums_of_an_older_database_are_those_of_its_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    // As version 9 left it: a settled payment, split.
+    let old = rusqlite::Connection::open(&path).unwrap();
+    for sql in &super::schema::MIGRATIONS[..9] {
+        old.execute_batch(sql).unwrap();
+    }
+    old.execute_batch(
+        "INSERT INTO posting(id, key, at) VALUES (1, 'settle:x', 5);
+         INSERT INTO ledger(posting, line, side, account, amount) VALUES
+         (1, 0, 'node', NULL, 100009), (1, 1, 'fees', NULL, -10000), (1, 2, 'user', 7, -90009);
+         PRAGMA user_version = 9",
+    )
+    .unwrap();
+    drop(old);
+    let store = open(&path);
+    let books = store.balances().await.unwrap();
+    assert_eq!((books.node, books.fees, books.users, books.escrow), (100_009, 10_000, 90_009, 0));
+    assert_eq!(books.by_user, [(crate::AccountId(7), 90_009)]);
+    let lines = |side| vec![(side, Msat(9))];
+    let (debits, credits) = (lines(crate::Side::User(crate::AccountId(7))), lines(crate::Side::Node));
+    store.post(crate::Posting { key: "payout".into(), gate: None, debits, credits }, NOW).await.unwrap();
+    assert_eq!(store.balances().await.unwrap().by_user, [(crate::AccountId(7), 90_000)]);
+    // The payment is nobody's here; the sums are right.
+    let findings = store.audit().await.unwrap().findings;
+    assert_eq!(findings, ["posting 1 books a payment that did not settle"]);
+}
