@@ -696,7 +696,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
         let line = line.trim();
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
             here = name.trim();
-            header = header.or((here == table).then_some(index + 1));
+            header = header.or_else(|| (here == table).then_some(index + 1));
         } else if here == table && line.strip_prefix(leaf).is_some_and(|rest| rest.trim_start().starts_with('=')) {
             return Some(index + 1);
         }

@@ -242,7 +242,7 @@ const ROW_WINDOW_BYTES: usize = 4096;
 fn base64_chars(body: &mut impl Octets, range: Range<usize>) -> usize {
     let mut within = Within { octets: body, range };
     let end = find(&mut within, 0, |piece| piece.iter().position(|&byte| !ALPHABET[usize::from(byte)]));
-    end.unwrap_or(within.range.len())
+    end.unwrap_or_else(|| within.range.len())
 }
 
 /// Length of the canonical base64 that a range begins with: whole groups of four, padded at most once.

@@ -236,7 +236,7 @@ impl Api for Cln {
         // Attempts with one hash stand side by side: one that is done decides, one under way comes next.
         let all: Vec<Paid> = list.pays.iter().map(Payment::paid).collect();
         let done = all.iter().find(|paid| matches!(paid, Paid::Succeeded { .. }));
-        Ok(done.or_else(|| all.iter().find(|paid| **paid == Paid::Pending)).or(all.first()).copied())
+        Ok(done.or_else(|| all.iter().find(|paid| **paid == Paid::Pending)).or_else(|| all.first()).copied())
     }
 
     async fn channels(&self) -> Result<Vec<ChannelInfo>, WalletError> {

@@ -99,7 +99,7 @@ impl Api for Phoenixd {
     }
 
     async fn invoice(&self, amount: Msat, description: &str, expiry: Duration) -> Result<String, WalletError> {
-        if amount.0 % 1000 != 0 {
+        if !amount.0.is_multiple_of(1000) {
             return Err(WalletError::BadRequest("phoenixd takes whole satoshis"));
         }
         let fields = [

@@ -159,7 +159,7 @@ async fn room(house: &House, running: &Running) -> Result<Room, NoQuote> {
 /// What the ask job came to.
 pub enum Asked {
     /// Done; commit this with the job's end.
-    Done(Batch),
+    Done(Box<Batch>),
     /// Not now.
     Later(Duration),
 }
@@ -169,21 +169,21 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     /// No slot, or the node is away: an author who waits some minutes for a request does not notice.
     const AGAIN: Duration = Duration::from_secs(60);
     let now = now_ms();
-    let Some(gate) = house.store.gate(id).await? else { return Ok(Asked::Done(Batch::default())) };
-    let (Some(to), Some(recipient)) = (&gate.ask, &gate.recipient) else { return Ok(Asked::Done(Batch::default())) };
+    let Some(gate) = house.store.gate(id).await? else { return Ok(Asked::Done(Box::default())) };
+    let (Some(to), Some(recipient)) = (&gate.ask, &gate.recipient) else { return Ok(Asked::Done(Box::default())) };
     if gate.state != GateState::Waiting {
-        return Ok(Asked::Done(Batch::default()));
+        return Ok(Asked::Done(Box::default()));
     }
     // Asked when the mail came, too; but other requests may have gone out since.
     if !may_ask(&house.store.ask_counts(id, now).await?) {
         // Requests are limited, paying is not: the page of the first request lists this mail too.
-        return Ok(Asked::Done(Batch::default()));
+        return Ok(Asked::Done(Box::default()));
     }
     let quote = match quote(house, id, false).await {
         Ok(quote) => quote,
         Err(NoQuote::Later(_)) => return Ok(Asked::Later(AGAIN)),
         Err(NoQuote::NotWaiting(_) | NoQuote::NotPayable | NoQuote::CannotHold | NoQuote::Unknown) => {
-            return Ok(Asked::Done(Batch::default()));
+            return Ok(Asked::Done(Box::default()));
         }
         Err(error) => return Err(error),
     };
@@ -214,7 +214,7 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
         hold_until: None,
         wishes: MailWishes::default(),
     });
-    Ok(Asked::Done(batch))
+    Ok(Asked::Done(Box::new(batch)))
 }
 
 /// The page of a gate's author and account.

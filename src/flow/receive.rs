@@ -324,9 +324,10 @@ async fn take(
 fn brought_by(peer: &PeerInfo) -> (IpAddr, &str) {
     match (peer.kind, &peer.forwarded) {
         (Kind::Lmtp, None) => (Ipv4Addr::UNSPECIFIED.into(), ""),
-        (Kind::Lmtp, Some(forwarded)) => {
-            (forwarded.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), forwarded.helo.as_deref().unwrap_or_default())
-        }
+        (Kind::Lmtp, Some(forwarded)) => (
+            forwarded.address.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()),
+            forwarded.helo.as_deref().unwrap_or_default(),
+        ),
         (Kind::Mx | Kind::Submission, _) => (peer.address.ip(), &peer.helo),
     }
 }

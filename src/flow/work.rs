@@ -125,7 +125,7 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
     let nothing = Ended::nothing;
     match &job.kind {
         JobKind::Ask(gate) => match ask(house, *gate).await? {
-            Asked::Done(batch) => Ok(Ended::With(Box::new(batch))),
+            Asked::Done(batch) => Ok(Ended::With(batch)),
             Asked::Later(wait) => Ok(Ended::Again(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))),
         },
         JobKind::Claim(quote, hash) => claim(house, *quote, *hash).await,

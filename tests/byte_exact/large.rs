@@ -70,7 +70,8 @@ fn a_large_mail_takes_two_mebibytes_and_comes_back_octet_for_octet() {
     let satchel = Satchel::start(&format!("[dns]\nresolver = \"{resolver}\"\n"));
     let mut imap = satchel.imap();
     let author = "ivy@signed.test";
-    let kinds: [(&str, fn(&str, &str, usize) -> Vec<u8>); 2] = [("attachment", with_attachment), ("text", with_text)];
+    type Written = fn(&str, &str, usize) -> Vec<u8>;
+    let kinds: [(&str, Written); 2] = [("attachment", with_attachment), ("text", with_text)];
     for (kind, written) in kinds {
         for (size, octets) in [("small", 700_000), ("large", large())] {
             let subject = format!("A {size} {kind}");

@@ -10,14 +10,14 @@ use crate::support::{has_tool, run};
 const USERS: [(&str, u32); 4] = [("Debian-exim", 990), ("opensmtpd", 991), ("opensmtpq", 992), ("bob", 993)];
 
 /// The root. What runs in it ends with it.
-pub struct Jail {
+pub(crate) struct Jail {
     dir: tempfile::TempDir,
     child: Option<Child>,
 }
 
 impl Jail {
     /// Unpacks a package and makes a root in which `programs` of it run; `None`, with a word, where that cannot be.
-    pub fn new(package: &str, programs: &[&str]) -> Option<Self> {
+    pub(crate) fn new(package: &str, programs: &[&str]) -> Option<Self> {
         if !is_root() || !["apt-get", "dpkg", "ldd", "chroot", "openssl"].into_iter().all(has_tool) {
             return None;
         }
@@ -55,26 +55,26 @@ impl Jail {
     }
 
     /// A path in it, from outside.
-    pub fn path(&self, inside: &str) -> PathBuf {
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.dir.path().join(inside.trim_start_matches('/'))
     }
 
     /// Writes a file in it.
-    pub fn write(&self, inside: &str, text: &str) {
+    pub(crate) fn write(&self, inside: &str, text: &str) {
         let path = self.path(inside);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
     /// Makes somebody the owner of a folder in it.
-    pub fn give(&self, folder: &str, owner: &str) {
+    pub(crate) fn give(&self, folder: &str, owner: &str) {
         std::fs::create_dir_all(self.path(folder)).unwrap();
         let id = USERS.iter().find(|(name, _)| *name == owner).unwrap().1;
         run(Command::new("chown").arg("-R").arg(format!("{id}:{id}")).arg(self.path(folder)));
     }
 
     /// Starts a program in it that stays in the foreground; its words go to [`Jail::log`].
-    pub fn start(&mut self, command: &[&str]) {
+    pub(crate) fn start(&mut self, command: &[&str]) {
         self.stop();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let mut chroot = Command::new("chroot");
@@ -83,14 +83,14 @@ impl Jail {
     }
 
     /// Ends it.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         let _ = child.wait();
     }
 
     /// What it said.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 

@@ -9,7 +9,7 @@ use crate::support::stranger::ALICE;
 use crate::support::{eventually, run};
 
 /// Beside what Satchel puts on top it is 50 MB, the largest that is promised to pass.
-pub const LARGE_BYTES: usize = 50_000_000;
+pub(crate) const LARGE_BYTES: usize = 50_000_000;
 
 /// Another mail server, which takes mail for a domain of its own into one Maildir and relays the rest to Satchel. It puts
 /// off `later@` while it is closed, and refuses `nobody@`.
@@ -59,17 +59,17 @@ pub trait Peer {
 }
 
 /// A Satchel that knows the way to a peer; its port is asked of the peer's own config.
-pub fn satchel_beside(domain: &str, port: u16) -> Satchel {
+pub(crate) fn satchel_beside(domain: &str, port: u16) -> Satchel {
     Satchel::start(&format!("[routes]\n\"{domain}\" = \"127.0.0.1:{port}\"\n"))
 }
 
 /// Alice and bob are friends.
-pub fn befriend(satchel: &Satchel, peer: &dyn Peer) {
+pub(crate) fn befriend(satchel: &Satchel, peer: &dyn Peer) {
     satchel.ask(&["contact", "friend", ALICE, &peer.bob()]);
 }
 
 /// Satchel sends to the peer.
-pub fn receives(satchel: &Satchel, peer: &dyn Peer) {
+pub(crate) fn receives(satchel: &Satchel, peer: &dyn Peer) {
     // Over TLS, signed, under a tagged reverse-path; and the peer speaks DSN: its report comes back free.
     let bob = peer.bob();
     let mail = plain(ALICE, &bob, "To a peer", "Good day.");
@@ -105,7 +105,7 @@ pub fn receives(satchel: &Satchel, peer: &dyn Peer) {
 }
 
 /// The peer puts one recipient off and refuses another.
-pub fn puts_off(satchel: &Satchel, peer: &mut dyn Peer) {
+pub(crate) fn puts_off(satchel: &Satchel, peer: &mut dyn Peer) {
     peer.close(true);
     let (later, nobody) = (peer.address("later"), peer.address("nobody"));
     submit(satchel, "", &[(&later, ""), (&nobody, "")], &plain(ALICE, &later, "Now or later", "Good day."));
@@ -130,7 +130,7 @@ pub fn puts_off(satchel: &Satchel, peer: &mut dyn Peer) {
 }
 
 /// The peer sends to Satchel.
-pub fn sends(satchel: &Satchel, peer: &dyn Peer) {
+pub(crate) fn sends(satchel: &Satchel, peer: &dyn Peer) {
     let bob = peer.bob();
     let send = |from: &str, parameters: &str, recipients: &[String], message: &[u8]| {
         let mut session = Smtp::connect(peer.port());
@@ -208,7 +208,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Other mail servers are started by root only.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = run(std::process::Command::new("id").arg("-u")).trim() == "0";
     if !root {
         eprintln!("SKIPPED: other mail servers are started by root only");
@@ -217,12 +217,12 @@ pub fn is_root() -> bool {
 }
 
 /// A port that is free now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something answers there.
-pub fn wait_for_port(port: u16, log: impl Fn() -> String) {
+pub(crate) fn wait_for_port(port: u16, log: impl Fn() -> String) {
     eventually(&format!("port {port} answers: {}", log()), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(|_| ())
     });

@@ -244,7 +244,7 @@ impl State {
     /// RFC 8555 §6.2: every POST is signed, for this address, with a nonce that was never used. The payload, and who signed.
     fn signed(&self, request: &Request) -> Result<(Value, String), String> {
         let jws: Value = serde_json::from_slice(&request.body).map_err(|error| error.to_string())?;
-        let field = |key: &str| jws[key].as_str().ok_or(format!("no {key}"));
+        let field = |key: &str| jws[key].as_str().ok_or_else(|| format!("no {key}"));
         let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|error| error.to_string());
         let (protected, payload) = (field("protected")?, field("payload")?);
         let head: Value = serde_json::from_slice(&decode(protected)?).map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! A server over real rooms in a temporary folder, and clients that speak transcripts.
 #![allow(dead_code, unreachable_pub, reason = "examples and fuzz targets use their part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod ops;
 

@@ -107,7 +107,9 @@ impl Http {
                 let chunk = response.chunk().await.map_err(away)?;
                 let ended = chunk.is_none();
                 buffer.extend_from_slice(chunk.as_deref().unwrap_or_default());
-                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n').or(ended.then_some(buffer.len())) {
+                while let Some(end) =
+                    buffer.iter().position(|byte| *byte == b'\n').or_else(|| ended.then_some(buffer.len()))
+                {
                     let rest = buffer.split_off(end.min(buffer.len()));
                     let line = std::mem::replace(&mut buffer, rest.get(1..).unwrap_or_default().to_vec());
                     if line.iter().all(u8::is_ascii_whitespace) {

@@ -1,4 +1,5 @@
 //! Helpers of several test files.
+#![allow(unreachable_pub, reason = "a fuzz target uses a part as its own")]
 
 pub mod dialogue;
 pub mod host;

@@ -65,10 +65,6 @@ impl World {
         self.failing.insert(name.to_lowercase());
     }
 
-    pub fn has(&self, name: &str, kind: RecordType) -> bool {
-        self.records.get(&name.to_lowercase()).is_some_and(|all| all.iter().any(|data| data.record_type() == kind))
-    }
-
     /// Serves it, and gives an authenticator that asks it.
     pub async fn authenticator(self) -> Authenticator {
         Authenticator::new("mx.satchel.test", &self.resolver().await)

@@ -112,7 +112,7 @@ pub(super) fn note_asked(tx: &Tx<'_>, gate: GateId, now: UnixMs) -> Result<()> {
 
 /// How often the author of this gate was asked lately.
 pub(super) fn ask_counts(db: Db<'_>, gate: GateId, now: UnixMs) -> Result<AskCounts> {
-    asked(&db, gate)?.map_or(Ok(AskCounts::default()), |asked| counts(&db, &asked, now))
+    asked(&db, gate)?.map_or_else(|| Ok(AskCounts::default()), |asked| counts(&db, &asked, now))
 }
 
 /// How often the author of a gate to be made was asked lately.
