@@ -185,8 +185,13 @@ impl House {
     pub async fn room_to_convert(&self, content: &smtp::Spool) -> Option<SemaphorePermit<'_>> {
         match content.in_memory() {
             Some(content) => self.room_for(content.len() as u64).await,
-            None => self.conversions.acquire_many(WINDOWED_MIB).await.ok(),
+            None => self.room_for_windows().await,
         }
+    }
+
+    /// Waits until there is room in memory for a message of which there are only windows.
+    pub async fn room_for_windows(&self) -> Option<SemaphorePermit<'_>> {
+        self.conversions.acquire_many(WINDOWED_MIB).await.ok()
     }
 
     /// Waits until there is room in memory for a whole message of so many octets.

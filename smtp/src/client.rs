@@ -22,6 +22,7 @@ pub use security::{Dane, Security, TlsFailure, trusted_config};
 pub use session::Session;
 
 use crate::{DeliverBy, Notify, Ret, ReversePath, Secret, limits};
+use futures::future::BoxFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,6 +61,18 @@ pub struct Outgoing<'a> {
     pub priority: i8,
     /// BY: what is left of the time. RFC 2852.
     pub deliver_by: Option<DeliverBy>,
+}
+
+/// What follows [`Outgoing::message`] of a mail that is not in memory as a whole.
+pub trait Rest: Send + Sync {
+    /// Octets.
+    fn size(&self) -> u64;
+
+    /// Whether all of them are ASCII.
+    fn is_ascii(&self) -> bool;
+
+    /// Some of them, from `at` on: at least one where there are any.
+    fn piece(&self, at: u64) -> BoxFuture<'_, io::Result<Vec<u8>>>;
 }
 
 /// One recipient of it.

@@ -68,7 +68,7 @@ pub use reply::Enhanced;
 pub use route::{Hop, Route, Router, TlsPolicy};
 pub use server::{Server, ServerConfig, TlsStart};
 pub use session::{Action, Progress, Session, SessionConfig};
-pub use sign::{DkimKey, DkimKind, SignError};
+pub use sign::{DkimKey, DkimKind, SignError, Signer, Signing};
 pub use spool::{Spool, SpoolArea, SpoolError, SpoolReader, SpoolWriter};
 pub use sts::{StsFailure, StsMode, StsPolicy};
 pub use zone::{Zone, ZonePublisher};

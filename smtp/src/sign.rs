@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use graviola::signing::rsa::{KeySize, SigningKey as NewRsaKey};
 use mail_auth::common::crypto::{Algorithm, Ed25519Key, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::{HeaderWriter as _, Writable};
-use mail_auth::dkim::DkimSigner;
+use mail_auth::dkim::{DkimSigner, DkimSigningStream, Done};
 use rustls_pki_types::PrivateKeyDer;
 use std::fmt;
 use std::sync::Arc;
@@ -122,6 +122,37 @@ impl DkimKey {
     pub fn sign(&self, message: &[u8]) -> Result<String, SignError> {
         let signer = DkimSigner::from_key(self.pair.clone()).domain(&self.domain).selector(&self.selector);
         Ok(signer.headers(SIGNED).sign(message).map_err(failed)?.to_header())
+    }
+
+    /// Signs a message that comes in pieces.
+    pub fn signer(&self) -> Signer {
+        let signer = DkimSigner::from_key(self.pair.clone()).domain(&self.domain).selector(&self.selector);
+        Signer(signer.headers(SIGNED))
+    }
+}
+
+/// What signs a message piece by piece: [`Signer::begin`].
+pub struct Signer(DkimSigner<KeyPair, Done>);
+
+impl Signer {
+    /// Begins a message.
+    pub fn begin(&self) -> Signing<'_> {
+        Signing(self.0.sign_streaming())
+    }
+}
+
+/// A message that is being signed. Holds its header.
+pub struct Signing<'s>(DkimSigningStream<'s, KeyPair>);
+
+impl Signing<'_> {
+    /// The next octets.
+    pub fn write(&mut self, piece: &[u8]) {
+        self.0.write(piece);
+    }
+
+    /// As [`DkimKey::sign`].
+    pub fn finish(self) -> Result<String, SignError> {
+        Ok(self.0.finish().map_err(failed)?.to_header())
     }
 }
 

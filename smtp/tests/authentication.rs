@@ -330,3 +330,18 @@ async fn what_is_known_is_not_asked_for_again() {
     }
     println!("one verification with everything cached: {:?}", begun.elapsed() / rounds);
 }
+
+#[tokio::test]
+async fn a_mail_signed_in_pieces_is_signed_like_a_whole_one() {
+    let lab = lab().await;
+    let key = DkimKey::from_pkcs8("shop.test", "s", &lab.pkcs8).unwrap();
+    let message = mail("bob@shop.test") + &"More of it, with  blanks \t and an end.\r\n\r\n".repeat(50) + "\r\n";
+    for size in [1, 2, 7, 100, 5000] {
+        let signer = key.signer();
+        let mut signing = signer.begin();
+        message.as_bytes().chunks(size).for_each(|piece| signing.write(piece));
+        let signed = signing.finish().unwrap() + &message;
+        let found = lab.verify("192.0.2.1", "x@y.example", &signed).await;
+        assert!(found.aligned_dkim && found.dkim.len() == 1, "in pieces of {size}: {}", found.header_value);
+    }
+}

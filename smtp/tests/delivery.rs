@@ -1,8 +1,10 @@
 //! Deliveries to our own server and to peers that play a script.
 
 use crate::support::host::{start, tls};
+use futures::future::BoxFuture;
 use smtp::client::{
-    ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Security, Sent, Session, Target, deliver,
+    ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Rest, Security, Sent, Session, Target,
+    deliver,
 };
 use smtp::{BareNewlines, Kind, Notify, Ret, ReversePath, Secret, ServerConfig, TlsStart};
 use std::net::SocketAddr;
@@ -87,6 +89,50 @@ async fn every_recipient_gets_an_answer_of_its_own_over_tls() {
     assert_eq!(String::from_utf8_lossy(&mails[0].1), "Subject: x\r\n\r\n.dot\r\nbare\r\nend\r\n");
     assert!(mails[0].0.peer.tls.is_some());
     assert_eq!(mails[0].0.recipients.len(), 2);
+}
+
+/// What follows a message, in pieces; reading it fails at the end when it is broken.
+struct Pieces {
+    octets: Vec<u8>,
+    broken: bool,
+}
+
+impl Rest for Pieces {
+    fn size(&self) -> u64 {
+        self.octets.len() as u64
+    }
+
+    fn is_ascii(&self) -> bool {
+        self.octets.is_ascii()
+    }
+
+    fn piece(&self, at: u64) -> BoxFuture<'_, std::io::Result<Vec<u8>>> {
+        let end = self.octets.len().min(at as usize + 777);
+        let fails = self.broken && end == self.octets.len();
+        let piece = self.octets[at as usize..end].to_vec();
+        Box::pin(async move { if fails { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(piece) } })
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_comes_in_pieces_is_taken_whole_or_not_at_all() {
+    let server = start(ServerConfig::new(Kind::Mx, "mx.satchel.test")).await;
+    let (bob, recipients) = (bob(), ["alice@satchel.test".into()]);
+    for (broken, text) in [(false, "..dots and\r\nlines\r\n.\r\n"), (true, "text\r\n"), (false, "gr\u{fc}n\r\n")] {
+        let rest = Pieces { octets: text.repeat(1000).into_bytes(), broken };
+        let target = target(server.address);
+        let mut session = Session::open(&target, "out.test", &Security::Opportunistic, None, DEADLINES).await.unwrap();
+        let sent = session.send_with_rest(&outgoing(&bob, &recipients, b"Subject: x\r\n\r\n"), Some(&rest)).await;
+        if broken {
+            assert!(matches!(sent, Err(ClientError::Lost(_))) && !session.is_usable());
+            continue;
+        }
+        assert!(matches!(sent.unwrap().outcomes[0], Outcome::Delivered(_)));
+        let (envelope, content) = server.host.mails.lock().unwrap().pop().unwrap();
+        assert!(content == [b"Subject: x\r\n\r\n", &rest.octets[..]].concat(), "{text}");
+        assert_eq!(envelope.parameters.size, content.len() as u64);
+    }
+    assert!(server.host.mails.lock().unwrap().is_empty(), "half a mail was taken");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use smtp::{DnsError, Hop, ReversePath, Route, TlsPolicy};
 use store::{Batch, CaughtMail, QueueItem, QueueOutcome};
 
 use crate::config::{Network, Relay, RelayTls};
+use crate::flow::queued::Queued;
 use crate::flow::{return_path, submit};
 use crate::house::{House, now_ms};
 
@@ -33,6 +34,11 @@ pub enum NextHop {
 }
 
 impl NextHop {
+    /// Whether a mail that goes this way is needed in one piece.
+    pub fn takes_whole_mails(&self) -> bool {
+        matches!(self, Self::Ourselves | Self::CatchAll)
+    }
+
     /// The way to a mailbox.
     pub fn of(house: &House, mailbox: &str) -> Self {
         let domain = mailbox.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
@@ -122,7 +128,7 @@ impl Courier {
     }
 
     /// Tries recipients of one mail.
-    pub async fn carry(&mut self, items: &[QueueItem], message: &[u8]) -> Tried {
+    pub async fn carry(&mut self, items: &[QueueItem], queued: &Queued) -> Tried {
         // RFC 2852 §4: with R, what is late comes back, and is not delivered after all.
         let by = items.first().and_then(|first| first.wishes.deliver_by);
         if by.is_some_and(|by| by.returns && by.at <= now_ms()) {
@@ -130,6 +136,7 @@ impl Courier {
             let late = Try::Never { status: "5.4.7".into(), text, by: None };
             return Tried { tries: vec![late; items.len()], unreachable: false };
         }
+        let message = queued.beginning();
         match self.hop {
             NextHop::Ourselves => Tried { tries: to_ourselves(&self.house, items, message).await, unreachable: false },
             NextHop::CatchAll => {
@@ -139,16 +146,26 @@ impl Courier {
                 }
                 Tried { tries, unreachable: false }
             }
-            NextHop::Route(_) | NextHop::Relay | NextHop::Domain(_) => self.send(items, message).await,
+            NextHop::Route(_) | NextHop::Relay | NextHop::Domain(_) => self.send(items, queued).await,
         }
     }
 
-    async fn send(&mut self, items: &[QueueItem], message: &[u8]) -> Tried {
-        let house = Arc::clone(&self.house);
+    async fn send(&mut self, items: &[QueueItem], queued: &Queued) -> Tried {
+        let (house, message) = (Arc::clone(&self.house), queued.beginning());
         let Some(first) = items.first() else { return Tried { tries: Vec::new(), unreachable: false } };
         let reverse_path = reverse_path(&house, first);
         let recipients: Vec<OutgoingRecipient> = items.iter().map(recipient).collect();
-        let head = signatures(&house, message);
+        let all = |one: Try, unreachable| Tried { tries: vec![one; items.len()], unreachable };
+        let survey = match queued.survey(&house, &signing_keys(&house, message)).await {
+            Ok(survey) => survey,
+            Err(error) => return all(Try::later(format!("the mail cannot be read: {error}")), false),
+        };
+        let rest = queued.rest(&house, &survey);
+        let rest = rest.as_ref().map(|rest| rest as &dyn smtp::client::Rest);
+        let head = survey.signatures.unwrap_or_else(|error| {
+            tracing::error!(%error, "a mail goes out without a DKIM signature");
+            String::new()
+        });
         let outgoing = Outgoing {
             reverse_path: &reverse_path,
             recipients: &recipients,
@@ -161,14 +178,13 @@ impl Courier {
             priority: first.wishes.priority,
             deliver_by: first.wishes.deliver_by.map(|by| time_left(by, now_ms())),
         };
-        let all = |one: Try, unreachable| Tried { tries: vec![one; items.len()], unreachable };
         // A server may have closed the session meanwhile: then a fresh one is tried, as if there had been none.
         if let Some((mut session, name_is_sure)) = self.session.take()
             && session.is_usable()
             && session.mails() < MAILS_PER_SESSION
             && (!outgoing.require_tls || name_is_sure && session.is_verified())
         {
-            match session.send(&outgoing).await {
+            match session.send_with_rest(&outgoing, rest).await {
                 Err(ClientError::Lost(_) | ClientError::NotReady(_)) => {}
                 done => return self.done(session, name_is_sure, done, items.len()),
             }
@@ -197,7 +213,7 @@ impl Courier {
             };
             match open(&house, &self.hop, sure.as_ref().unwrap_or(hop)).await {
                 Ok(mut session) => {
-                    let done = session.send(&outgoing).await;
+                    let done = session.send_with_rest(&outgoing, rest).await;
                     return self.done(session, hop.name_is_sure, done, items.len());
                 }
                 Err(error) => {
@@ -358,22 +374,14 @@ fn recipient(item: &QueueItem) -> OutgoingRecipient {
     OutgoingRecipient { mailbox: item.recipient.clone(), notify, orcpt: item.recipient_wishes.orcpt.clone() }
 }
 
-/// DKIM signatures of the From domain, when that is ours.
-fn signatures(house: &House, message: &[u8]) -> String {
+/// The DKIM keys of the From domain, when that is ours.
+fn signing_keys(house: &House, message: &[u8]) -> Vec<smtp::DkimKey> {
     let facts = converter::facts(message);
-    let Some(domain) = facts.author().map(|author| author.domain.to_lowercase()) else { return String::new() };
+    let Some(domain) = facts.author().map(|author| author.domain.to_lowercase()) else { return Vec::new() };
     if !house.config.is_local_domain(&domain) {
-        return String::new();
+        return Vec::new();
     }
-    let keys = house.keys.dkim.signing(&domain, now_ms());
-    let signed: Result<String, _> = keys.iter().map(|key| key.sign(message)).collect();
-    match signed {
-        Ok(fields) => fields,
-        Err(error) => {
-            tracing::error!(%error, "a mail goes out without a DKIM signature");
-            String::new()
-        }
-    }
+    house.keys.dkim.signing(&domain, now_ms())
 }
 
 /// One of our own TLS reports.

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use converter::{ReadAt, Windows};
 use smtp::{Refusal, Spool, SpoolError, SpoolReader};
@@ -17,7 +18,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// A mail as it came.
 pub struct Arrived {
     top: Vec<u8>,
-    body: Option<Spool>,
+    body: Option<Arc<Spool>>,
 }
 
 impl Arrived {
@@ -32,7 +33,7 @@ impl Arrived {
             let text = format!("the header is larger than the {} KiB that are taken here", HEADER_BYTES_MAX / 1024);
             return Err(Refusal::new(552, (5, 3, 4), text));
         };
-        Ok(Self { top, body: Some(content) })
+        Ok(Self { top, body: Some(Arc::new(content)) })
     }
 
     /// The header; of a small mail, the body too.
@@ -42,17 +43,23 @@ impl Arrived {
 
     /// Octets of the whole.
     pub fn size(&self) -> u64 {
-        self.body.as_ref().map_or(self.top.len() as u64, Spool::len)
+        self.body.as_ref().map_or(self.top.len() as u64, |spool| spool.len())
     }
 
     /// All of the mail, where it is not in memory.
     pub fn spool(&self) -> Option<&Spool> {
-        self.body.as_ref()
+        self.body.as_deref()
+    }
+
+    /// What follows [`Arrived::top`], to be stored.
+    pub fn rest(&self) -> Option<Arc<dyn store::Rest>> {
+        let spool = Arc::clone(self.body.as_ref()?);
+        Some(Arc::new(Body { spool, from: self.top.len() as u64 }))
     }
 
     /// The mail with another `top` than [`Arrived::top`].
     pub fn under<'a>(&'a self, top: impl Into<Cow<'a, [u8]>>) -> Mail<'a> {
-        Mail { top: top.into(), body: self.body.as_ref().map(|spool| (spool, self.top.len() as u64)) }
+        Mail { top: top.into(), body: self.body.as_deref().map(|spool| (spool, self.top.len() as u64)) }
     }
 }
 
@@ -77,6 +84,23 @@ fn header(content: &Spool) -> Result<Option<Vec<u8>>, SpoolError> {
         }
     }
     Ok(Some(top).filter(|top| top.len() <= HEADER_BYTES_MAX))
+}
+
+/// What lies in a spool from an octet on.
+#[derive(Debug)]
+struct Body {
+    spool: Arc<Spool>,
+    from: u64,
+}
+
+impl store::Rest for Body {
+    fn size(&self) -> u64 {
+        self.spool.len() - self.from
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.spool.reader().read_at(self.from + at, into).map_err(io::Error::other)
+    }
 }
 
 /// A mail as it is kept.
@@ -195,6 +219,11 @@ mod tests {
                 }
                 assert!(windows.fault().is_none());
                 assert!(mail.into_whole().unwrap() == expected);
+
+                let rest = far.rest().unwrap();
+                let mut stored = vec![0; rest.size() as usize];
+                rest.read_at(0, &mut stored).unwrap();
+                assert!(stored == message[length..] && near.rest().is_none());
             }
         }
     }

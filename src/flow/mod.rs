@@ -24,6 +24,7 @@ pub mod mailbox;
 pub mod outbound_price;
 pub mod pay;
 pub mod payout;
+pub mod queued;
 pub mod receive;
 pub mod reconcile;
 pub mod refund;

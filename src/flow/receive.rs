@@ -394,6 +394,7 @@ pub async fn delivery(
 /// Commits, and wakes whoever has work now.
 pub async fn commit(house: &House, batch: Batch, now: UnixMs) -> Result<(), Refusal> {
     let has_work = !batch.outgoing.is_empty()
+        || !batch.large_outgoing.is_empty()
         || !batch.auto_pay.is_empty()
         || batch.deliveries.iter().any(|delivery| delivery.gate.is_some());
     house.store.commit(batch, now).await.map_err(refuse_store)?;

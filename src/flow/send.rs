@@ -17,8 +17,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::flow::bounce::{About, is_wanted, report};
 use crate::flow::deliver::{Courier, NextHop, Tried, Try};
+use crate::flow::mail::HEADER_BYTES_MAX;
+use crate::flow::queued::Queued;
 use crate::house::{House, now_ms, stopped};
-use crate::letters::{Action, Reported};
+use crate::letters::{Action, RETURN_BYTES_MAX, Reported};
 
 /// A leased item comes back after this long when its sender died: longer than any delivery may take.
 const LEASE_MS: i64 = 2 * 3_600_000;
@@ -224,9 +226,14 @@ impl Lanes {
     /// Carries one group and settles it. Gives the try back when the hop cannot be reached at all.
     async fn carry(&self, hop: &NextHop, courier: &mut Courier, group: &[QueueItem]) -> Option<Tried> {
         let first = group.first()?;
-        let _room = self.house.room_for(first.size).await;
-        let message = match self.house.store.outgoing_message(first.mail).await {
-            Ok(Some(message)) => message,
+        // The catch-all keeps mails in one piece.
+        let whole = Queued::is_small(first) || hop.takes_whole_mails();
+        let _room = match whole {
+            true => self.house.room_for(first.size).await,
+            false => self.house.room_for_windows().await,
+        };
+        let queued = match Queued::read(&self.house, first, whole).await {
+            Ok(Some(queued)) => queued,
             // Removed meanwhile.
             Ok(None) => {
                 self.forget(hop, group);
@@ -240,9 +247,9 @@ impl Lanes {
                 return None;
             }
         };
-        let tried = courier.carry(group, &message).await;
+        let tried = courier.carry(group, &queued).await;
         self.forget(hop, group);
-        settle(&self.house, group, tried.tries.clone(), &message).await;
+        settle(&self.house, group, tried.tries.clone(), queued.whole().unwrap_or_default()).await;
         tried.unreachable.then_some(tried)
     }
 }
@@ -298,12 +305,17 @@ async fn settle(house: &House, items: &[QueueItem], tries: Vec<Try>, message: &[
     }
     let mut causes = Batch::default();
     if let (Some(first), false) = (items.first(), reports.is_empty()) {
-        // The others of a lane that cannot be reached come without their message.
-        let read =
-            if message.is_empty() { house.store.outgoing_message(first.mail).await.ok().flatten() } else { None };
+        // Large ones, and the others of a lane that cannot be reached, come without their message.
+        let (mut read, mut wishes) = (None, first.wishes.clone());
+        if message.is_empty() {
+            let whole = first.size <= RETURN_BYTES_MAX as u64 && wishes.return_full == Some(true);
+            let range = if whole { 0..u64::MAX } else { 0..HEADER_BYTES_MAX as u64 };
+            read = house.store.outgoing_range(first.mail, range).await.ok().flatten();
+            wishes.return_full = wishes.return_full.filter(|_| whole);
+        }
         let about = About {
             reverse_path: &first.reverse_path,
-            wishes: &first.wishes,
+            wishes: &wishes,
             original: read.as_deref().unwrap_or(message),
             queued_at: first.created_at,
         };

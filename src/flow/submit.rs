@@ -5,8 +5,8 @@ use std::sync::Arc;
 use converter::MessageFacts;
 use smtp::{Accepted, Envelope, MailParameters, PeerInfo, Recipient, Refusal, Spool};
 use store::{
-    Account, AccountId, Batch, Flags, MailWishes, NewOutgoing, OutgoingRecipient, RecipientWishes, Resolution,
-    SentRecord, UnixMs,
+    Account, AccountId, Batch, Flags, LargeOutgoing, MailWishes, NewOutgoing, OutgoingRecipient, RecipientWishes,
+    Resolution, SentRecord, UnixMs,
 };
 
 use crate::flow::bounce::{self, About};
@@ -46,9 +46,7 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     let account = AccountId(submitter.id);
     let sender = house.store.account(account).await.map_err(refuse_store)?;
     let Some(sender) = sender else { return Err(Refusal::new(550, (5, 7, 1), "this account was removed")) };
-    // The queue keeps a mail in one piece.
-    let is_queued = envelope.recipients.iter().any(|recipient| context(recipient).is_none());
-    let _room = if is_queued { house.room_for(content.len()).await } else { house.room_to_convert(&content).await };
+    let _room = house.room_to_convert(&content).await;
     let arrived = Arrived::open(content).await?;
     let facts = converter::facts(arrived.top());
     let from = own_address(house, &sender, &facts).await?;
@@ -109,16 +107,20 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     if !remote.is_empty() {
         let hold_until = hold_until(&envelope.parameters, now);
         let expires_at = hold_until.unwrap_or(now) + QUEUE_DAYS * 86_400_000;
-        batch.outgoing.push(NewOutgoing {
+        let mail = NewOutgoing {
             // A receipt or a vacation note has none, and must not get one here.
             reverse_path: if envelope.reverse_path.is_null() { String::new() } else { from },
             recipients: remote,
-            message: arrived.under(top).into_whole().map_err(|_| Refusal::try_again())?,
+            message: top,
             account: Some(account),
             expires_at: wishes.deliver_by.filter(|by| by.returns).map_or(expires_at, |by| by.at.min(expires_at)),
             hold_until,
             wishes,
-        });
+        };
+        match arrived.rest() {
+            None => batch.outgoing.push(mail),
+            Some(rest) => batch.large_outgoing.push(LargeOutgoing { mail, rest }),
+        }
     }
     commit(house, batch, now).await?;
     // A reply may have decided on a gate: the claim is due now.

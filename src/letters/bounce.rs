@@ -13,7 +13,7 @@ use super::compose::{Automatic, Head, finish, moment, multipart, one_line, rfc53
 const HEADER_MAX: usize = 32 * 1024;
 /// Octets of an original that goes back whole where its sender asked for that (RET=FULL); of a longer one only the
 /// header does.
-const RETURN_BYTES_MAX: usize = 10 * 1024 * 1024;
+pub const RETURN_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Characters of the next server's answer that are repeated: RFC 5321 §4.5.3.1.5 lets a reply line be 512.
 const DIAGNOSTIC_MAX: usize = 512;
 /// Recipients named in the text; all are in the report.

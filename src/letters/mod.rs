@@ -27,7 +27,7 @@ mod refund_link;
 mod welcome;
 
 pub use behind::Behind;
-pub use bounce::{Action, Report, Reported};
+pub use bounce::{Action, RETURN_BYTES_MAX, Report, Reported};
 pub use digest::{Digest, DigestLine, LISTED_MAX};
 pub use lost::Lost;
 pub use notice::Notice;

@@ -172,19 +172,27 @@ fn a_large_mail_to_somebody_elsewhere_leaves_octet_for_octet() {
     let sink = Sink::start();
     let satchel = Satchel::start(&sink.route("far.test"));
     let (user, password) = satchel.first_login();
-    let message = with_attachment(ALICE, "A large one", 700_000);
-    let mut session = Smtp::login(satchel.ports.submission, &user, &password);
-    session.expect("250", &format!("MAIL FROM:<{ALICE}>"));
-    session.expect("250", "RCPT TO:<greta@far.test>");
-    session.expect("250", &format!("RCPT TO:<{ALICE}>"));
-    session.expect("354", "DATA");
-    session.write(&[&message[..], b".\r\n"].concat());
-    let reply = session.reply();
-    assert!(reply.starts_with("250"), "{reply}");
-    let left = sink.wait_for("greta@far.test");
-    assert!(left.message.ends_with(&message), "what left is not what was sent");
     let mut imap = satchel.imap();
-    for mailbox in ["INBOX", "Sent"] {
-        assert!(fetched(&mut imap, mailbox, "A large one").ends_with(&message), "{mailbox}");
+    // In memory and read from the spool; queued in one piece and in several.
+    let kinds: [(fn(&str, &str, usize) -> Vec<u8>, usize); 4] =
+        [(with_text, 100_000), (with_attachment, 400_000), (with_text, 1_200_000), (with_attachment, 4_000_000)];
+    for (number, (written, octets)) in kinds.into_iter().enumerate() {
+        let (subject, to) = (format!("Number {number}."), format!("x{number}@far.test"));
+        let message = written(ALICE, &subject, octets);
+        let mut session = Smtp::login(satchel.ports.submission, &user, &password);
+        session.expect("250", &format!("MAIL FROM:<{ALICE}>"));
+        session.expect("250", &format!("RCPT TO:<{to}>"));
+        session.expect("250", &format!("RCPT TO:<{ALICE}>"));
+        session.expect("354", "DATA");
+        session.write(&[&message[..], b".\r\n"].concat());
+        let reply = session.reply();
+        assert!(reply.starts_with("250"), "{reply}");
+        let left = sink.wait_for(&to).message;
+        assert!(left.ends_with(&message), "{octets}: what left is not what was sent");
+        let top = String::from_utf8_lossy(&left[..left.len() - message.len()]).into_owned();
+        assert!(top.contains("DKIM-Signature: v=1;"), "{top}");
+        for mailbox in ["INBOX", "Sent"] {
+            assert!(fetched(&mut imap, mailbox, &subject).ends_with(&message), "{octets}: {mailbox}");
+        }
     }
 }

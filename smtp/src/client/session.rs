@@ -3,7 +3,7 @@
 use super::connection::{Connection, Plain, connect, reply_before_tls};
 use super::extensions::Extensions;
 use super::transaction::Transaction;
-use super::{ClientError, Credentials, Deadlines, Outgoing, Reply, Security, Sent, Target, TlsFailure};
+use super::{ClientError, Credentials, Deadlines, Outgoing, Reply, Rest, Security, Sent, Target, TlsFailure};
 use crate::{TlsInfo, limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,8 +68,17 @@ impl Session {
     /// Sends one mail. The outcomes stand in the order of the recipients. After an error, ask
     /// [`Session::is_usable`].
     pub fn send<'a>(&'a mut self, mail: &'a Outgoing<'a>) -> BoxFuture<'a, Result<Sent, ClientError>> {
+        self.send_with_rest(mail, None)
+    }
+
+    /// [`Session::send`] for a mail that is not in memory as a whole: `rest` follows its message.
+    pub fn send_with_rest<'a>(
+        &'a mut self,
+        mail: &'a Outgoing<'a>,
+        rest: Option<&'a dyn Rest>,
+    ) -> BoxFuture<'a, Result<Sent, ClientError>> {
         Box::pin(async move {
-            let sent = timeout(self.deadlines.delivery, self.send_now(mail)).await;
+            let sent = timeout(self.deadlines.delivery, self.send_now(mail, rest)).await;
             let sent = sent.unwrap_or(Err(ClientError::TimedOut("the whole delivery")));
             if sent.as_ref().is_err_and(|error| !matches!(error, ClientError::Refused(reply) if !reply.is_goodbye())) {
                 self.state = State::Over;
@@ -78,7 +87,7 @@ impl Session {
         })
     }
 
-    async fn send_now(&mut self, mail: &Outgoing<'_>) -> Result<Sent, ClientError> {
+    async fn send_now(&mut self, mail: &Outgoing<'_>, rest: Option<&dyn Rest>) -> Result<Sent, ClientError> {
         if self.state == State::Dirty {
             let reply = self.connection.command("RSET", self.deadlines.reply).await?;
             if !reply.is_positive() {
@@ -93,6 +102,7 @@ impl Session {
             connection: &mut self.connection,
             extensions: &self.extensions,
             mail,
+            rest,
             deadlines: self.deadlines,
             verified: self.verified,
         };

@@ -4,13 +4,17 @@ use super::connection::Connection;
 use super::extensions::Extensions;
 use super::session::State;
 use super::wire::DotStuffer;
-use super::{ClientError, Deadlines, Outcome, Outgoing, OutgoingRecipient, Reply};
+use super::{ClientError, Deadlines, Outcome, Outgoing, OutgoingRecipient, Reply, Rest};
+use std::io;
+
 use crate::{ByMode, DeliverBy, Notify, Ret, is_mailbox, limits};
 
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) extensions: &'a Extensions,
     pub(super) mail: &'a Outgoing<'a>,
+    /// What follows its message.
+    pub(super) rest: Option<&'a dyn Rest>,
     pub(super) deadlines: Deadlines,
     /// The server proved its name under TLS.
     pub(super) verified: bool,
@@ -39,7 +43,7 @@ impl Transaction<'_> {
     fn mail_command(&self) -> Result<String, ClientError> {
         let refuse = |code, enhanced, text: String| Err(ClientError::Refused(Reply::ours(code, enhanced, text)));
         let Outgoing { reverse_path, recipients, head, message, .. } = *self.mail;
-        let bytes = (head.len() + message.len()) as u64;
+        let bytes = (head.len() + message.len()) as u64 + self.rest.map_or(0, Rest::size);
         if self.extensions.size.is_some_and(|most| bytes > most) {
             return refuse(552, (5, 3, 4), format!("the message has {bytes} octets, the server takes fewer"));
         }
@@ -64,7 +68,8 @@ impl Transaction<'_> {
         }
         // A server without 8BITMIME gets the octets all the same ("just send eight"): recoding the body would break
         // the author's signatures, and servers that clear the eighth bit have not been met for decades.
-        if self.extensions.eight_bit && !message.is_ascii() {
+        let is_ascii = message.is_ascii() && self.rest.is_none_or(Rest::is_ascii);
+        if self.extensions.eight_bit && !is_ascii {
             command += " BODY=8BITMIME";
         }
         if wide {
@@ -176,6 +181,20 @@ impl Transaction<'_> {
             stuffer.encode(cut, &mut wire);
             self.connection.write(&wire).await?;
             wire.clear();
+        }
+        let mut at = 0;
+        while let Some(rest) = self.rest.filter(|rest| at < rest.size()) {
+            // Without the final dot nothing is taken: the server drops what it has when the connection ends.
+            let piece = rest.piece(at).await.map_err(ClientError::Lost)?;
+            if piece.is_empty() {
+                return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            for cut in piece.chunks(limits::SPOOL_CHUNK_BYTES) {
+                stuffer.encode(cut, &mut wire);
+                self.connection.write(&wire).await?;
+                wire.clear();
+            }
+            at += piece.len() as u64;
         }
         stuffer.finish(&mut wire);
         self.connection.write(&wire).await?;
