@@ -6,7 +6,7 @@ use smtp::client::{
     ClientError, Credentials, Deadlines, Outcome, Outgoing, OutgoingRecipient, Rest, Security, Sent, Session, Target,
     deliver,
 };
-use smtp::{BareNewlines, Kind, Notify, Ret, ReversePath, Secret, ServerConfig, TlsStart};
+use smtp::{BareNewlines, ByMode, DeliverBy, Kind, Notify, Ret, ReversePath, Secret, ServerConfig, TlsStart};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -389,4 +389,59 @@ async fn a_smart_host_is_logged_in_to() {
         session.unwrap().quit().await;
         assert_eq!(heard.await.unwrap()[1..=replies.len()], *replies);
     }
+}
+
+#[tokio::test]
+async fn a_time_to_arrive_by_and_a_priority_are_handed_on_or_the_mail_is_not() {
+    let by = |seconds, mode, trace| Some(DeliverBy { seconds, mode, trace });
+    let (bob, one) = (bob(), [OutgoingRecipient::from("a@x.test")]);
+    let mail = outgoing(&bob, &one, b"hello\r\n");
+    let open = |address| async move {
+        Session::open(&target(address), "out.test", &Security::Off, None, DEADLINES).await.unwrap()
+    };
+    // One that keeps the time, but not less than a minute of it.
+    let (address, heard) = scripted(&[
+        "220 x\r\n",
+        "250-x\r\n250-DELIVERBY 60\r\n250 MT-PRIORITY NONE\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "250 taken\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "250 taken\r\n",
+    ])
+    .await;
+    let mut session = open(address).await;
+    let soon = Outgoing { priority: -3, deliver_by: by(90, ByMode::Return, true), ..mail };
+    assert!(session.send(&soon).await.unwrap().keeps_time);
+    let late = Outgoing { deliver_by: by(-5, ByMode::Notify, false), ..mail };
+    assert!(matches!(session.send(&late).await.unwrap().outcomes[0], Outcome::Delivered(_)));
+    let short = Outgoing { deliver_by: by(59, ByMode::Return, false), ..mail };
+    let refused = session.send(&short).await.unwrap_err();
+    assert!(refused.is_permanent() && refused.reply().enhanced == Some((5, 4, 7)), "{refused}");
+    drop(session);
+    let heard = heard.await.unwrap();
+    let envelopes: Vec<_> = heard.iter().filter(|line| line.starts_with("MAIL")).collect();
+    assert_eq!(
+        envelopes,
+        ["MAIL FROM:<bob@shop.test> MT-PRIORITY=-3 BY=90;RT", "MAIL FROM:<bob@shop.test> BY=-5;N"],
+        "{heard:?}"
+    );
+
+    // One that does not.
+    let (address, heard) =
+        scripted(&["220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 taken\r\n"]).await;
+    let mut session = open(address).await;
+    let refused = session.send(&soon).await.unwrap_err();
+    assert!(refused.is_permanent() && refused.reply().enhanced == Some((5, 3, 3)), "{refused}");
+    drop((session, heard));
+    let (address, heard) =
+        scripted(&["220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 taken\r\n"]).await;
+    let mut session = open(address).await;
+    let told = Outgoing { priority: 9, deliver_by: by(90, ByMode::Notify, true), ..mail };
+    assert!(!session.send(&told).await.unwrap().keeps_time);
+    drop(session);
+    assert_eq!(heard.await.unwrap()[1], "MAIL FROM:<bob@shop.test>");
 }
