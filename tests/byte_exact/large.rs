@@ -16,6 +16,9 @@ const PER_CONNECTION_KIB: u64 = 2 * 1024;
 /// code that runs for the first time.
 const NOISE_KIB: u64 = 4 * 1024;
 
+/// Writes a mail: from whom, its subject, and how large.
+type Written = fn(&str, &str, usize) -> Vec<u8>;
+
 /// Octets of the large mails: several times what is allowed, or with `--long` what the contract names.
 fn large() -> usize {
     if is_long() { 50_000_000 } else { 12_000_000 }
@@ -70,7 +73,6 @@ fn a_large_mail_takes_two_mebibytes_and_comes_back_octet_for_octet() {
     let satchel = Satchel::start(&format!("[dns]\nresolver = \"{resolver}\"\n"));
     let mut imap = satchel.imap();
     let author = "ivy@signed.test";
-    type Written = fn(&str, &str, usize) -> Vec<u8>;
     let kinds: [(&str, Written); 2] = [("attachment", with_attachment), ("text", with_text)];
     for (kind, written) in kinds {
         for (size, octets) in [("small", 700_000), ("large", large())] {
@@ -174,7 +176,7 @@ fn a_large_mail_to_somebody_elsewhere_leaves_octet_for_octet() {
     let (user, password) = satchel.first_login();
     let mut imap = satchel.imap();
     // In memory and read from the spool; queued in one piece and in several.
-    let kinds: [(fn(&str, &str, usize) -> Vec<u8>, usize); 4] =
+    let kinds: [(Written, usize); 4] =
         [(with_text, 100_000), (with_attachment, 400_000), (with_text, 1_200_000), (with_attachment, 4_000_000)];
     for (number, (written, octets)) in kinds.into_iter().enumerate() {
         let (subject, to) = (format!("Number {number}."), format!("x{number}@far.test"));
