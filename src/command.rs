@@ -500,7 +500,8 @@ async fn invoice_json(house: &House, id: GateId, quote: &Quote) -> anyhow::Resul
 
 /// Says where the refund of a gate's escrow goes: before it is paid, or, by the operator's word, afterwards.
 async fn refund_to(house: &House, id: GateId, target: &str) -> anyhow::Result<Value> {
-    let gate = house.store.gate(id).await?.ok_or_else(|| anyhow!("there is no gate {id}"))?;
+    let find = async || house.store.gate(id).await?.ok_or_else(|| anyhow!("there is no gate {id}"));
+    let mut gate = find().await?;
     let now = now_ms();
     let open = |quote: &&Quote| match quote.state {
         QuoteState::Live => quote.expires_at > now,
@@ -512,7 +513,13 @@ async fn refund_to(house: &House, id: GateId, target: &str) -> anyhow::Result<Va
         | QuoteState::Released
         | QuoteState::Refunded(_) => false,
     };
-    let quote = gate.quotes.iter().rev().filter(|quote| quote.kind == HoldKind::Escrow).find(open);
+    let is_escrow = |quote: &&Quote| quote.kind == HoldKind::Escrow;
+    if gate.state == GateState::Waiting && !gate.quotes.iter().filter(is_escrow).any(|quote| open(&quote)) {
+        // Its author was not asked yet.
+        ask::quote(house, id, false).await?;
+        gate = find().await?;
+    }
+    let quote = gate.quotes.iter().rev().filter(is_escrow).find(open);
     let quote = quote.ok_or_else(|| anyhow!("gate {id} has no payment in escrow, nor is one asked for"))?;
     let target = refund::target(house, target, quote.received.unwrap_or(quote.amount)).await.map_err(|why| {
         anyhow!(

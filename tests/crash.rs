@@ -279,21 +279,27 @@ fn a_refund_from_escrow_is_paid_once_whatever_kills_it() {
         std::thread::sleep(Duration::from_millis(after));
         satchel.kill();
         satchel.resume();
-        // A note of a payment that was never sent counts as one until its invoice has expired: a minute, and another.
-        let deadline = Instant::now() + 4 * AGREES_WITHIN;
-        loop {
+        let deadline = Instant::now() + AGREES_WITHIN;
+        let is_back = loop {
             let gate = satchel.gate_of(&author).unwrap();
             let customer = Money::of(&satchel).customer;
             assert!(customer <= before.customer, "paid back twice");
             if gate["refunded"] == true && customer == before.customer {
-                break;
+                break true;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{gate}; customer {customer}, before {before:?}\n{}",
-                satchel.log_text()
-            );
+            if Instant::now() > deadline {
+                // The node has a note of a payment that it may never have sent. It counts as one until nobody would take it
+                // any more, which is hours: owed, said to be owed, and not paid a second time.
+                let owed = satchel.ask(&["wallet", "balance"])["escrow_msat"].as_i64().unwrap();
+                assert_eq!((&gate["refunding"], owed), (&true.into(), msat), "{gate}; log:\n{}", satchel.log_text());
+                assert_eq!(customer, before.customer - msat, "{gate}; log:\n{}", satchel.log_text());
+                break false;
+            }
             std::thread::sleep(Duration::from_millis(200));
+        };
+        if !is_back {
+            println!("FIGURE refund {n} was cut off between note and payment: it is owed");
+            return;
         }
         let balance = satchel.ask(&["wallet", "balance"]);
         assert_eq!((&balance["escrow_msat"], &balance["users_msat"]), (&0.into(), &0.into()), "{balance}");

@@ -30,8 +30,9 @@ const BACKOFF_MAX_MS: i64 = 3_600_000;
 const GIVE_UP_MS: i64 = 24 * 3_600_000;
 /// The sandbox's wallet is always there.
 const SANDBOX_EXPIRY: Duration = Duration::from_secs(60);
-/// After an invoice expired nobody pays it any more; clocks differ by less than this.
-const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// So long after its expiry nobody takes a payment of an invoice any more: an LDK payee takes one for 7200 s, by the time
+/// of its blocks. Before that a payment that nothing is seen of may still arrive, and another one would pay twice.
+const DEAD_AFTER: Duration = Duration::from_secs(4 * 3600);
 
 /// One step of paying back.
 pub async fn refund(house: &House, id: QuoteId) -> anyhow::Result<Ended> {
@@ -94,7 +95,7 @@ async fn follow(house: &House, escrowed: &Escrowed, bolt11: &str, hash: PaymentH
             Ok(Ended::nothing())
         }
         Some(Paid::Failed) => failed(house, escrowed, hash).await,
-        // A kill may leave a note of a payment that was never sent: nothing on its way, and nobody may pay it any more. A
+        // A kill may leave a note of a payment that was never sent: nothing on its way, and nobody takes it any more. A
         // node that does not tell what is on its way is believed: its payment is under way, however long that takes.
         Some(Paid::Pending) if expired && wallet.balance().await?.sending == Some(Msat::ZERO) => {
             failed(house, escrowed, hash).await
