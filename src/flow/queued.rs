@@ -72,7 +72,7 @@ impl Queued {
 
     /// What follows the beginning, where there is anything.
     pub fn rest<'a>(&'a self, house: &'a House, survey: &Survey) -> Option<Below<'a>> {
-        self.whole().is_none().then(|| Below { house, queued: self, is_ascii: survey.is_ascii })
+        self.whole().is_none().then_some(Below { house, queued: self, is_ascii: survey.is_ascii })
     }
 }
 

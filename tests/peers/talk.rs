@@ -13,7 +13,7 @@ pub(crate) const LARGE_BYTES: usize = 50_000_000;
 
 /// Another mail server, which takes mail for a domain of its own into one Maildir and relays the rest to Satchel. It puts
 /// off `later@` while it is closed, and refuses `nobody@`.
-pub trait Peer {
+pub(crate) trait Peer {
     /// Its domain.
     fn domain(&self) -> &'static str;
     /// Where it listens.
