@@ -16,9 +16,6 @@ use satchel::dir::Dir;
 use satchel::sharing::AGENT_RIGHTS;
 use satchel::{check, command, print, run};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Bad usage or configuration.
 const EXIT_USAGE: u8 = 2;
 
