@@ -22,7 +22,7 @@ use crate::house::House;
 /// The field that names the invoice, for machines.
 pub const FIELD: &str = "LNMP-Payment";
 /// A held payment stays open for hours: its end is looked up later, with the other payouts.
-const BEGUN_WITHIN: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(5);
 
 /// What another bridge asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +86,9 @@ pub fn trace(account: &Account, asked: &PriceAsked) -> String {
 
 /// Begins the payment. What cannot be paid is not tried again: the request lies in INBOX, and its sender's mail is kept.
 pub async fn pay(house: &House, account: AccountId, bolt11: &str) {
-    let paying = payout::pay_user(house, account, bolt11);
-    match tokio::time::timeout(BEGUN_WITHIN, paying).await {
-        Ok(Err(error)) => tracing::info!(account = account.0, error = format!("{error:#}"), "a price was not paid"),
-        Ok(Ok(_)) | Err(_) => tracing::info!(account = account.0, "a price is being paid"),
+    match payout::begin_user(house, account, bolt11, WATCHED).await {
+        Err(error) => tracing::info!(account = account.0, error = format!("{error:#}"), "a price was not paid"),
+        Ok(_) => tracing::info!(account = account.0, "a price is being paid"),
     }
 }
 

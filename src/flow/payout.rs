@@ -1,6 +1,8 @@
 //! Money leaves the node: the operator's, or a user's share. A payment is written down before it is made, so that a
 //! kill between the money and the ledger leaves no gap: what was written down is looked up again until its end is known.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use lightning::{Invoice, Paid};
 use lnmp::Msat;
@@ -16,6 +18,9 @@ const UNDER_WAY_MAX: usize = 100;
 
 /// LDK pays at most one per cent and this in fees.
 const FEE_MSAT: u64 = 50_000;
+
+/// How long a payment is watched; wallets stop watching long before. One that is held at its payee has no end for hours.
+const WATCHED: Duration = Duration::from_secs(300);
 
 /// A payment whose end is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,16 +57,21 @@ impl UnderWay {
 
 /// Pays an invoice with the operator's money and books it.
 pub async fn pay(house: &House, bolt11: &str) -> anyhow::Result<Paid> {
-    send(house, UnderWay { bolt11: bolt11.to_owned(), user: None }).await
+    send(house, UnderWay { bolt11: bolt11.to_owned(), user: None }, WATCHED).await
 }
 
 /// Pays an invoice from what a user is owed. The fees on the way are the user's, too: whoever asks for a payout chooses
 /// when it is worth them.
 pub async fn pay_user(house: &House, user: AccountId, bolt11: &str) -> anyhow::Result<Paid> {
-    send(house, UnderWay { bolt11: bolt11.to_owned(), user: Some(user.0) }).await
+    send(house, UnderWay { bolt11: bolt11.to_owned(), user: Some(user.0) }, WATCHED).await
 }
 
-async fn send(house: &House, new: UnderWay) -> anyhow::Result<Paid> {
+/// As [`pay_user`], watched only for `watched` from when it begins: its end is booked by [`look`].
+pub async fn begin_user(house: &House, user: AccountId, bolt11: &str, watched: Duration) -> anyhow::Result<Paid> {
+    send(house, UnderWay { bolt11: bolt11.to_owned(), user: Some(user.0) }, watched).await
+}
+
+async fn send(house: &House, new: UnderWay, watched: Duration) -> anyhow::Result<Paid> {
     let wallet = &house.running()?.wallet;
     let invoice = Invoice::parse(&new.bolt11)?;
     let _turn = house.paying.lock().await;
@@ -78,7 +88,8 @@ async fn send(house: &House, new: UnderWay) -> anyhow::Result<Paid> {
         noted.push(new.clone());
         note(house, &noted).await?;
     }
-    let paid = wallet.pay(&new.bolt11).await;
+    // From the note on nothing may end this early: what is noted and not yet sent would be taken for never sent.
+    let paid = tokio::time::timeout(watched, wallet.pay(&new.bolt11)).await.unwrap_or(Ok(Paid::Pending));
     end(house, &new, &mut noted).await?;
     Ok(paid?)
 }
