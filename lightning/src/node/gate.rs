@@ -44,15 +44,15 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Listens on `listen` and passes on to `target`. `dirty` is the store's word.
+    /// Passes what comes to `listener` on to `target`. `dirty` is the store's word.
     pub(super) fn open(
-        listen: SocketAddr,
+        listener: &StdListener,
         target: SocketAddr,
         node: Node,
         dirty: watch::Receiver<bool>,
         handle: &Handle,
     ) -> std::io::Result<Self> {
-        let listener = StdListener::bind(listen)?;
+        let listener = listener.try_clone()?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let inside = handle.enter();
@@ -124,13 +124,24 @@ async fn speak(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut dirty: wat
     }
 }
 
-/// A loopback port nobody has now, other than `not`.
-pub(crate) fn pick_port(not: Option<u16>) -> Option<u16> {
+/// A listener on a loopback port that nobody had.
+pub(crate) fn listen_anywhere() -> Option<StdListener> {
     let mut chance = rand::thread_rng();
-    (0..ATTEMPTS).map(|_| chance.gen_range(PORTS)).find(|port| Some(*port) != not && port_is_free(*port))
+    (0..ATTEMPTS).find_map(|_| StdListener::bind((Ipv4Addr::LOCALHOST, chance.gen_range(PORTS))).ok())
 }
 
-/// Whether a loopback port can be bound.
-pub(crate) fn port_is_free(port: u16) -> bool {
-    StdListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// A loopback address for the node itself, which binds it only when it starts: nobody must come in between.
+pub(super) fn private_address() -> Option<SocketAddr> {
+    let mut chance = rand::thread_rng();
+    let any = |_| {
+        // Linux has all of 127.0.0.0/8, and on a host of it drawn by lot nobody else takes a port.
+        let host = if cfg!(target_os = "linux") {
+            Ipv4Addr::new(127, chance.gen_range(1..=254), chance.gen_range(0..=255), chance.gen_range(1..=254))
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        let address = SocketAddr::from((host, chance.gen_range(PORTS)));
+        StdListener::bind(address).is_ok().then_some(address)
+    };
+    (0..ATTEMPTS).find_map(any)
 }

@@ -22,7 +22,7 @@ mod stray;
 mod wallet;
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -36,7 +36,7 @@ use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use self::gate::Gate;
-pub(crate) use self::gate::{pick_port, port_is_free};
+pub(crate) use self::gate::listen_anywhere;
 use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 pub use self::runtime::NodeRuntime;
@@ -72,8 +72,8 @@ pub struct NodeConfig {
     pub chain: ChainSource,
     /// Where that source is.
     pub source_height: SourceHeight,
-    /// Where peers connect to, if they may.
-    pub listen: Option<SocketAddr>,
+    /// Where peers connect to, if they may. Bound already, so that nobody takes the port while the node is built.
+    pub listen: Option<StdListener>,
 }
 
 /// A running LDK node.
@@ -96,8 +96,8 @@ pub(crate) struct Inner {
 /// Where peers come in, and where the node goes out.
 struct Gates {
     dirty: watch::Receiver<bool>,
-    /// The public address and the node's private one.
-    way_in: Option<(SocketAddr, SocketAddr)>,
+    /// The public door and the node's private address.
+    way_in: Option<(StdListener, SocketAddr)>,
     inward: Option<Gate>,
     outward: HashMap<SocketAddr, Gate>,
 }
@@ -122,12 +122,12 @@ impl LdkNode {
         ldk.storage_dir_path = config.dir.to_string_lossy().into_owned();
         let way_in = match config.listen {
             Some(public) => {
-                let port = pick_port(Some(public.port())).ok_or_else(|| disk(std::io::ErrorKind::AddrInUse.into()))?;
-                Some((public, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+                let private = gate::private_address().ok_or_else(|| disk(std::io::ErrorKind::AddrInUse.into()))?;
+                Some((public, private))
             }
             None => None,
         };
-        ldk.listening_addresses = way_in.map(|(_, private)| vec![private.into()]);
+        ldk.listening_addresses = way_in.as_ref().map(|(_, private)| vec![(*private).into()]);
         let store = store::Store::open(&config.dir).map_err(|error| WalletError::Disk(error.to_string()))?;
         let gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
         let mut builder = Builder::from_config(ldk);
@@ -352,9 +352,9 @@ impl Inner {
     /// Lets peers in.
     fn open_way_in(&self) -> Result<(), WalletError> {
         let mut gates = self.gates();
-        let Some((public, private)) = gates.way_in else { return Ok(()) };
-        let gate = Gate::open(public, private, gate::Node::Dialled, gates.dirty.clone(), self.runtime.handle());
-        gates.inward = Some(gate.map_err(|error| WalletError::Bug(format!("cannot listen on {public}: {error}")))?);
+        let Some((public, private)) = &gates.way_in else { return Ok(()) };
+        let gate = Gate::open(public, *private, gate::Node::Dialled, gates.dirty.clone(), self.runtime.handle());
+        gates.inward = Some(gate.map_err(|error| WalletError::Bug(format!("cannot listen: {error}")))?);
         Ok(())
     }
 
@@ -367,8 +367,8 @@ impl Inner {
         if gates.outward.len() >= PEERS_MAX {
             return Err(WalletError::BadRequest("too many peers"));
         }
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let gate = Gate::open(any, peer, gate::Node::Accepted, gates.dirty.clone(), self.runtime.handle());
+        let gate = StdListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|any| Gate::open(&any, peer, gate::Node::Accepted, gates.dirty.clone(), self.runtime.handle()));
         let gate = gate.map_err(|error| WalletError::Bug(error.to_string()))?;
         let address = gate.address;
         gates.outward.insert(peer, gate);
@@ -378,6 +378,7 @@ impl Inner {
     fn close_gates(&self) {
         let mut gates = self.gates();
         gates.inward = None;
+        gates.way_in = None;
         gates.outward.clear();
     }
 

@@ -79,7 +79,7 @@ impl Customer {
             network: self.config.network,
             chain: self.config.chain.clone(),
             source_height: Arc::clone(&self.config.source_height),
-            listen: self.config.listen,
+            listen: None,
         };
         LdkNode::build(config, &self.runtime).await.map_err(SandboxError::customer)
     }

@@ -15,7 +15,7 @@ mod customer;
 mod funding;
 mod http;
 mod miner;
-mod ports;
+mod port;
 mod rpc;
 mod seeds;
 
@@ -111,7 +111,8 @@ impl Sandbox {
             bootstrap::premine(&chain)?;
             bootstrap::clear(&chain, dir)?;
             let server = Server::start(Arc::clone(&chain))?;
-            let ports = ports::load_or_pick(dir)?;
+            let door = port::listen(dir)?;
+            let address = door.local_addr()?;
 
             let counting = Arc::clone(&chain);
             let source_height: SourceHeight = Arc::new(move || counting.height());
@@ -121,12 +122,12 @@ impl Sandbox {
                 network: Network::Regtest,
                 chain: server.source(),
                 source_height: Arc::clone(&source_height),
-                listen: Some(listen),
+                listen,
             };
             let runtime = NodeRuntime::start()?;
-            let customer = Customer::new(config("customer", customer_seed, ports.customer), Arc::clone(&runtime));
+            let customer = Customer::new(config("customer", customer_seed, None), Arc::clone(&runtime));
             let (bridge, customer_node) = tokio::join!(
-                LdkNode::build(config("bridge", bridge_seed, ports.bridge), &runtime),
+                LdkNode::build(config("bridge", bridge_seed, Some(door)), &runtime),
                 customer.build_node()
             );
             let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
@@ -134,8 +135,8 @@ impl Sandbox {
             let (started, customer_started) = tokio::join!(bridge.start(), customer_node.start());
             started.map_err(SandboxError::bridge)?;
             customer_started.map_err(SandboxError::customer)?;
-            bootstrap::channel(&chain, &bridge, &customer_node, ports.bridge).await?;
-            customer.adopt(customer_node, bridge.node_id(), ports.bridge);
+            bootstrap::channel(&chain, &bridge, &customer_node, address).await?;
+            customer.adopt(customer_node, bridge.node_id(), address);
             server.begin_mining();
             Ok(Self { bridge, customer, chain, server })
         })
