@@ -1,10 +1,10 @@
 """Drives alpine through a terminal: waits for a pattern on its screen, then presses keys.
 
-  alpine.py HOST:PORT USER PASSWORD FOLDER 'PATTERN=>KEYS|PATTERN=>KEYS...'      HOME is alpine's to use
+  alpine.py HOST:PORT USER PASSWORD FOLDER 'PATTERN=>KEYS'...      HOME is alpine's to use
 """
 import os, pty, re, select, sys, time
 
-host, user, password, folder, steps = sys.argv[1:]
+host, user, password, folder, *steps = sys.argv[1:]
 DEADLINE = time.time() + 60
 server = "{%s/user=%s/novalidate-cert/notls}" % (host, user)
 rc = os.path.join(os.environ["HOME"], "pinerc")
@@ -34,7 +34,7 @@ def read():
     return bool(more)
 
 
-for step in ["(?i)password=>%s\\r" % password, "(?i)preserve password=>n"] + steps.split("|"):
+for step in ["(?i)password=>%s\\r" % password, "(?i)preserve password=>n"] + steps:
     pattern, _, keys = step.partition("=>")
     while not (found := re.search(pattern.encode(), screen, re.DOTALL)):
         if not read():
