@@ -65,7 +65,7 @@ async fn change(
     let _choosing = house.choosing.lock().await;
     match account {
         Some(address) => {
-            let account = command::account(house, address).await?;
+            let account = command::account_of(house, address).await?;
             let mut settings = account.settings.clone();
             how(&mut settings.allowed)?;
             house.store.update_settings(account.id, settings).await?;
@@ -83,7 +83,7 @@ async fn change(
 /// An account's list, or the bridge's.
 pub async fn list(house: &House, account: Option<&str>) -> anyhow::Result<Value> {
     let list = match account {
-        Some(address) => command::account(house, address).await?.settings.allowed,
+        Some(address) => command::account_of(house, address).await?.settings.allowed,
         None => of_bridge(house).await?,
     };
     Ok(list.iter().map(|entry| row(account, entry)).collect())
@@ -104,7 +104,7 @@ pub async fn expect(house: &House, address: &str, ms: u64) -> anyhow::Result<Val
         bail!("mail is expected for at most {most}; for longer, give out an address with an end: `satchel alias add`");
     };
     let _choosing = house.choosing.lock().await;
-    let account = command::account(house, address).await?;
+    let account = command::account_of(house, address).await?;
     let mut settings = account.settings.clone();
     settings.expecting_until = if ms == 0 { 0 } else { now_ms() + ms };
     house.store.update_settings(account.id, settings.clone()).await?;

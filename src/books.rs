@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use store::{AccountId, LedgerLine, Side};
 
-use crate::command::{account, paid, rfc3339};
+use crate::command::{account_of, paid, rfc3339};
 use crate::flow::payout;
 use crate::house::House;
 
@@ -15,14 +15,14 @@ const COLUMNS: [&str; 6] = ["at", "account", "change_msat", "balance_msat", "gat
 
 /// Pays from what an account is owed.
 pub async fn payout(house: &House, address: &str, bolt11: &str) -> anyhow::Result<Value> {
-    let account = account(house, address).await?;
+    let account = account_of(house, address).await?;
     Ok(paid(&payout::pay_user(house, account.id, bolt11).await?))
 }
 
 /// Every movement, oldest first, with what each left on its account.
 pub async fn statement(house: &House, address: Option<&str>) -> anyhow::Result<Value> {
     let only = match address {
-        Some(address) => Some(account(house, address).await?.id),
+        Some(address) => Some(account_of(house, address).await?.id),
         None => None,
     };
     let accounts = house.store.accounts().await?;

@@ -3,14 +3,29 @@
 //! Parsing is strict: an unknown key or a bad value is refused with file, line, key and what is allowed,
 //! before anything is started or touched.
 
+mod dns;
+mod money;
+mod names;
+mod smtp;
+mod time;
+mod tls;
+mod wallet;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+
+pub use self::dns::{Dns, LookUps};
+pub use self::money::Money;
+use self::names::is_domain;
+pub use self::names::{Listen, MtaStsMode, Server};
+pub use self::smtp::{Relay, RelayTls, Smtp};
+pub use self::time::DurationText;
+pub use self::tls::{Pair, Tls};
+pub use self::wallet::{WalletBackend, WalletConfig};
 
 /// What `satchel up` writes into a fresh DIR: every key with its default.
 pub const TEMPLATE: &str = include_str!("satchel.toml");
@@ -56,41 +71,6 @@ pub struct Config {
     pub tls: Tls,
 }
 
-/// A server that delivers for us (a smart host), instead of the servers of each domain.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Relay {
-    /// Its name and port, `"smtp.example.org:587"`; empty: mail goes to the servers of its domain.
-    pub server: String,
-    /// How it is encrypted.
-    pub tls: RelayTls,
-    /// Name to log in as; empty: no login.
-    pub user: String,
-    /// A file that holds the password, on one line.
-    pub password_file: PathBuf,
-}
-
-impl Relay {
-    /// Name and port, where there is one.
-    pub fn host_and_port(&self) -> Option<(&str, u16)> {
-        let (host, port) = self.server.rsplit_once(':')?;
-        Some((host, port.parse().ok()?))
-    }
-}
-
-/// How a smart host is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RelayTls {
-    /// STARTTLS, with a certificate that this machine's authorities vouch for.
-    #[default]
-    Starttls,
-    /// TLS from the first octet, likewise.
-    Implicit,
-    /// None: for a server on this machine.
-    Off,
-}
-
 /// What a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,222 +112,6 @@ pub enum Mode {
     Observe,
 }
 
-/// Names.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Server {
-    /// The name in banners, EHLO and links.
-    pub name: String,
-    /// The domains whose mail is ours.
-    pub domains: Vec<String>,
-    /// Who reads `postmaster@` and `abuse@`; the oldest account when empty.
-    pub postmaster: String,
-    /// Base of links in mails; derived from the web port when empty.
-    pub public_url: String,
-    /// What servers that send here are told about TLS (RFC 8461).
-    pub mta_sts: MtaStsMode,
-    /// HTTPS address of the logo that `satchel dns` names in a BIMI record; empty: none.
-    pub bimi_logo: String,
-}
-
-/// The mode of the MTA-STS policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MtaStsMode {
-    /// No policy is published.
-    Off,
-    /// Whoever cannot use TLS sends all the same, and reports it.
-    #[default]
-    Testing,
-    /// Whoever cannot use TLS with a valid certificate does not send.
-    Enforce,
-}
-
-impl MtaStsMode {
-    /// The word of the policy; `None` for no policy.
-    pub fn word(self) -> Option<&'static str> {
-        match self {
-            Self::Off => None,
-            Self::Testing => Some("testing"),
-            Self::Enforce => Some("enforce"),
-        }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            name: "satchel.test".into(),
-            domains: vec!["satchel.test".into()],
-            postmaster: String::new(),
-            public_url: String::new(),
-            mta_sts: MtaStsMode::default(),
-            bimi_logo: String::new(),
-        }
-    }
-}
-
-/// Addresses and ports. Port 0 picks a free one.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// The address every listener binds to.
-    pub address: IpAddr,
-    /// MX.
-    pub smtp: u16,
-    /// Submission with STARTTLS.
-    pub submission: u16,
-    /// Submission with TLS from the start.
-    pub submissions: u16,
-    /// LMTP, for an MX in front; left out: none.
-    pub lmtp: Option<u16>,
-    /// IMAP with STARTTLS.
-    pub imap: u16,
-    /// IMAP with TLS from the start.
-    pub imaps: u16,
-    /// The web pages.
-    pub web: u16,
-    /// The web pages over TLS; `None`: not served.
-    pub https: Option<u16>,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            address: IpAddr::from([127, 0, 0, 1]),
-            smtp: 2525,
-            submission: 2587,
-            submissions: 2465,
-            lmtp: None,
-            imap: 2143,
-            imaps: 2993,
-            web: 8080,
-            https: None,
-        }
-    }
-}
-
-/// The Lightning node: the embedded one, or one that somebody else runs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WalletConfig {
-    /// Which.
-    pub backend: WalletBackend,
-    /// Where it is: `"https://127.0.0.1:8080"`. Nostr Wallet Connect needs none: its connection string says it.
-    pub address: String,
-    /// The only certificate that is trusted, PEM; empty: the public authorities.
-    pub certificate: PathBuf,
-    /// A file that holds the macaroon, the rune, the connection string or the password.
-    pub secret_file: PathBuf,
-}
-
-/// What a bridge can take payments with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WalletBackend {
-    /// LDK, in this process.
-    #[default]
-    Embedded,
-    /// LND over REST.
-    Lnd,
-    /// Core Lightning over clnrest, with the plugin holdinvoice.
-    Cln,
-    /// Nostr Wallet Connect.
-    Nwc,
-    /// phoenixd, which settles at once.
-    Phoenixd,
-}
-
-impl WalletBackend {
-    /// Its word in the config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::Lnd => "lnd",
-            Self::Cln => "cln",
-            Self::Nwc => "nwc",
-            Self::Phoenixd => "phoenixd",
-        }
-    }
-}
-
-impl WalletConfig {
-    /// What types cannot say.
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        let (name, remote) = (self.backend.name(), self.backend != WalletBackend::Embedded);
-        let none = |key, what: &str| Err((key, format!("{what}; allowed with backend = \"{name}\": empty")));
-        match (self.address.is_empty(), self.backend) {
-            (false, WalletBackend::Embedded) => return none("wallet.address", "the embedded node has no address"),
-            (false, WalletBackend::Nwc) => return none("wallet.address", "the connection string names the relay"),
-            (true, WalletBackend::Lnd | WalletBackend::Cln | WalletBackend::Phoenixd) => {
-                let example = match self.backend {
-                    WalletBackend::Lnd => "https://127.0.0.1:8080",
-                    WalletBackend::Cln => "https://127.0.0.1:3010",
-                    _ => "http://127.0.0.1:9740",
-                };
-                return Err(("wallet.address", format!("is empty; allowed with \"{name}\": like \"{example}\"")));
-            }
-            (true, WalletBackend::Embedded | WalletBackend::Nwc) => {}
-            (false, _) => lightning::remote::check_address(&self.address)
-                .map_err(|error| ("wallet.address", format!("\"{}\" is refused: {error}", self.address)))?,
-        }
-        if !self.certificate.as_os_str().is_empty() && !matches!(self.backend, WalletBackend::Lnd | WalletBackend::Cln)
-        {
-            return none("wallet.certificate", "only LND and Core Lightning have a certificate of their own");
-        }
-        match (self.secret_file.as_os_str().is_empty(), remote) {
-            (true, true) => {
-                let what = match self.backend {
-                    WalletBackend::Lnd => "LND's macaroon",
-                    WalletBackend::Cln => "the rune",
-                    WalletBackend::Nwc => "the connection string (nostr+walletconnect://)",
-                    WalletBackend::Phoenixd | WalletBackend::Embedded => "phoenixd's http-password",
-                };
-                Err((
-                    "wallet.secret_file",
-                    format!("is empty; allowed with \"{name}\": a file (mode 0600) with {what}"),
-                ))
-            }
-            (false, false) => none("wallet.secret_file", "the embedded node has its own keys"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Holds and graces.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Money {
-    /// How long a paid mail waits for an answer.
-    #[serde(deserialize_with = "duration")]
-    pub hold: Duration,
-    /// How long an invoice can be paid.
-    #[serde(deserialize_with = "duration")]
-    pub quote: Duration,
-    /// How long a decline by expunge, or a demotion by Junk, waits.
-    #[serde(deserialize_with = "duration")]
-    pub expunge_grace: Duration,
-    /// Blocks the final hop gives us; 244 holds a day with room for a fast chain.
-    pub final_cltv: u16,
-    /// Open invoices and undecided payments of one author over the whole bridge.
-    pub author_quotes: u32,
-    /// The same of one domain.
-    pub domain_quotes: u32,
-}
-
-impl Default for Money {
-    fn default() -> Self {
-        Self {
-            hold: Duration::from_millis(policy::HOLD_MS_DEFAULT.unsigned_abs()),
-            quote: Duration::from_millis(policy::QUOTE_MS_DEFAULT.unsigned_abs()),
-            expunge_grace: Duration::from_secs(600),
-            final_cltv: policy::FINAL_CLTV_DEFAULT,
-            author_quotes: policy::Quotas::default().author,
-            domain_quotes: policy::Quotas::default().domain,
-        }
-    }
-}
-
 /// The least MESSAGELIMIT (RFC 9738 §3): clients ask for some hundred messages at once.
 const IMAP_MESSAGES_MIN: u32 = 1000;
 
@@ -370,117 +134,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { message_mib: 50, disk_free_mib: 256, smtp_connections: 8192, imap_messages: imap::limits::MESSAGE_LIMIT }
     }
-}
-
-/// Who may bring mail.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Smtp {
-    /// Whether mail of networks that are not known comes in at the second try only.
-    pub greylist: bool,
-    /// The time before the second try counts: those who only ever try once, try all at once.
-    #[serde(deserialize_with = "duration")]
-    pub greylist_delay: Duration,
-    /// Block lists that are asked about each peer, by name.
-    pub dnsbl: Vec<String>,
-    /// Networks that neither is for; this machine, when nothing else is said.
-    #[serde(deserialize_with = "networks")]
-    pub trusted: Vec<smtp::Network>,
-    /// Networks that LMTP serves.
-    #[serde(deserialize_with = "networks")]
-    pub lmtp_from: Vec<smtp::Network>,
-}
-
-impl Smtp {
-    /// Whether a peer is in a trusted network.
-    pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(peer))
-    }
-}
-
-impl Default for Smtp {
-    fn default() -> Self {
-        Self {
-            greylist: false,
-            greylist_delay: Duration::from_secs(300),
-            dnsbl: Vec::new(),
-            trusted: smtp::Network::loopback(),
-            lmtp_from: smtp::Network::loopback(),
-        }
-    }
-}
-
-/// Look-ups.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dns {
-    /// Who answers every look-up.
-    pub resolver: LookUps,
-    /// Whether answers are proved by DNSSEC where the resolver hands signatures on: DANE needs it. Never in the sandbox's
-    /// own zone, which has none.
-    pub dnssec: bool,
-    /// DNSKEY records that proofs begin at; empty: the root's, as IANA publishes them.
-    pub trust_anchor: PathBuf,
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        Self { resolver: LookUps::default(), dnssec: true, trust_anchor: PathBuf::new() }
-    }
-}
-
-impl Dns {
-    /// Where proofs begin.
-    pub fn anchor(&self) -> smtp::TrustAnchor {
-        match (self.dnssec, self.trust_anchor.as_os_str().is_empty()) {
-            (false, _) => smtp::TrustAnchor::None,
-            (true, true) => smtp::TrustAnchor::Iana,
-            (true, false) => smtp::TrustAnchor::File(self.trust_anchor.clone()),
-        }
-    }
-}
-
-/// Who answers look-ups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LookUps {
-    /// The sandbox's own zone, which knows names under `.test` only.
-    #[default]
-    Sandbox,
-    /// The resolver of this machine, `"system"`.
-    System,
-    /// This one, `"127.0.0.1:5353"`.
-    Server(SocketAddr),
-}
-
-/// Certificates.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// PEM chain; empty: a self-signed one is made on first use.
-    pub certificate: PathBuf,
-    /// PEM key.
-    pub key: PathBuf,
-    /// Further pairs, chosen by the name a client asks for.
-    pub further: Vec<Pair>,
-    /// Where to order a certificate by ACME: `letsencrypt`, `letsencrypt-staging`, or the address of a CA's directory; empty:
-    /// nowhere.
-    pub acme: String,
-    /// An address the CA may write to.
-    pub acme_contact: String,
-    /// What the certificate is for; the server's name when empty.
-    pub acme_names: Vec<String>,
-    /// PEM: what to trust the CA's directory by, instead of the public authorities.
-    pub acme_ca: PathBuf,
-}
-
-/// A certificate and its key.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pair {
-    /// PEM chain.
-    pub certificate: PathBuf,
-    /// PEM key.
-    pub key: PathBuf,
 }
 
 impl Default for Config {
@@ -620,30 +273,6 @@ impl Config {
         Ok(())
     }
 
-    fn check_acme(&self) -> Result<(), (&'static str, String)> {
-        let tls = &self.tls;
-        let is_known = matches!(tls.acme.as_str(), "" | "letsencrypt" | "letsencrypt-staging");
-        // RFC 8555 §6.1: HTTPS and nothing else.
-        if !is_known && !tls.acme.starts_with("https://") {
-            let text =
-                "allowed: \"letsencrypt\", \"letsencrypt-staging\", the https:// address of a CA's directory, or empty";
-            return Err(("tls.acme", format!("\"{}\" is no CA; {text}", tls.acme)));
-        }
-        if !tls.acme.is_empty() && !self.runs(Role::Mailbox) {
-            return Err(("tls.acme", "needs the role \"mailbox\": the CA asks at the web door".into()));
-        }
-        if !tls.acme_contact.is_empty() && !smtp::is_mailbox(&tls.acme_contact) {
-            return Err(("tls.acme_contact", format!("\"{}\" is no mail address", tls.acme_contact)));
-        }
-        if let Some(name) = tls.acme_names.iter().find(|name| !is_domain(name)) {
-            return Err((
-                "tls.acme_names",
-                format!("\"{name}\" is no name that HTTP-01 can prove; allowed: host names, without wildcards"),
-            ));
-        }
-        Ok(())
-    }
-
     /// What a certificate by ACME is for.
     pub fn acme_names(&self) -> Vec<String> {
         let named = &self.tls.acme_names;
@@ -702,80 +331,6 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
         }
     }
     header
-}
-
-fn is_domain(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 253
-        && text.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        })
-}
-
-/// A length of time in words: a whole number and `ms`, `s`, `m`, `h` or `d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DurationText(pub Duration);
-
-impl std::str::FromStr for DurationText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let wrong =
-            || format!("\"{text}\" is no length of time; allowed: a whole number and ms, s, m, h or d, like \"24h\"");
-        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-        let ms = match &text[digits..] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong()),
-        };
-        number
-            .checked_mul(ms)
-            .filter(|ms| *ms <= 366 * 86_400_000)
-            .map(|ms| Self(Duration::from_millis(ms)))
-            .ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for DurationText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.as_millis();
-        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-            if ms >= size && ms.is_multiple_of(size) {
-                return write!(f, "{}{unit}", ms / size);
-            }
-        }
-        write!(f, "{ms}ms")
-    }
-}
-
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    String::deserialize(from)?.parse::<DurationText>().map(|text| text.0).map_err(D::Error::custom)
-}
-
-fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<smtp::Network>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
-}
-
-impl<'de> Deserialize<'de> for LookUps {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "" => Ok(Self::Sandbox),
-            "system" => Ok(Self::System),
-            address => address.parse().map(Self::Server).map_err(|_| {
-                let allowed = "IP and port, like \"127.0.0.1:5353\", \"system\", or empty";
-                D::Error::custom(format!("\"{text}\" is no address; allowed: {allowed}"))
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -842,18 +397,5 @@ mod tests {
         let config = Config::parse(text, "f.toml").unwrap();
         assert_eq!(config.hold(lnmp::HoldKind::Htlc), Duration::from_secs(24 * 3600));
         assert_eq!(config.hold(lnmp::HoldKind::Escrow), Duration::from_secs(48 * 3600));
-    }
-
-    #[test]
-    fn lengths_of_time_read_and_print() {
-        for (text, ms) in
-            [("250ms", 250), ("2s", 2000), ("10m", 600_000), ("24h", 86_400_000), ("60d", 60 * 86_400_000)]
-        {
-            assert_eq!(text.parse::<DurationText>().unwrap().0, Duration::from_millis(ms));
-        }
-        assert_eq!(DurationText(Duration::from_secs(600)).to_string(), "10m");
-        for text in ["", "s", "5", "5 m", "-5m", "99999999999999999999d"] {
-            assert!(text.parse::<DurationText>().is_err(), "{text}");
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::house::{House, now_ms};
 pub async fn add(house: &House, address: &str, filter: Filter, position: Option<usize>) -> anyhow::Result<Value> {
     filter.check()?;
     let _choosing = house.choosing.lock().await;
-    let account = command::account(house, address).await?;
+    let account = command::account_of(house, address).await?;
     folder_exists(house, &account, &filter).await?;
     let mut settings = account.settings.clone();
     let filters = &mut settings.filters;
@@ -50,14 +50,14 @@ async fn folder_exists(house: &House, account: &Account, filter: &Filter) -> any
 
 /// All, in order.
 pub async fn list(house: &House, address: &str) -> anyhow::Result<Value> {
-    let account = command::account(house, address).await?;
+    let account = command::account_of(house, address).await?;
     Ok(account.settings.filters.iter().enumerate().map(|(at, filter)| row(at, filter)).collect())
 }
 
 /// Removes one.
 pub async fn remove(house: &House, address: &str, name: &str) -> anyhow::Result<Value> {
     let _choosing = house.choosing.lock().await;
-    let account = command::account(house, address).await?;
+    let account = command::account_of(house, address).await?;
     let mut settings = account.settings.clone();
     let before = settings.filters.len();
     settings.filters.retain(|filter| filter.name != name);
@@ -77,7 +77,7 @@ pub async fn test(
     unverified: bool,
     to: Option<&str>,
 ) -> anyhow::Result<Value> {
-    let account = command::account(house, address).await?;
+    let account = command::account_of(house, address).await?;
     let facts = converter::facts(header.as_bytes());
     let author = facts.author().and_then(converter::Mailbox::address).map(|address| address.to_lowercase());
     let vouched = facts.author().filter(|_| !unverified).map(|author| author.domain.clone());

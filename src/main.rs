@@ -6,10 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use satchel::cli::{
-    AccountVerb, AliasVerb, CapabilityChange, Cli, Common, ContactVerb, DkimVerb, GateVerb, PriceChange, QueueVerb,
-    Request, SandboxVerb, ShareChange, Verb, WalletVerb,
-};
+use satchel::cli::{AccountVerb, CapabilityChange, Cli, Common, PriceChange, Request, ShareChange, Verb};
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
 use satchel::dir::Dir;
@@ -54,9 +51,9 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Check { config, dnsbl, json } => return check::check(&config, dnsbl, json).await,
         Verb::Account(verb) => account(verb).await?,
-        Verb::Alias(verb) => alias(verb)?,
+        Verb::Alias(verb) => verb.request()?,
         Verb::Group(verb) => verb.request(),
-        Verb::Contact(verb) => contact(verb),
+        Verb::Contact(verb) => verb.request(),
         Verb::Price {
             address,
             stranger,
@@ -85,56 +82,11 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Filter(verb) => verb.request()?,
         Verb::Allow(verb) => verb.request()?,
-        Verb::Gate(verb) => match verb {
-            GateVerb::List { common } => (common, Request::GateList),
-            GateVerb::Show { id, common } => (common, Request::GateShow { id }),
-            GateVerb::Invoice { id, priority, common } => (common, Request::GateInvoice { id, priority }),
-            GateVerb::Accept { id, common } => (common, Request::GateAccept { id }),
-            GateVerb::Decline { id, common } => (common, Request::GateDecline { id }),
-            GateVerb::RefundTo { id, target, common } => (common, Request::GateRefundTo { id, target }),
-        },
-        Verb::Queue(verb) => match verb {
-            QueueVerb::List { common } => (common, Request::QueueList),
-            QueueVerb::Retry { id, domain, common } => (common, Request::QueueRetry { id, domain }),
-            QueueVerb::Remove { id, common } => (common, Request::QueueRemove { id }),
-            QueueVerb::Suspend { id, domain, common } => (common, Request::QueueSuspend { id, domain }),
-            QueueVerb::Resume { id, domain, common } => (common, Request::QueueResume { id, domain }),
-        },
-        Verb::Wallet(verb) => match verb {
-            WalletVerb::Balance { common } => (common, Request::WalletBalance),
-            WalletVerb::Invoice { amount, description, common } => {
-                (common, Request::WalletInvoice { sat: amount, description })
-            }
-            WalletVerb::Pay { bolt11, common } => (common, Request::WalletPay { bolt11 }),
-            WalletVerb::Channels { common } => (common, Request::WalletChannels),
-            WalletVerb::Payout { address, bolt11, common } => (common, Request::WalletPayout { address, bolt11 }),
-            WalletVerb::Statement { address, csv, common } => (common, Request::WalletStatement { address, csv }),
-            WalletVerb::Audit { common } => (common, Request::WalletAudit),
-        },
-        Verb::Sandbox(verb) => match verb {
-            SandboxVerb::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
-            SandboxVerb::Invoice { sat, common } => (common, Request::SandboxInvoice { sat }),
-            SandboxVerb::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
-            SandboxVerb::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
-            SandboxVerb::Mail { common } => (common, Request::SandboxMail),
-        },
-        Verb::Dkim(verb) => {
-            let ms = |text: &str| -> anyhow::Result<u64> {
-                let length: DurationText = text.parse().map_err(|why| ConfigError(format!("--after: {why}")))?;
-                Ok(u64::try_from(length.0.as_millis())?)
-            };
-            match verb {
-                DkimVerb::List { common } => (common, Request::DkimList),
-                DkimVerb::Rotate { only, after, common } => {
-                    (common, Request::DkimRotate { only, after_ms: ms(&after)? })
-                }
-                DkimVerb::Import { file, after, common } => {
-                    // The server may stand in another folder.
-                    let file = std::path::absolute(&file)?;
-                    (common, Request::DkimImport { file, after_ms: ms(&after)? })
-                }
-            }
-        }
+        Verb::Gate(verb) => verb.request(),
+        Verb::Queue(verb) => verb.request(),
+        Verb::Wallet(verb) => verb.request(),
+        Verb::Sandbox(verb) => verb.request(),
+        Verb::Dkim(verb) => verb.request()?,
         Verb::Reports { send, common } => (common, Request::Reports { send }),
         Verb::Dns { domain, common } => (common, Request::Dns { domain }),
     };
@@ -213,33 +165,6 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
 async fn needs_secret(common: &Common, address: &str) -> anyhow::Result<bool> {
     let value = perform(&common.dir, &Request::AccountNeedsSecret { address: address.to_owned() }).await?;
     Ok(value.as_bool().unwrap_or(true))
-}
-
-fn alias(verb: AliasVerb) -> anyhow::Result<(Common, Request)> {
-    Ok(match verb {
-        AliasVerb::Add { address, account, expires, max_uses, common } => {
-            let expires_ms = match expires {
-                Some(text) => {
-                    let length: DurationText = text.parse().map_err(|why| ConfigError(format!("--expires: {why}")))?;
-                    u64::try_from(length.0.as_millis()).ok()
-                }
-                None => None,
-            };
-            (common, Request::AliasAdd { address, account, expires_ms, max_uses })
-        }
-        AliasVerb::List { common } => (common, Request::AliasList),
-        AliasVerb::Remove { address, common } => (common, Request::AliasRemove { address }),
-    })
-}
-
-fn contact(verb: ContactVerb) -> (Common, Request) {
-    let set = |owner, author, relation: &str| Request::ContactSet { owner, author, relation: relation.to_owned() };
-    match verb {
-        ContactVerb::Friend { owner, author, common } => (common, set(owner, author, "friend")),
-        ContactVerb::Acquaintance { owner, author, common } => (common, set(owner, author, "acquaintance")),
-        ContactVerb::Stranger { owner, author, common } => (common, set(owner, author, "stranger")),
-        ContactVerb::List { owner, common } => (common, Request::ContactList { owner }),
-    }
 }
 
 /// Asks on the terminal without echo, or reads one line of standard input.

@@ -11,7 +11,7 @@ use store::{Account, AclChange, Mailbox, Rights, RightsMode};
 
 use crate::accounts;
 use crate::cli::ShareChange;
-use crate::command::account;
+use crate::command::account_of;
 use crate::house::House;
 
 /// What a desk's agent needs: find, read, flag, file, decide, expunge; but neither rename nor share it on.
@@ -59,7 +59,7 @@ pub async fn change(house: &House, asked: &ShareChange, secret: &str) -> anyhow:
 
 /// With whom an account shares its mailboxes, or one of them.
 pub async fn list(house: &House, owner: &str, mailbox: Option<&str>) -> anyhow::Result<Value> {
-    let owner = account(house, owner).await?;
+    let owner = account_of(house, owner).await?;
     let mailboxes = match mailbox {
         Some(name) => vec![find(house, &owner, name).await?],
         None => house.store.mailboxes(owner.id).await?,
@@ -76,7 +76,7 @@ pub async fn list(house: &House, owner: &str, mailbox: Option<&str>) -> anyhow::
 }
 
 async fn look_up(house: &House, change: &ShareChange) -> anyhow::Result<Change> {
-    let owner = account(house, &change.owner).await?;
+    let owner = account_of(house, &change.owner).await?;
     let user = accounts::find(house, &change.with).await?.ok_or_else(|| {
         anyhow!("there is no account {}; a mailbox is shared with accounts of this server, by address", change.with)
     })?;

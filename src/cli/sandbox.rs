@@ -1,0 +1,58 @@
+//! `satchel sandbox` as it is written.
+
+#![expect(missing_docs, reason = "the fields are documented by the help they make")]
+
+use clap::Subcommand;
+
+use super::{Common, Request};
+
+/// `satchel sandbox`.
+#[derive(Debug, Subcommand)]
+pub enum SandboxVerb {
+    /// Pay an invoice from the sandbox's customer wallet
+    Pay {
+        /// The invoice
+        bolt11: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// An invoice of the customer's, to try `wallet pay` with
+    Invoice {
+        /// In sat
+        sat: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Mine blocks; says which holds that ended
+    Mine {
+        /// How many
+        blocks: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The customer wallet's balance and one payment's state
+    Wallet {
+        /// The invoice whose state to show
+        bolt11: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The mails other .test domains got
+    Mail {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl SandboxVerb {
+    /// What it asks of the house.
+    pub fn request(self) -> (Common, Request) {
+        match self {
+            Self::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
+            Self::Invoice { sat, common } => (common, Request::SandboxInvoice { sat }),
+            Self::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
+            Self::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
+            Self::Mail { common } => (common, Request::SandboxMail),
+        }
+    }
+}
