@@ -217,6 +217,7 @@ pub enum Request {
     SandboxPay { bolt11: String },
     SandboxInvoice { sat: u64 },
     SandboxMine { blocks: u32 },
+    SandboxChannel { capacity_sat: u64 },
     SandboxWallet { bolt11: Option<String> },
     SandboxMail,
     Dns { domain: String },

@@ -126,6 +126,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::SandboxPay { bolt11 } => sandbox::pay(house, &bolt11).await,
         Request::SandboxInvoice { sat } => sandbox::invoice(house, sat).await,
         Request::SandboxMine { blocks } => sandbox::mine(house, blocks).await,
+        Request::SandboxChannel { capacity_sat } => sandbox::channel(house, capacity_sat).await,
         Request::SandboxWallet { bolt11 } => sandbox::wallet(house, bolt11.as_deref()).await,
         Request::SandboxMail => sandbox::mail(store).await,
         Request::Dns { domain } => dns::records(house, &domain).await,

@@ -96,6 +96,10 @@ pub const HTTP_REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Satoshis the sandbox's channel holds.
 pub const SANDBOX_CHANNEL_SAT: u64 = 10_000_000;
+/// Least a further channel of the sandbox holds: the reserve of both sides and a few mails.
+pub const SANDBOX_CHANNEL_MIN_SAT: u64 = 100_000;
+/// Most a further channel of the sandbox holds: three of the customer's coins.
+pub const SANDBOX_CHANNEL_MAX_SAT: u64 = 40_000_000;
 /// Satoshis of it that begin on the bridge's side, so that it can pay out from the first minute.
 pub const SANDBOX_PUSH_SAT: u64 = 2_000_000;
 /// On-chain satoshis the bridge starts with: the reserve of many channels, should the bootstrap be interrupted.

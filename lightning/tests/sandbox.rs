@@ -175,6 +175,63 @@ fn the_customer_alone_may_go_away_and_come_back() {
 }
 
 #[test]
+fn three_channels_hold_more_than_one_does_and_all_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let sandbox = sandbox(dir.path()).await;
+        assert!(matches!(sandbox.open_channel(99_999).await, Err(SandboxError::Capacity(99_999))));
+        let began = Instant::now();
+        let first = sandbox.open_channel(1_000_000).await.unwrap();
+        println!("FIGURE one more channel: {:?}", began.elapsed());
+        assert_ne!(sandbox.open_channel(2_000_000).await.unwrap(), first);
+        let wallet = sandbox.wallet();
+        let room = wallet.capacity().await.unwrap();
+        assert_eq!((room.channels, room.slots_total, room.slots_free), (3, 90, 90));
+        // Of each 10 % may be in flight, 60 % of that is reserved for holds.
+        assert_eq!(room.value_total, Msat((600_000 + 60_000 + 120_000) * 1000));
+        assert_eq!(room.inbound_free, room.value_total);
+        assert_eq!(room.dust_free, room.dust_total);
+        assert_eq!(wallet.balance().await.unwrap().channel, Msat(2_000_000_000), "the new ones are the customer's");
+
+        // One channel holds fifty: the others find room.
+        let count = 55;
+        for n in 1..=count {
+            let invoice = wallet.create(hold(n, 10)).await.unwrap();
+            sandbox.customer().pay(&invoice).await.unwrap();
+        }
+        for _ in 1..=count {
+            assert!(matches!(common::payment_event(&*wallet).await, lightning::Event::Held { .. }));
+            wallet.event_handled().await.unwrap();
+        }
+        let full = wallet.capacity().await.unwrap();
+        assert_eq!(full.slots_free, 90 - u32::from(count));
+        assert_eq!(full.dust_free, room.dust_total - Msat(u64::from(count) * 10_000));
+        assert_eq!(full.inbound_free, room.inbound_free - Msat(u64::from(count) * 10_000));
+        // A payment that only the largest channel carries.
+        let invoice = wallet.create(hold(100, 700_000)).await.unwrap();
+        sandbox.customer().pay(&invoice).await.unwrap();
+        let (amount, _) = held(&*wallet, preimage(100).hash()).await;
+        wallet.settle(preimage(100).hash(), amount, &preimage(100)).await.unwrap();
+        settled(&*wallet, preimage(100).hash()).await;
+
+        sandbox.stop().await.unwrap();
+        drop((sandbox, wallet));
+        let began = Instant::now();
+        let sandbox = self::sandbox(dir.path()).await;
+        println!("FIGURE restart with three channels to ready: {:?}", began.elapsed());
+        let wallet = sandbox.wallet();
+        let back = wallet.capacity().await.unwrap();
+        assert_eq!((back.channels, back.slots_free), (3, 90 - u32::from(count)));
+        assert_eq!(wallet.inbound().await.unwrap().held.len(), usize::from(count));
+        for n in 1..=count {
+            wallet.cancel(preimage(n).hash()).await.unwrap();
+        }
+        until("the refunds", || async { (wallet.balance().await.unwrap().held == Msat::ZERO).then_some(()) }).await;
+        sandbox.stop().await.unwrap();
+    });
+}
+
+#[test]
 fn a_reorganisation_of_the_funding_keeps_the_channel() {
     let dir = tempfile::tempdir().unwrap();
     runtime().block_on(async {

@@ -30,6 +30,14 @@ pub enum SandboxVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// The customer opens one more channel to the bridge; it is usable when this returns
+    Channel {
+        /// What it holds, in sat; all of it begins on the customer's side
+        #[arg(long, value_name = "N")]
+        capacity_sat: u64,
+        #[command(flatten)]
+        common: Common,
+    },
     /// The customer wallet's balance and one payment's state
     Wallet {
         /// The invoice whose state to show
@@ -51,6 +59,7 @@ impl SandboxVerb {
             Self::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
             Self::Invoice { sat, common } => (common, Request::SandboxInvoice { sat }),
             Self::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
+            Self::Channel { capacity_sat, common } => (common, Request::SandboxChannel { capacity_sat }),
             Self::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
             Self::Mail { common } => (common, Request::SandboxMail),
         }

@@ -71,6 +71,17 @@ pub(super) async fn mine(house: &House, blocks: u32) -> anyhow::Result<Value> {
     Ok(json!({ "height": height, "ended_holds": ended }))
 }
 
+pub(super) async fn channel(house: &House, capacity_sat: u64) -> anyhow::Result<Value> {
+    let funding = run::sandbox(house)?.open_channel(capacity_sat).await?;
+    let capacity = house.running()?.wallet.capacity().await?;
+    Ok(json!({
+        "funding": funding.to_string(),
+        "capacity_msat": capacity_sat * 1000,
+        "channels": capacity.channels,
+        "hold_slots_total": capacity.slots_total,
+    }))
+}
+
 async fn held(house: &House) -> anyhow::Result<Vec<Gate>> {
     let filter = GateFilter { state: Some(GateState::Held), ..GateFilter::default() };
     Ok(house.store.gates(filter).await?)

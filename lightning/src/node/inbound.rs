@@ -1,5 +1,6 @@
 //! What the channels carry towards us, as the channel monitors know it.
 
+use ldk::ln::types::ChannelId;
 use ldk_node::LightningBalance;
 use ldk_node::Node;
 use lnmp::{Msat, PaymentHash};
@@ -18,7 +19,9 @@ pub(super) struct Channels {
     /// Payments of ours that have not ended.
     pub(super) sending: Msat,
     /// Each channel's part of its last commitment that is ours.
-    pub(super) commitments: Vec<(ldk::ln::types::ChannelId, Msat)>,
+    pub(super) commitments: Vec<(ChannelId, Msat)>,
+    /// [`Channels::unclaimed`], by channel.
+    pub(super) by_channel: Vec<(ChannelId, Msat)>,
 }
 
 impl Channels {
@@ -37,11 +40,11 @@ impl Channels {
                 } => {
                     seen.sending = seen.sending + Msat(*outbound_payment_htlc_rounded_msat);
                     seen.commitments.push((*channel_id, sat(*amount_satoshis)));
-                    seen.unclaimed = seen.unclaimed + Msat(*inbound_htlc_rounded_msat);
+                    seen.add_unclaimed(*channel_id, Msat(*inbound_htlc_rounded_msat));
                     seen.claiming = seen.claiming + Msat(*inbound_claiming_htlc_rounded_msat);
                 }
-                LightningBalance::MaybePreimageClaimableHTLC { amount_satoshis, payment_hash, .. } => {
-                    seen.unclaimed = seen.unclaimed + sat(*amount_satoshis);
+                LightningBalance::MaybePreimageClaimableHTLC { channel_id, amount_satoshis, payment_hash, .. } => {
+                    seen.add_unclaimed(*channel_id, sat(*amount_satoshis));
                     seen.named.push(PaymentHash(payment_hash.0));
                 }
                 LightningBalance::ContentiousClaimable { amount_satoshis, payment_hash, .. } => {
@@ -59,6 +62,19 @@ impl Channels {
             }
         }
         (seen, balances)
+    }
+
+    fn add_unclaimed(&mut self, channel: ChannelId, amount: Msat) {
+        self.unclaimed = self.unclaimed + amount;
+        match self.by_channel.iter_mut().find(|(id, _)| *id == channel) {
+            Some((_, sum)) => *sum = *sum + amount,
+            None => self.by_channel.push((channel, amount)),
+        }
+    }
+
+    /// What one channel carries towards us.
+    pub(super) fn unclaimed_in(&self, channel: &ChannelId) -> Msat {
+        self.by_channel.iter().find(|(id, _)| id == channel).map_or(Msat::ZERO, |(_, amount)| *amount)
     }
 }
 

@@ -7,7 +7,7 @@ use ldk::ln::channelmanager::PaymentId;
 use ldk::types::payment::{PaymentHash as LdkHash, PaymentPreimage};
 use ldk_node::config::MaxDustHTLCExposure;
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentStatus};
-use ldk_node::{Event as LdkEvent, Node, NodeError};
+use ldk_node::{ChannelDetails, Event as LdkEvent, Node, NodeError};
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Description};
 use lnmp::{Msat, PaymentHash, Preimage};
 use tokio::time::{Instant, sleep};
@@ -359,34 +359,48 @@ pub(super) fn held(node: &Node, inner: &Inner) -> Vec<HeldPayment> {
 }
 
 fn capacity(node: &Node, inner: &Inner) -> Capacity {
-    let share = |whole: u64| whole / 100 * RESERVABLE_PERCENT + whole % 100 * RESERVABLE_PERCENT / 100;
-    let (mut slots, mut value, mut dust, mut receivable, mut count) = (0, 0, 0, 0, 0);
-    for channel in node.list_channels().into_iter().filter(|channel| channel.is_usable) {
-        count += 1;
-        slots += share(HTLCS_PER_CHANNEL.into());
-        value += share(channel.inbound_htlc_maximum_msat.unwrap_or(channel.channel_value_sats * 100));
-        receivable += channel.inbound_capacity_msat;
-        dust += share(match channel.config.max_dust_htlc_exposure {
-            MaxDustHTLCExposure::FixedLimit { limit_msat } => limit_msat,
-            MaxDustHTLCExposure::FeeRateMultiplier { multiplier } => multiplier * DUST_FEE_RATE_SAT_PER_KW,
-        });
+    let (seen, _) = Channels::look(node);
+    let mut all = Capacity { dust_below: sat(ANCHOR_DUST_SAT), ..Capacity::default() };
+    for channel in node.list_channels().iter().filter(|channel| channel.is_usable) {
+        let room = Room::of(channel, seen.unclaimed_in(&channel.channel_id));
+        all.channels += 1;
+        all.slots_total += room.slots;
+        all.value_total = all.value_total + room.value;
+        all.inbound_free = all.inbound_free + room.value_free;
+        all.dust_total = all.dust_total + room.dust;
     }
-    let dust_below = sat(ANCHOR_DUST_SAT);
     let held = held(node, inner);
-    let sum = |only_dust: bool| {
-        let counted = held.iter().filter(|payment| !only_dust || payment.amount < dust_below);
-        counted.fold(Msat::ZERO, |sum, payment| sum + payment.amount)
-    };
-    let slots_total = u32::try_from(slots).unwrap_or(u32::MAX);
-    Capacity {
-        slots_total,
-        slots_free: slots_total.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX)),
-        value_total: Msat(value),
-        inbound_free: (Msat(value) - sum(false)).min(Msat(receivable)),
-        dust_total: Msat(dust),
-        dust_free: Msat(dust) - sum(true),
-        dust_below,
-        channels: count,
+    all.slots_free = all.slots_total.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
+    let dust = held.iter().filter(|payment| payment.amount < all.dust_below);
+    all.dust_free = all.dust_total - dust.fold(Msat::ZERO, |sum, payment| sum + payment.amount);
+    all
+}
+
+/// How much one channel holds, cut to the share that quotes may reserve.
+struct Room {
+    slots: u32,
+    value: Msat,
+    value_free: Msat,
+    dust: Msat,
+}
+
+impl Room {
+    /// `unclaimed` is what the channel carries towards us already.
+    fn of(channel: &ChannelDetails, unclaimed: Msat) -> Self {
+        let share = |whole: u64| whole / 100 * RESERVABLE_PERCENT + whole % 100 * RESERVABLE_PERCENT / 100;
+        let receivable = channel.inbound_capacity_msat;
+        // What the peer does not have it cannot send, whatever may be in flight.
+        let most = channel.inbound_htlc_maximum_msat.unwrap_or(channel.channel_value_sats * 100);
+        let value = Msat(share(most.min(receivable + unclaimed.0)));
+        Self {
+            slots: u32::try_from(share(HTLCS_PER_CHANNEL.into())).unwrap_or(u32::MAX),
+            value,
+            value_free: (value - unclaimed).min(Msat(receivable)),
+            dust: Msat(share(match channel.config.max_dust_htlc_exposure {
+                MaxDustHTLCExposure::FixedLimit { limit_msat } => limit_msat,
+                MaxDustHTLCExposure::FeeRateMultiplier { multiplier } => multiplier * DUST_FEE_RATE_SAT_PER_KW,
+            })),
+        }
     }
 }
 

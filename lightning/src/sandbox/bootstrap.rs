@@ -23,6 +23,8 @@ use crate::node::LdkNode;
 const FUNDING_CONFIRMATIONS: u32 = 6;
 /// A funding transaction that is nowhere after this was lost with the process that made it.
 const FUNDING_LOST_AFTER: Duration = Duration::from_secs(3);
+/// A start waits so long for the channels after the first; one that is being closed never comes back.
+const OTHERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Step: blocks, until the first coinbase is mature.
 pub(super) fn premine(chain: &Chain) -> Result<(), SandboxError> {
@@ -95,9 +97,10 @@ pub(super) async fn channel(
         let ours = channels(customer).await.map_err(SandboxError::customer)?;
         let theirs = channels(bridge).await.map_err(SandboxError::bridge)?;
         if let Some(usable) = ours.iter().find(|channel| channel.is_usable) {
-            if theirs.iter().any(|channel| channel.is_usable && channel.funding_txo == usable.funding_txo) {
+            if is_usable(&theirs, usable) {
                 sync(bridge, Some(customer), 0).await?;
-                return assert_anchors(bridge, &theirs).await;
+                assert_anchors(bridge, &theirs).await?;
+                return others(chain, bridge, customer).await;
             }
             state = "usable on the customer's side only";
             sleep(POLL_EVERY).await;
@@ -111,20 +114,9 @@ pub(super) async fn channel(
         }
         let alive = ours.iter().find_map(|channel| Some((channel, funding(chain, channel)?)));
         match alive {
-            Some((_, Funding::Waiting)) => {
-                state = "waiting for its funding";
-                chain.mine(FUNDING_CONFIRMATIONS, miner::header_now())?;
-                sync(bridge, Some(customer), FUNDING_CONFIRMATIONS).await?;
-            }
-            Some((_, Funding::Confirmed(depth))) if depth < FUNDING_CONFIRMATIONS => {
+            Some((_, funding)) => {
                 state = "waiting for confirmations";
-                chain.mine(FUNDING_CONFIRMATIONS - depth, miner::header_now())?;
-                sync(bridge, Some(customer), FUNDING_CONFIRMATIONS).await?;
-            }
-            Some((_, Funding::Confirmed(_))) => {
-                state = "confirmed, not usable yet";
-                sync(bridge, Some(customer), 0).await?;
-                sleep(POLL_EVERY).await;
+                confirm(chain, bridge, customer, funding).await?;
             }
             None if ours.is_empty() || lost_since.is_some_and(|since| since.elapsed() > FUNDING_LOST_AFTER) => {
                 state = "opening";
@@ -153,6 +145,76 @@ pub(super) async fn channel(
     Err(SandboxError::NotReady(state.into()))
 }
 
+/// Step: the channels after the first are usable on both sides, too. One whose funding was lost is nobody's, and one
+/// that is being closed may stay as it is.
+async fn others(chain: &Chain, bridge: &LdkNode, customer: &LdkNode) -> Result<(), SandboxError> {
+    let until = Instant::now() + OTHERS_WITHIN;
+    loop {
+        let ours = channels(customer).await.map_err(SandboxError::customer)?;
+        let theirs = channels(bridge).await.map_err(SandboxError::bridge)?;
+        let missing = |channel: &&ChannelDetails| !(channel.is_usable && is_usable(&theirs, channel));
+        let Some(funding) = ours.iter().filter(missing).find_map(|channel| funding(chain, channel)) else {
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            tracing::warn!("sandbox: a channel is not usable yet");
+            return Ok(());
+        }
+        confirm(chain, bridge, customer, funding).await?;
+    }
+}
+
+/// One more channel of the customer's: opened, confirmed, and usable on both sides. Its capacity is all the customer's.
+pub(super) async fn another(
+    chain: &Chain,
+    bridge: &LdkNode,
+    customer: &LdkNode,
+    bridge_address: SocketAddr,
+    capacity_sat: u64,
+) -> Result<OutPoint, SandboxError> {
+    let all = || async { channels(customer).await.map_err(SandboxError::customer) };
+    let before: Vec<_> = all().await?.iter().map(|channel| channel.user_channel_id).collect();
+    customer.open_channel(bridge.node_id(), bridge_address, capacity_sat, 0).await.map_err(SandboxError::customer)?;
+    let until = Instant::now() + READY_WITHIN;
+    while Instant::now() < until {
+        let ours = all().await?;
+        let Some(new) = ours.iter().find(|channel| !before.contains(&channel.user_channel_id)) else {
+            return Err(SandboxError::Refused);
+        };
+        let theirs = channels(bridge).await.map_err(SandboxError::bridge)?;
+        if let Some(outpoint) = new.funding_txo.filter(|_| new.is_usable && is_usable(&theirs, new)) {
+            sync(bridge, Some(customer), 0).await?;
+            assert_anchors(bridge, &theirs).await?;
+            return Ok(outpoint);
+        }
+        match funding(chain, new) {
+            Some(funding) => confirm(chain, bridge, customer, funding).await?,
+            None => sleep(POLL_EVERY).await,
+        }
+    }
+    Err(SandboxError::NotReady("the new channel was not confirmed in time".into()))
+}
+
+fn is_usable(theirs: &[ChannelDetails], ours: &ChannelDetails) -> bool {
+    theirs.iter().any(|channel| channel.is_usable && channel.funding_txo == ours.funding_txo)
+}
+
+/// Mines what a funding transaction still needs, and lets both nodes see it.
+async fn confirm(chain: &Chain, bridge: &LdkNode, customer: &LdkNode, funding: Funding) -> Result<(), SandboxError> {
+    let missing = match funding {
+        Funding::Waiting => FUNDING_CONFIRMATIONS,
+        Funding::Confirmed(depth) => FUNDING_CONFIRMATIONS.saturating_sub(depth),
+    };
+    if missing == 0 {
+        sync(bridge, Some(customer), 0).await?;
+        sleep(POLL_EVERY).await;
+        return Ok(());
+    }
+    chain.mine(missing, miner::header_now())?;
+    sync(bridge, Some(customer), missing).await
+}
+
+#[derive(Clone, Copy)]
 enum Funding {
     Waiting,
     Confirmed(u32),

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::Network;
+use bitcoin::{Network, OutPoint};
 use lnmp::Msat;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep};
 use self::chain::{Chain, ChainError};
 pub use self::customer::{Customer, CustomerPayment};
 use self::miner::Server;
-use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY};
+use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY, SANDBOX_CHANNEL_MAX_SAT, SANDBOX_CHANNEL_MIN_SAT};
 use crate::node::{ChainSource, LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
 use crate::{HoldStatus, Wallet, WalletError};
 
@@ -66,6 +66,15 @@ pub enum SandboxError {
     /// The channel came up as another type, on which small payments are not safe.
     #[error("the sandbox channel is not an anchor channel")]
     NotAnchors,
+    /// A channel's capacity is outside what the sandbox makes.
+    #[error("a sandbox channel holds {SANDBOX_CHANNEL_MIN_SAT} to {SANDBOX_CHANNEL_MAX_SAT} sat, not {0}")]
+    Capacity(u64),
+    /// The customer has too little on the chain for one more channel.
+    #[error("the customer has {0} sat on the chain: too little for this channel, its reserve and its fee")]
+    CustomerPoor(u64),
+    /// The bridge did not take a channel: its coins do not cover one more reserve.
+    #[error("the bridge's node did not take the channel: its coins do not cover one more reserve")]
+    Refused,
     /// The customer's node was stopped.
     #[error("the sandbox customer is not running")]
     NoCustomer,
@@ -89,6 +98,9 @@ pub struct Sandbox {
     bridge: LdkNode,
     customer: Customer,
     chain: Arc<Chain>,
+    /// Held while a channel is opened: which is the new one is seen by comparing.
+    opening: tokio::sync::Mutex<()>,
+    bridge_address: std::net::SocketAddr,
     // Last, so that the chain answers until the nodes are gone.
     server: Server,
 }
@@ -138,7 +150,8 @@ impl Sandbox {
             bootstrap::channel(&chain, &bridge, &customer_node, address).await?;
             customer.adopt(customer_node, bridge.node_id(), address);
             server.begin_mining();
-            Ok(Self { bridge, customer, chain, server })
+            let opening = tokio::sync::Mutex::new(());
+            Ok(Self { bridge, customer, chain, opening, bridge_address: address, server })
         })
     }
 
@@ -186,6 +199,31 @@ impl Sandbox {
     /// [`SandboxError::Node`] when one is not there in time.
     pub async fn sync(&self, blocks: u32) -> Result<(), SandboxError> {
         bootstrap::sync(&self.bridge, self.customer.node().ok().as_ref(), blocks).await
+    }
+
+    /// The customer opens one more channel to the bridge, all of it on the customer's side; confirmed and usable on both
+    /// sides when this returns. Its funding output.
+    ///
+    /// # Errors
+    /// [`SandboxError::Capacity`], [`SandboxError::CustomerPoor`], [`SandboxError::Refused`],
+    /// [`SandboxError::NotReady`] after a minute.
+    pub fn open_channel(&self, capacity_sat: u64) -> BoxFuture<'_, Result<OutPoint, SandboxError>> {
+        Box::pin(async move {
+            if !(SANDBOX_CHANNEL_MIN_SAT..=SANDBOX_CHANNEL_MAX_SAT).contains(&capacity_sat) {
+                return Err(SandboxError::Capacity(capacity_sat));
+            }
+            let _turn = self.opening.lock().await;
+            let customer = self.customer.node()?;
+            let opened =
+                bootstrap::another(&self.chain, &self.bridge, &customer, self.bridge_address, capacity_sat).await;
+            match opened {
+                Err(SandboxError::Node { error: WalletError::NoCapacity, .. }) => {
+                    let onchain = self.customer.balance().await?.onchain;
+                    Err(SandboxError::CustomerPoor(onchain.0 / 1000))
+                }
+                other => other,
+            }
+        })
     }
 
     /// Pays an invoice from the customer's wallet, and waits until the payment is locked at the bridge, arrived or
