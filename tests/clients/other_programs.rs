@@ -68,8 +68,8 @@ fn an_alpine_user_accepts_by_saving_to_another_folder() {
         .args([&server, &user, &password, "Requests"])
         .env("HOME", home.path())
         .args(["Fresh figs=>\\r", "A few words about Fresh figs=>s", "SAVE.*folder=>Archive\\r"])
-        // Where saving takes more than a moment, alpine says `Saving DONE` and nothing of a copy.
-        .arg("(?i)copied|Saving DONE=>q"));
+        // Where saving takes more than a moment, alpine shows `[Saving … DONE]` and says nothing of a copy.
+        .arg(r"(?i)copied|DONE\]=>q"));
     satchel.wait_for_state("bob@shop.test", "settled");
     let mut imap = satchel.imap();
     assert_eq!(imap.find("Archive", "Fresh figs").len(), 1);
