@@ -15,3 +15,5 @@ mod keys;
 mod records;
 #[path = "setup/tls.rs"]
 mod tls;
+#[path = "setup/tls_reports.rs"]
+mod tls_reports;

@@ -36,6 +36,7 @@ mod connections;
 mod content;
 mod dns;
 mod dnssec;
+mod https;
 mod intake;
 pub mod limits;
 mod network;

@@ -171,6 +171,15 @@ pub const REPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Addresses that mail of a domain came from, in one report.
 pub const REPORT_SOURCES_MAX: usize = 1000;
 
+/// Addresses and URIs that one TLS report goes to.
+pub const REPORT_DESTINATIONS_MAX: usize = 2;
+
+/// How long a server may take to accept a TLS report over HTTPS.
+pub const REPORT_POST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Octets of what it answers, which nobody reads.
+pub const REPORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
 /// Policies of one TLS report: each domain and server has a few.
 pub const REPORT_POLICIES_MAX: usize = 100;
 

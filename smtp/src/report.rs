@@ -4,8 +4,14 @@
 //! Whoever can write mail can write a report: what is unpacked is bounded, in octets and in parts, and what cannot be read
 //! is no report.
 
-use crate::TlsPolicy;
-use crate::limits::{REPORT_BYTES_MAX, REPORT_POLICIES_MAX, REPORT_SOURCES_MAX};
+use crate::limits::{
+    REPORT_ANSWER_BYTES_MAX, REPORT_BYTES_MAX, REPORT_DESTINATIONS_MAX, REPORT_POLICIES_MAX, REPORT_POST_TIMEOUT,
+    REPORT_SOURCES_MAX,
+};
+use crate::{Resolver, TlsPolicy, https};
+use futures::future::BoxFuture;
+use http_body_util::Full;
+use hyper::header::CONTENT_TYPE;
 use mail_auth::report::tlsrpt::{
     DateRange, FailureDetails, Policy, PolicyDetails, PolicyType, ResultType, Summary, TlsReport,
 };
@@ -177,18 +183,21 @@ fn tls_seen(report: TlsReport) -> TlsSeen {
 /// A report as a mail, not signed yet. RFC 8460 §5.3: gzip, in a multipart/report, with TLS-Report-Domain and
 /// TLS-Report-Submitter.
 pub fn compose(report: &Outgoing<'_>) -> std::io::Result<Vec<u8>> {
+    let to = report.to.iter().map(String::as_str);
+    let mut mail = Vec::new();
+    document(report).write_rfc5322(report.domain, report.submitter, report.from, to, &mut mail)?;
+    Ok(mail)
+}
+
+fn document(report: &Outgoing<'_>) -> TlsReport {
     let policies = report.sessions.iter().map(|sessions| policy(report.domain, sessions));
-    let json = TlsReport {
+    TlsReport {
         organization_name: Some(report.submitter.to_owned()),
         date_range: DateRange::from_timestamps(report.period.0, report.period.1),
         contact_info: Some(report.from.to_owned()),
         report_id: report.id.to_owned(),
         policies: policies.collect(),
-    };
-    let to = report.to.iter().map(String::as_str);
-    let mut mail = Vec::new();
-    json.write_rfc5322(report.domain, report.submitter, report.from, to, &mut mail)?;
-    Ok(mail)
+    }
 }
 
 fn policy(domain: &str, sessions: &Sessions) -> Policy {
@@ -219,22 +228,63 @@ fn policy(domain: &str, sessions: &Sessions) -> Policy {
     }
 }
 
-/// Where a domain wants reports: the mailto addresses of its record. RFC 8460 §3.
-pub fn addresses(texts: &[String]) -> Vec<String> {
-    let mut ours = texts.iter().filter(|text| text.split(';').next().is_some_and(|first| first.trim() == "v=TLSRPTv1"));
-    // RFC 8460 §3: with two records there is none.
-    let (Some(record), None) = (ours.next(), ours.next()) else { return Vec::new() };
-    let uris = record.split(';').filter_map(|field| field.trim().strip_prefix("rua=")).flat_map(|uris| uris.split(','));
-    let mailto = uris.filter_map(|uri| {
-        let uri = uri.trim();
-        let scheme = uri.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"))?;
-        Some(uri[scheme.len()..].split(['?', '!']).next().unwrap_or_default().to_owned())
-    });
-    mailto.filter(|address| crate::is_mailbox(address)).take(REPORT_ADDRESSES_MAX).collect()
+/// The same as JSON, for [`post`].
+pub fn to_json(report: &Outgoing<'_>) -> String {
+    document(report).to_json()
 }
 
-/// Addresses that one report goes to.
-const REPORT_ADDRESSES_MAX: usize = 2;
+/// Hands a report in at an https: address. RFC 8460 §5.4.
+///
+/// # Errors
+/// Why it was not taken, in words.
+pub fn post<'a>(resolver: &'a Resolver, uri: &'a str, json: String) -> BoxFuture<'a, Result<(), String>> {
+    Box::pin(async move {
+        let uri: hyper::Uri = uri.parse().map_err(|error| format!("{uri}: {error}"))?;
+        let host = uri.host().unwrap_or_default();
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = hyper::Request::post(path).header(CONTENT_TYPE, "application/tlsrpt+json");
+        let request = request.body(Full::from(json)).map_err(|error| error.to_string())?;
+        let port = uri.port_u16().unwrap_or(https::HTTPS_PORT);
+        let answer = https::ask(resolver, host, port, request, REPORT_ANSWER_BYTES_MAX);
+        let answer = tokio::time::timeout(REPORT_POST_TIMEOUT, answer).await;
+        let answer = answer.map_err(|_| "it took too long".to_owned())?.map_err(https::Failure::into_text)?;
+        // RFC 8460 §5.4: any status of 200 to 299 is success.
+        if answer.status.is_success() { Ok(()) } else { Err(format!("HTTP status {}", answer.status)) }
+    })
+}
+
+/// Where a domain wants reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Destinations {
+    /// Addresses of mailto:.
+    pub mail: Vec<String>,
+    /// URIs of https:.
+    pub https: Vec<String>,
+}
+
+/// Reads a domain's record. RFC 8460 §3.
+pub fn destinations(texts: &[String]) -> Destinations {
+    let mut found = Destinations::default();
+    let mut ours = texts.iter().filter(|text| text.split(';').next().is_some_and(|first| first.trim() == "v=TLSRPTv1"));
+    // RFC 8460 §3: with two records there is none.
+    let (Some(record), None) = (ours.next(), ours.next()) else { return found };
+    let uris = record.split(';').filter_map(|field| field.trim().strip_prefix("rua=")).flat_map(|uris| uris.split(','));
+    for uri in uris.map(str::trim) {
+        let is = |scheme: &str| uri.get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme));
+        if is("mailto:") {
+            let address = uri["mailto:".len()..].split(['?', '!']).next().unwrap_or_default();
+            if crate::is_mailbox(address) && found.mail.len() < REPORT_DESTINATIONS_MAX {
+                found.mail.push(address.to_owned());
+            }
+        } else if is("https:")
+            && uri.parse::<hyper::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| host.contains('.')))
+            && found.https.len() < REPORT_DESTINATIONS_MAX
+        {
+            found.https.push(uri.to_owned());
+        }
+    }
+    found
+}
 
 /// The words of RFC 8460 §4.3.
 const WORDS: [(ResultType, &str); 11] = [
@@ -439,17 +489,20 @@ mod tests {
 
     #[test]
     fn a_domain_says_where_it_wants_reports() {
-        let of = |texts: &[&str]| addresses(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
-        assert_eq!(of(&["v=TLSRPTv1; rua=mailto:tls@far.test"]), ["tls@far.test"]);
-        assert_eq!(of(&["x", "v=TLSRPTv1;rua=https://far.test/r,MAILTO:tls@far.test!10m"]), ["tls@far.test"]);
+        let of = |texts: &[&str]| destinations(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["v=TLSRPTv1; rua=mailto:tls@far.test"]).mail, ["tls@far.test"]);
+        let both = of(&["x", "v=TLSRPTv1;rua=https://far.test/r?a=1,MAILTO:tls@far.test!10m"]);
+        let expected = Destinations { mail: vec!["tls@far.test".into()], https: vec!["https://far.test/r?a=1".into()] };
+        assert_eq!(both, expected);
         for nowhere in [
-            &["v=TLSRPTv1; rua=https://far.test/r"][..],
+            &["v=TLSRPTv1; rua=http://far.test/r"][..],
+            &["v=TLSRPTv1; rua=https://localhost/r"],
             &["v=TLSRPTv2; rua=mailto:tls@far.test"],
             &["v=TLSRPTv1; rua=mailto:a@far.test", "v=TLSRPTv1; rua=mailto:b@far.test"],
             &["v=TLSRPTv1; rua=mailto:no address"],
             &[],
         ] {
-            assert!(of(nowhere).is_empty(), "{nowhere:?}");
+            assert_eq!(of(nowhere), Destinations::default(), "{nowhere:?}");
         }
     }
 }

@@ -1,19 +1,14 @@
 //! MTA-STS: what a domain promises about TLS, fetched over HTTPS and remembered. RFC 8461.
 
-use crate::client::trusted_config;
 use crate::dns::Resolver;
+use crate::https;
 use crate::limits::{STS_AGE_MAX, STS_FAILURE_WAIT, STS_POLICIES_MAX, STS_POLICY_BYTES_MAX, STS_TIMEOUT};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
+use http_body_util::Full;
+use hyper::StatusCode;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 /// How a policy is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,59 +172,25 @@ impl StsPolicies {
 
     /// RFC 8461 §3.3: from the well-known place, with a certificate for that host, 200 and nothing else.
     async fn fetch(&self, resolver: &Resolver, domain: &str) -> Result<StsPolicy, StsFailure> {
-        let unreachable = |why: String| failure("sts-policy-fetch-error", &why);
+        let unreachable = |why: &str| failure("sts-policy-fetch-error", why);
+        let request = hyper::Request::get("/.well-known/mta-sts.txt").body(Full::default());
+        let request = request.map_err(|error| unreachable(&error.to_string()))?;
         let host = format!("mta-sts.{domain}");
-        let addresses = resolver.addresses(&host).await.map_err(|error| unreachable(error.to_string()))?;
-        let mut last = unreachable(format!("{host} has no address"));
-        for address in addresses {
-            let stream = match TcpStream::connect((address, self.port)).await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    last = unreachable(error.to_string());
-                    continue;
-                }
-            };
-            let name = ServerName::try_from(host.clone()).map_err(|error| unreachable(error.to_string()))?;
-            let stream = TlsConnector::from(trusted_config())
-                .connect(name, stream)
-                .await
-                .map_err(|error| failure("sts-webpki-invalid", &error.to_string()))?;
-            let text = get(stream, &host).await.map_err(unreachable)?;
-            return StsPolicy::parse(&text).map_err(|why| failure("sts-policy-invalid", why));
-        }
-        Err(last)
-    }
-}
-
-async fn get(stream: tokio_rustls::client::TlsStream<TcpStream>, host: &str) -> Result<String, String> {
-    let words = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-    let answer = async move {
-        let request = hyper::Request::get("/.well-known/mta-sts.txt")
-            .header(HOST, host)
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| error.to_string())?;
-        let answer = sender.send_request(request).await.map_err(words)?;
-        if answer.status() != 200 {
+        let answer = https::ask(resolver, &host, self.port, request, STS_POLICY_BYTES_MAX).await;
+        let answer = answer.map_err(|why| match why {
+            https::Failure::Tls(text) => failure("sts-webpki-invalid", &text),
+            https::Failure::Unreachable(text) | https::Failure::Http(text) => unreachable(&text),
+        })?;
+        if answer.status != StatusCode::OK {
             // RFC 8461 §3.3: redirects are not followed.
-            return Err(format!("HTTP status {}", answer.status()));
+            return Err(unreachable(&format!("HTTP status {}", answer.status)));
         }
-        let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = answer.content_type;
         if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/plain") {
-            return Err(format!("the policy is {kind:?}, not text/plain"));
+            return Err(unreachable(&format!("the policy is {kind:?}, not text/plain")));
         }
-        let body = Limited::new(answer.into_body(), STS_POLICY_BYTES_MAX).collect();
-        let body = body.await.map_err(|error| error.to_string())?.to_bytes();
-        String::from_utf8(body.to_vec()).map_err(|_| "the policy is not text".to_owned())
-    };
-    tokio::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // A connection that ends cleanly has handed the answer over.
-        ended = connection => match ended {
-            Ok(()) => answer.await,
-            Err(error) => Err(error.to_string()),
-        },
+        let text = std::str::from_utf8(&answer.body).map_err(|_| unreachable("the policy is not text"))?;
+        StsPolicy::parse(text).map_err(|why| failure("sts-policy-invalid", why))
     }
 }
 

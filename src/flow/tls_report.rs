@@ -1,10 +1,11 @@
 //! What our sessions with other domains' servers came to, told to those domains once a day. RFC 8460.
 //!
 //! ```text
-//!   session opened or failed ─▶ counted by domain, policy and kind ─▶ the day ends ─▶ _smtp._tls.DOMAIN rua=mailto:
-//!                                                                                       └▶ one report into the queue
+//!   session opened or failed ─▶ counted by domain, policy and kind ─▶ the day ends ─▶ _smtp._tls.DOMAIN
+//!                                                     rua=mailto: ─▶ one report into the queue ◀─┤
+//!                                                     rua=https:  ─▶ later posted, for a day ◀───┘
 //! ```
-//! Counted in memory, kept in the store sealed; a crash loses a minute's counts. Reports by HTTPS are not sent.
+//! Counted in memory, kept in the store sealed; a crash loses a minute's counts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use smtp::TlsPolicy;
 use smtp::client::{ClientError, Session};
-use smtp::report::{Outgoing, SessionFailure, Sessions, addresses, compose};
+use smtp::report::{self, Outgoing, SessionFailure, Sessions};
 use store::{Batch, UnixMs};
 use tokio::sync::watch;
 
@@ -34,6 +35,10 @@ const KINDS_MAX: usize = 50;
 const TICK: Duration = Duration::from_secs(60);
 /// Reports go out at some moment of the first hours of a day, so that not everybody's come at once. RFC 8460 §4.1.
 const SPREAD_MS: i64 = 4 * 3_600_000;
+/// When a report is posted again that was not taken.
+const POST_AGAIN_MS: i64 = 3_600_000;
+/// How long it is tried: RFC 8460 §5.5 asks for up to 24 hours.
+const POST_FOR_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// What was counted.
@@ -43,13 +48,29 @@ pub struct Counts(Mutex<Days>);
 /// By day (days of Unix time) and domain.
 #[derive(Default, Serialize, Deserialize)]
 struct Days {
-    days: BTreeMap<i64, BTreeMap<String, Vec<Counted>>>,
+    days: ByDay,
+    /// What is to be posted.
+    #[serde(default)]
+    posts: Vec<Post>,
     #[serde(skip)]
     changed: bool,
 }
 
+type ByDay = BTreeMap<i64, BTreeMap<String, Vec<Counted>>>;
+
+/// A report that goes out over HTTPS.
+#[derive(Clone, Serialize, Deserialize)]
+struct Post {
+    day: i64,
+    domain: String,
+    to: String,
+    counted: Vec<Counted>,
+    due: UnixMs,
+    until: UnixMs,
+}
+
 /// Sessions under one policy, as they are kept.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Counted {
     policy: Policy,
     successes: u32,
@@ -125,8 +146,38 @@ impl Days {
         }
     }
 
+    /// Notes what is to be posted.
+    fn note(&mut self, post: Post) {
+        if self.posts.len() < DOMAINS_MAX {
+            self.posts.push(post);
+            self.changed = true;
+        }
+    }
+
+    /// One that is due; it is due again later, as long as it is tried at all.
+    fn next_post(&mut self, now: UnixMs) -> Option<Post> {
+        self.posts.retain(|post| now <= post.until);
+        let post = self.posts.iter_mut().find(|post| post.due <= now)?;
+        post.due = now + POST_AGAIN_MS;
+        self.changed = true;
+        Some(post.clone())
+    }
+
+    /// It was taken.
+    fn posted(&mut self, day: i64, domain: &str, to: &str) {
+        self.posts.retain(|post| (post.day, post.domain.as_str(), post.to.as_str()) != (day, domain, to));
+        self.changed = true;
+    }
+
+    /// Every day: taken out; and what waits to be posted is due.
+    fn all(&mut self) -> ByDay {
+        self.changed = true;
+        self.posts.iter_mut().for_each(|post| post.due = 0);
+        std::mem::take(&mut self.days)
+    }
+
     /// Days that are over: taken out.
-    fn over(&mut self, now: UnixMs) -> BTreeMap<i64, BTreeMap<String, Vec<Counted>>> {
+    fn over(&mut self, now: UnixMs) -> ByDay {
         let today = self.days.split_off(&now.div_euclid(DAY_MS));
         let over = std::mem::replace(&mut self.days, today);
         self.changed |= !over.is_empty();
@@ -146,7 +197,11 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         };
         if !ended {
             let over = house.tls_counts.lock().over(now_ms());
-            send(&house, over, true).await;
+            send(&house, over, SPREAD_MS).await;
+            tokio::select! {
+                _ = post(&house) => {}
+                () = stopped(&mut stop) => {}
+            }
         }
         if let Err(error) = save(&house).await {
             tracing::warn!(error = format!("{error:#}"), "what sessions came to cannot be kept");
@@ -157,11 +212,10 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// `satchel reports --send`: what was counted so far goes out now. Tells to how many domains.
+/// `satchel reports --send`: what was counted so far goes out now. Tells to how many places.
 pub async fn send_now(house: &House) -> anyhow::Result<usize> {
-    let all = std::mem::take(&mut house.tls_counts.lock().days);
-    house.tls_counts.lock().changed = true;
-    let sent = send(house, all, false).await;
+    let all = house.tls_counts.lock().all();
+    let sent = send(house, all, 0).await + post(house).await;
     save(house).await?;
     house.work.notify_waiters();
     Ok(sent)
@@ -188,38 +242,30 @@ async fn save(house: &House) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Queues reports to the domains that ask for them; tells how many.
-async fn send(house: &House, days: BTreeMap<i64, BTreeMap<String, Vec<Counted>>>, spread: bool) -> usize {
+/// Sends reports to the domains that ask for them, within `spread_ms`: mails into the queue, and tells how many; the
+/// others are noted for [`post`].
+async fn send(house: &House, days: ByDay, spread_ms: i64) -> usize {
     let mut sent = 0;
     let now = now_ms();
     for (day, domains) in days {
         for (domain, counted) in domains {
             let Ok(running) = house.running() else { return sent };
-            let to = match running.resolver.texts(&format!("_smtp._tls.{domain}")).await {
-                Ok(texts) => addresses(&texts),
-                Err(_) => continue,
-            };
-            if to.is_empty() {
+            let Ok(texts) = running.resolver.texts(&format!("_smtp._tls.{domain}")).await else { continue };
+            let to = report::destinations(&texts);
+            let due = now + rand::thread_rng().gen_range(0..=spread_ms);
+            for uri in to.https {
+                let (domain, counted) = (domain.clone(), counted.clone());
+                let post = Post { day, domain, to: uri, counted, due, until: due + POST_FOR_MS };
+                house.tls_counts.lock().note(post);
+            }
+            if to.mail.is_empty() {
                 continue;
             }
-            let sessions: Vec<Sessions> = counted.into_iter().map(Sessions::from).collect();
-            let date = DateTime::<Utc>::from_timestamp(day * 86_400, 0).unwrap_or_default();
-            let submitter = &house.config.server.name;
-            let report = Outgoing {
-                domain: &domain,
-                submitter,
-                from: &house.bridge_address(),
-                to: &to,
-                id: &format!("{}.{domain}@{submitter}", date.format("%Y-%m-%d")),
-                period: (day * 86_400, day * 86_400 + 86_399),
-                sessions: &sessions,
-            };
-            let Ok(mail) = compose(&report) else { continue };
-            let delay = if spread { rand::thread_rng().gen_range(0..SPREAD_MS) } else { 0 };
-            let outgoing = to.iter().map(|to| store::NewOutgoing {
-                hold_until: Some(now + delay),
-                ..from_bridge(to, mail.clone(), now + delay)
-            });
+            let Ok(mail) = with_report(house, day, &domain, &to.mail, counted, report::compose) else { continue };
+            let outgoing = to
+                .mail
+                .iter()
+                .map(|to| store::NewOutgoing { hold_until: Some(due), ..from_bridge(to, mail.clone(), due) });
             let batch = Batch { outgoing: outgoing.collect(), ..Batch::default() };
             match house.store.commit(batch, now).await {
                 Ok(_) => sent += 1,
@@ -228,6 +274,49 @@ async fn send(house: &House, days: BTreeMap<i64, BTreeMap<String, Vec<Counted>>>
         }
     }
     sent
+}
+
+/// Posts what is due; tells how many were taken. What was not, is due again later.
+async fn post(house: &House) -> usize {
+    let mut taken = 0;
+    loop {
+        let now = now_ms();
+        // Noted again before it is tried: whatever ends this, it is not forgotten.
+        let Some(post) = house.tls_counts.lock().next_post(now) else { return taken };
+        let Ok(running) = house.running() else { return taken };
+        let (day, domain) = (post.day, post.domain.as_str());
+        let json = with_report(house, day, domain, &[], post.counted, |report| report::to_json(report));
+        match report::post(&running.resolver, &post.to, json).await {
+            Ok(()) => {
+                house.tls_counts.lock().posted(day, domain, &post.to);
+                taken += 1;
+            }
+            Err(why) => tracing::info!(why, "a TLS report was not taken over HTTPS"),
+        }
+    }
+}
+
+/// One domain's report of a day.
+fn with_report<T>(
+    house: &House,
+    day: i64,
+    domain: &str,
+    to: &[String],
+    counted: Vec<Counted>,
+    with: impl FnOnce(&Outgoing<'_>) -> T,
+) -> T {
+    let sessions: Vec<Sessions> = counted.into_iter().map(Sessions::from).collect();
+    let date = DateTime::<Utc>::from_timestamp(day * 86_400, 0).unwrap_or_default();
+    let submitter = &house.config.server.name;
+    with(&Outgoing {
+        domain,
+        submitter,
+        from: &house.bridge_address(),
+        to,
+        id: &format!("{}.{domain}@{submitter}", date.format("%Y-%m-%d")),
+        period: (day * 86_400, day * 86_400 + 86_399),
+        sessions: &sessions,
+    })
 }
 
 impl From<Counted> for Sessions {
@@ -276,6 +365,31 @@ mod tests {
         let counts: Vec<u32> = sessions[0].failures.iter().map(|(_, count)| *count).collect();
         assert_eq!(counts, [2, 1]);
         assert_eq!((sessions[1].policy.clone(), sessions[1].successes), (TlsPolicy::None, 1));
+    }
+
+    #[test]
+    fn a_report_is_posted_again_until_it_is_taken_or_a_day_is_over() {
+        let mut days = Days::default();
+        let post = |domain: &str, due| Post {
+            day: 1,
+            domain: domain.into(),
+            to: "https://far.test/r".into(),
+            counted: Vec::new(),
+            due,
+            until: due + POST_FOR_MS,
+        };
+        days.note(post("far.test", 1000));
+        days.note(post("near.test", 2000));
+        assert!(days.next_post(999).is_none());
+        assert_eq!(days.next_post(2000).unwrap().domain, "far.test");
+        assert_eq!(days.next_post(2000).unwrap().domain, "near.test");
+        assert!(days.next_post(2000).is_none(), "both were tried just now");
+        days.posted(1, "near.test", "https://far.test/r");
+        // Kept over a restart.
+        let mut days: Days = serde_json::from_slice(&serde_json::to_vec(&days).unwrap()).unwrap();
+        let tries = (2001..1001 + 2 * POST_FOR_MS).step_by(60_000).filter(|now| days.next_post(*now).is_some()).count();
+        assert_eq!(tries, 23);
+        assert!(days.posts.is_empty());
     }
 
     #[test]

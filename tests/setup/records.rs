@@ -93,7 +93,7 @@ fn the_sandbox_publishes_what_dns_prints_and_check_finds_it() {
 }
 
 /// A name server with these records beside the sandbox's rule; gone with the test process.
-fn zone(records: Vec<(&'static str, RecordData)>) -> std::net::SocketAddr {
+pub(crate) fn zone(records: Vec<(&'static str, RecordData)>) -> std::net::SocketAddr {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
