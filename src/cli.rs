@@ -101,6 +101,10 @@ pub enum Verb {
         /// What happens to strangers that nothing verifies
         #[arg(long, value_parser = ["keep", "reject"])]
         unverified: Option<String>,
+        /// What happens to mail that costs something while nothing is paid: kept in Unpaid, or refused with a page where its
+        /// author pays and then sends it again
+        #[arg(long, value_parser = ["keep", "reject"])]
+        unpaid: Option<String>,
         /// Price everything and gate nothing
         #[arg(long, value_parser = ["on", "off"])]
         observe: Option<String>,
@@ -255,6 +259,8 @@ pub struct PriceChange {
     pub surge: Option<bool>,
     pub accept_on: Option<String>,
     pub unverified: Option<String>,
+    #[serde(default)]
+    pub unpaid: Option<String>,
     pub observe: Option<bool>,
     pub max_auto_pay_sat: Option<u64>,
 }

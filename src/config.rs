@@ -228,6 +228,10 @@ impl Config {
                 format!("{} is out of range; allowed: {least} to {most} blocks", self.money.final_cltv),
             ));
         }
+        let most = Duration::from_millis(policy::VOUCHER_MS_MAX.unsigned_abs());
+        if self.money.voucher.is_zero() || self.money.voucher > most {
+            return Err(("money.voucher", "is out of range; allowed: more than nothing, at most 24h".into()));
+        }
         if self.money.author_quotes == 0 || self.money.domain_quotes == 0 {
             return Err(("money.author_quotes", "0 would let nobody pay; allowed: 1 and more".into()));
         }
@@ -299,6 +303,11 @@ impl Config {
     pub fn hold(&self, kind: lnmp::HoldKind) -> Duration {
         let chosen = i64::try_from(self.money.hold.as_millis()).unwrap_or(i64::MAX / 2);
         Duration::from_millis(policy::hold_ms(kind, chosen, self.money.final_cltv).unsigned_abs())
+    }
+
+    /// How long a voucher waits, in milliseconds.
+    pub fn voucher_wait_ms(&self) -> i64 {
+        i64::try_from(self.money.voucher.as_millis()).unwrap_or(policy::VOUCHER_MS_MAX)
     }
 
     /// Whether this process runs a role.

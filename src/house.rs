@@ -267,6 +267,10 @@ impl Rules for PolicyRules {
         policy::hold_kind(quoting, self.quotas)
     }
 
+    fn may_offer(&self, of_author: u32, of_domain: u32) -> bool {
+        policy::may_offer(of_author, of_domain, self.quotas)
+    }
+
     fn grace_ms(&self) -> i64 {
         i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX / 2)
     }

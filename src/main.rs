@@ -62,6 +62,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             surge,
             accept_on,
             unverified,
+            unpaid,
             observe,
             max_auto_pay,
             common,
@@ -75,6 +76,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
                 surge: on(surge),
                 accept_on,
                 unverified,
+                unpaid,
                 observe: on(observe),
                 max_auto_pay_sat: max_auto_pay,
             };

@@ -38,6 +38,8 @@ mod reports;
 mod rules;
 #[path = "journeys/sent.rs"]
 mod sent;
+#[path = "journeys/vouchers.rs"]
+mod vouchers;
 #[path = "journeys/wishes.rs"]
 mod wishes;
 

@@ -61,6 +61,8 @@ pub struct GateFacts {
     pub seen: bool,
     /// The account's choice.
     pub accept_on: AcceptOn,
+    /// There is no mail yet: its author paid before sending it.
+    pub awaits_mail: bool,
 }
 
 /// What an act means.

@@ -76,10 +76,11 @@ pub use message::{AuthorVerified, ContentId, MessageError, MessageId, Scheme};
 pub use open::{OpenError, Opened, Opener, from_wire, wire_json};
 pub use payment::{
     CancelReason, GateId, GateState, HoldKind, PaymentHash, Preimage, QuoteId, QuoteState, Refund, RefundTarget,
+    Voucher,
 };
 pub use place::Place;
 pub use quoting::{EscrowRoom, NoRoom, Quoting, Reserved, Room};
-pub use relation::{AcceptOn, Prices, Relation, UnverifiedPolicy};
+pub use relation::{AcceptOn, Prices, Relation, UnpaidPolicy, UnverifiedPolicy};
 pub use seal::{Plaintexts, SealError, SealedMessage, Sealer};
 pub use secret::Secret;
 pub use wrap::{MailboxKey, PasswordParams, WrapError, WrapKind};

@@ -154,6 +154,39 @@ impl GateState {
     }
 }
 
+/// Where a gate is that began without its mail: as a voucher, by which an author pays before sending.
+///
+/// ```text
+///   open ──its mail──▶ used       from then on a gate like any other
+///     └──no mail, no payment, or the money gone home──▶ over
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Voucher {
+    /// Its mail has not come: it can be paid, or it is paid and waits.
+    Open,
+    /// Its mail came.
+    Used,
+    /// It ended without its mail.
+    Over,
+}
+
+impl Voucher {
+    /// The name used on the command line and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Over => "over",
+        }
+    }
+
+    /// The inverse of [`Voucher::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Open, Self::Used, Self::Over].into_iter().find(|voucher| voucher.name() == name)
+    }
+}
+
 /// How a mail's last payment that was not kept stands. An HTLC is back as soon as it is failed; what was received in
 /// escrow is back when a payment to its author succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -92,3 +92,14 @@ pub enum UnverifiedPolicy {
     /// `550 5.7.1` at DATA.
     Reject,
 }
+
+/// What happens to mail that costs something while nothing is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnpaidPolicy {
+    /// Kept in Unpaid, and its author asked (the default).
+    #[default]
+    Keep,
+    /// `550 5.7.1` at DATA, with a page where its author pays before sending it again.
+    Reject,
+}

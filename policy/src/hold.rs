@@ -5,7 +5,10 @@
 
 use lnmp::HoldKind;
 
-use crate::limits::{FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, MARGIN_BLOCKS};
+use crate::limits::{
+    FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, MARGIN_BLOCKS, VOUCHER_FINAL_CLTV,
+    VOUCHER_MS_MAX,
+};
 
 /// Final CLTV asked for, and the window that must be left when the payment arrives: the blocks that come
 /// within the promised hold 999 times in 1000 (6, 12, 24 and 48 hours; Poisson, 6 an hour), and our margin.
@@ -34,6 +37,15 @@ pub fn hold_ms(kind: HoldKind, chosen_ms: i64, final_cltv: u16) -> i64 {
     }
 }
 
+/// How long a recipient has to answer a mail that a voucher paid for, where that may have waited `waits_ms` for it: both
+/// together are no longer than the blocks last.
+pub fn voucher_hold_ms(kind: HoldKind, chosen_ms: i64, waits_ms: i64) -> i64 {
+    match kind {
+        HoldKind::Htlc => chosen_ms.min(window(VOUCHER_FINAL_CLTV).2.saturating_sub(waits_ms)),
+        HoldKind::Escrow => chosen_ms,
+    }
+}
+
 fn window(final_cltv: u16) -> (u16, u32, i64) {
     WINDOWS.iter().rev().find(|(cltv, ..)| *cltv <= final_cltv).copied().unwrap_or(WINDOWS[0])
 }
@@ -46,9 +58,20 @@ const _: () = {
     }
 };
 
+const _: () = assert!(WINDOWS[3].0 == VOUCHER_FINAL_CLTV && 2 * VOUCHER_MS_MAX <= WINDOWS[3].2, "a day, and a day");
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_voucher_and_its_mail_together_last_no_longer_than_the_blocks() {
+        let (htlc, escrow) = (HoldKind::Htlc, HoldKind::Escrow);
+        let table = [(htlc, 24, 24, 24), (htlc, 48, 24, 24), (htlc, 48, 6, 42), (htlc, 6, 24, 6), (escrow, 72, 24, 72)];
+        for (kind, chosen, waits, hours) in table {
+            assert_eq!(voucher_hold_ms(kind, chosen * HOUR_MS, waits * HOUR_MS), hours * HOUR_MS);
+        }
+    }
 
     #[test]
     fn a_hold_is_never_promised_longer_than_its_blocks_last() {

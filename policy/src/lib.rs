@@ -36,12 +36,12 @@ pub mod relation;
 pub use allow::{Vouched, allows};
 pub use ask::{Ask, AskCounts, AskEvidence, DkimEvidence, Refusal, ask, within_limits};
 pub use filter::{Arriving, first_match};
-pub use hold::{hold_ms, window_min};
+pub use hold::{hold_ms, voucher_hold_ms, window_min};
 pub use limits::{
     FAIL_BACK_BLOCKS, FINAL_CLTV_DEFAULT, FINAL_CLTV_MAX, FINAL_CLTV_MIN, HOLD_MS_DEFAULT, MARGIN_BLOCKS,
-    QUOTE_MS_DEFAULT,
+    QUOTE_MS_DEFAULT, VOUCHER_FINAL_CLTV, VOUCHER_MS_DEFAULT, VOUCHER_MS_MAX,
 };
 pub use meaning::{meaning, meaning_without_gate};
 pub use price::{Asked, price, price_of};
-pub use quoting::{Quotas, hold_kind};
+pub use quoting::{Quotas, hold_kind, may_offer};
 pub use relation::{Known, relation};

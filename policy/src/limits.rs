@@ -13,6 +13,13 @@ pub const FAIL_BACK_BLOCKS: u32 = 39;
 /// Blocks before that deadline at which we end a hold ourselves: an accept in the last moment must still
 /// get through.
 pub const MARGIN_BLOCKS: u32 = 6;
+/// The same for a voucher: its mail may come a day after the payment, and its reader has a day then. 418 hold two days;
+/// wallets that refuse such a route leave the money where it is.
+pub const VOUCHER_FINAL_CLTV: u16 = FINAL_CLTV_MAX;
+/// How long a voucher can be paid, and how long a paid one waits for its mail, in milliseconds.
+pub const VOUCHER_MS_DEFAULT: i64 = 24 * 60 * 60 * 1000;
+/// The longest: a reader must have as long again within [`VOUCHER_FINAL_CLTV`].
+pub const VOUCHER_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 /// How long a recipient has to answer, in milliseconds.
 pub const HOLD_MS_DEFAULT: i64 = 24 * 60 * 60 * 1000;
 /// How long an invoice can be paid, in milliseconds.

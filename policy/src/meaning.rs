@@ -14,6 +14,9 @@ const ACCEPT_AS_FRIEND: Verdict = Verdict::Accept { raise: Relation::Friend };
 /// What `act`, done by the owner, means for a mail whose gate is as `facts` say. The server's own moves are
 /// not acts: the store does not ask about them.
 pub fn meaning(act: &Act, facts: &GateFacts) -> Verdict {
+    if facts.awaits_mail {
+        return voucher(act, facts.state);
+    }
     match facts.state {
         GateState::Waiting => waiting(act),
         GateState::Held if facts.priority => held_in_inbox(act, facts),
@@ -36,6 +39,25 @@ pub fn meaning_without_gate(act: &Act) -> Verdict {
         | Act::Replied
         | Act::GraceOver { .. }
         | Act::HoldEnded { .. } => decided(act),
+    }
+}
+
+/// Paid before its mail came: nothing can be accepted yet. The money goes home when no mail comes in time, or when its owner
+/// says so.
+fn voucher(act: &Act, state: GateState) -> Verdict {
+    match (state, act) {
+        (GateState::Held, Act::HoldEnded { .. }) => Verdict::TimeOut,
+        (GateState::Held, Act::MarkedDeclined) => Verdict::Decline,
+        (GateState::Held, _)
+        | (
+            GateState::Waiting
+            | GateState::Settling
+            | GateState::Settled
+            | GateState::Lost
+            | GateState::Declined
+            | GateState::Waived,
+            _,
+        ) => Verdict::Nothing,
     }
 }
 

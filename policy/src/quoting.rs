@@ -50,10 +50,24 @@ pub fn hold_kind(quoting: &Quoting, quotas: Quotas) -> Result<HoldKind, NoRoom> 
     }
 }
 
+/// Whether an author who was refused is offered a page to pay on: whoever sends from many addresses could else fill the disk
+/// with offers. The counts are vouchers that are open, paid or not.
+pub fn may_offer(of_author: u32, of_domain: u32, quotas: Quotas) -> bool {
+    of_author < quotas.author && of_domain < quotas.domain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use lnmp::{EscrowRoom, Reserved, Room};
+
+    #[test]
+    fn offers_have_the_quotas_of_quotes() {
+        let quotas = Quotas { author: 3, domain: 5 };
+        assert!(may_offer(2, 4, quotas));
+        assert!(!may_offer(3, 4, quotas));
+        assert!(!may_offer(2, 5, quotas));
+    }
 
     const SAT: u64 = 1000;
     /// One channel of 50 slots, and 2 M sat to pay back with.

@@ -12,7 +12,14 @@ const ALL: [Place; 9] = [Inbox, Requests, Unpaid, Sent, Drafts, Archive, Junk, T
 const KEEPING: [Place; 5] = [Inbox, Archive, Own, Sent, Drafts];
 
 fn in_state(state: GateState) -> GateFacts {
-    GateFacts { state, priority: false, decline_armed: false, seen: false, accept_on: AcceptOn::Move }
+    GateFacts {
+        state,
+        priority: false,
+        decline_armed: false,
+        seen: false,
+        accept_on: AcceptOn::Move,
+        awaits_mail: false,
+    }
 }
 
 fn priority() -> GateFacts {
@@ -282,6 +289,22 @@ fn junk_speaks_of_the_author_of_a_mail_without_a_gate() {
     }
 }
 
+#[test]
+fn what_was_paid_before_its_mail_came_is_not_accepted_and_goes_home_in_time() {
+    for priority in [false, true] {
+        let held = GateFacts { awaits_mail: true, priority, accept_on: AcceptOn::Delivery, ..in_state(Held) };
+        check(&[
+            ("no mail came", held, Act::HoldEnded { seen: false }, TimeOut),
+            ("its owner gives it back", held, Act::MarkedDeclined, Decline),
+            ("there is nothing to accept", held, Act::MarkedAccepted, Nothing),
+            ("nor to answer", held, Act::Replied, Nothing),
+            ("nor to move", held, moved(Requests, Inbox), Nothing),
+        ]);
+    }
+    let waiting = GateFacts { awaits_mail: true, ..in_state(Waiting) };
+    check(&[("nobody paid", waiting, Act::MarkedAccepted, Nothing), ("nor answered", waiting, Act::Replied, Nothing)]);
+}
+
 /// Whatever happens, a verdict is one the gate's state can carry out.
 #[test]
 fn no_verdict_asks_for_a_move_the_gate_cannot_make() {
@@ -295,7 +318,8 @@ fn no_verdict_asks_for_a_move_the_gate_cannot_make() {
     for state in GateState::ALL {
         for (priority, decline_armed) in bools.iter().flat_map(|&a| bools.map(|b| (a, b))) {
             for (seen, accept_on) in bools.iter().flat_map(|&s| [AcceptOn::Move, AcceptOn::Read].map(|a| (s, a))) {
-                let facts = GateFacts { state, priority, decline_armed, seen, accept_on };
+                let awaits_mail = seen && decline_armed;
+                let facts = GateFacts { state, priority, decline_armed, seen, accept_on, awaits_mail };
                 for act in &acts {
                     let next = match meaning(act, &facts) {
                         Verdict::Accept { .. } => Some(Settling),

@@ -1,7 +1,7 @@
 //! Accounts and what each of them chose.
 
 use anyhow::{Context, bail};
-use lnmp::{AcceptOn, Msat, UnverifiedPolicy};
+use lnmp::{AcceptOn, Msat, UnpaidPolicy, UnverifiedPolicy};
 use serde_json::{Value, json};
 use store::{Account, Store, StoreError};
 
@@ -110,6 +110,7 @@ fn settings_json(account: &Account) -> Value {
         "surge": settings.prices.surge,
         "accept_on": settings.accept_on,
         "unverified": settings.unverified,
+        "unpaid": settings.unpaid,
         "observe": settings.observe,
         "max_auto_pay_sat": settings.max_auto_pay.sat_floor(),
         "capabilities_off": settings.capabilities_off,
@@ -149,6 +150,12 @@ pub(super) async fn price(house: &House, change: PriceChange) -> anyhow::Result<
         Some("reject") => UnverifiedPolicy::Reject,
         Some(other) => bail!("unverified is keep or reject, not {other}"),
         None => settings.unverified,
+    };
+    settings.unpaid = match change.unpaid.as_deref() {
+        Some("keep") => UnpaidPolicy::Keep,
+        Some("reject") => UnpaidPolicy::Reject,
+        Some(other) => bail!("unpaid is keep or reject, not {other}"),
+        None => settings.unpaid,
     };
     if let Some(observe) = change.observe {
         settings.observe = observe;

@@ -1,7 +1,7 @@
 //! Gates: shown, asked for, decided.
 
 use anyhow::{Context, anyhow, bail};
-use lnmp::{Act, GateId, GateState, HoldKind, QuoteState};
+use lnmp::{Act, GateId, GateState, HoldKind, QuoteState, Voucher};
 use serde_json::{Value, json};
 use store::{Gate, GateFilter, Quote, Store, UnixMs};
 
@@ -32,6 +32,7 @@ fn gate_json(gate: &Gate, now: UnixMs) -> Value {
         "deadline_height": gate.deadline_height,
         "refunded": gate.refunded || (gate.state == GateState::Declined && !gate.refunding),
         "refunding": gate.refunding,
+        "voucher": gate.voucher,
         "created_at": rfc3339(gate.created_at),
         "ended_at": gate.ended_at.map(rfc3339),
     })
@@ -135,6 +136,12 @@ pub(super) async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Resul
     let decided = house.store.decide(id, act, now_ms()).await?;
     house.work.notify_waiters();
     if decided.verdict == lnmp::Verdict::Nothing {
+        let gate = house.store.gate(id).await?;
+        if gate.is_some_and(|gate| gate.voucher == Some(Voucher::Open)) {
+            bail!(
+                "gate {id} is a voucher whose mail has not come: there is nothing to accept; a paid one can be declined"
+            );
+        }
         bail!("gate {id} is {}: nothing to decide", decided.state.name());
     }
     Ok(json!({ "id": id, "state": decided.state.name() }))

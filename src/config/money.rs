@@ -19,6 +19,9 @@ pub struct Money {
     /// How long a decline by expunge, or a demotion by Junk, waits.
     #[serde(deserialize_with = "duration")]
     pub expunge_grace: Duration,
+    /// How long an author who was refused can pay, and how long the paid one waits for the mail to be sent again.
+    #[serde(deserialize_with = "duration")]
+    pub voucher: Duration,
     /// Blocks the final hop gives us; 244 holds a day with room for a fast chain.
     pub final_cltv: u16,
     /// Open invoices and undecided payments of one author over the whole bridge.
@@ -33,6 +36,7 @@ impl Default for Money {
             hold: Duration::from_millis(policy::HOLD_MS_DEFAULT.unsigned_abs()),
             quote: Duration::from_millis(policy::QUOTE_MS_DEFAULT.unsigned_abs()),
             expunge_grace: Duration::from_secs(600),
+            voucher: Duration::from_millis(policy::VOUCHER_MS_DEFAULT.unsigned_abs()),
             final_cltv: policy::FINAL_CLTV_DEFAULT,
             author_quotes: policy::Quotas::default().author,
             domain_quotes: policy::Quotas::default().domain,

@@ -109,6 +109,7 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
         }
     };
     let final_cltv = match quote.kind {
+        HoldKind::Htlc if quote.awaits_mail => policy::VOUCHER_FINAL_CLTV,
         HoldKind::Htlc => house.config.money.final_cltv,
         HoldKind::Escrow if quote.target.is_none() => return Ok(quote),
         // Claimed as soon as it comes.

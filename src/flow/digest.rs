@@ -156,6 +156,7 @@ mod tests {
             ask: None,
             dkim_signature: None,
             message_id: None,
+            voucher: false,
         };
         let delivery = Delivery {
             account: id,

@@ -1,10 +1,11 @@
 //! What an author is to a recipient, and so what the mail costs and where it goes.
 
-use lnmp::{Actions, Msat, Place, Relation, UnverifiedPolicy};
+use lnmp::{Actions, Msat, Place, Relation, UnpaidPolicy, UnverifiedPolicy};
 use store::{Account, Author, Flags, NewGate, Standing, StandingQuery, UnixMs};
 
 use crate::config::Mode;
 use crate::flow::outbound_price::PriceAsked;
+use crate::flow::voucher::{self, REFUSED_UNPAID};
 use crate::house::House;
 
 /// An account's own words are not sent: whom they mean should not learn what the owner thinks of them.
@@ -81,6 +82,10 @@ pub struct Judged {
     pub filter: Option<String>,
     /// It asks a price for a mail that this recipient sent there.
     pub asks_price: bool,
+    /// Who may pay for it before sending it again.
+    pub payer: Option<String>,
+    /// Its author did, and it uses that voucher up.
+    pub voucher: bool,
 }
 
 impl Judged {
@@ -98,6 +103,8 @@ impl Judged {
             rejects: None,
             filter: None,
             asks_price: false,
+            payer: None,
+            voucher: false,
         }
     }
 }
@@ -106,7 +113,7 @@ impl Judged {
     /// Whether the recipient wants the author's mail, and it is certain that they wrote it.
     pub fn is_welcome(&self, provenance: &Provenance) -> bool {
         let known = matches!(self.relation, Relation::Friend | Relation::Acquaintance);
-        self.passes || (provenance.aligned && known)
+        self.passes || self.voucher || (provenance.aligned && known)
     }
 }
 
@@ -136,11 +143,13 @@ pub async fn judge(
     now: UnixMs,
 ) -> store::Result<Judged> {
     let stored = provenance.stored_author();
+    let payer = voucher::payer(provenance.author.as_deref(), provenance.aligned, provenance.ask.as_deref());
     let query = StandingQuery {
         author: stored.as_ref().filter(|author| author.aligned).map(|author| author.address.clone()),
         reply_to_ids: provenance.reply_to_ids.clone(),
         asking: provenance.price_asked.as_ref().map(|asked| asked.domain.clone()),
         evidence: stored.and_then(|author| author.evidence),
+        pays: payer.clone().map(|payer| (payer, provenance.dkim_signature.clone())),
     };
     let standing = house.store.standing(to.account.id, query).await?;
     let relation = relation(provenance, &standing);
@@ -183,7 +192,9 @@ pub async fn judge(
         ask: provenance.ask.clone(),
         dkim_signature: provenance.dkim_signature.clone(),
         message_id: provenance.message_id.clone(),
+        voucher: standing.voucher,
     });
+    let rejects = settings.unpaid == UnpaidPolicy::Reject && gated && !standing.voucher;
     let unverified = gated && relation == Relation::Unverified && settings.unverified == UnverifiedPolicy::Reject;
     let place = match filed {
         _ if refused => Place::Junk,
@@ -200,9 +211,15 @@ pub async fn judge(
         keywords: actions.keywords.clone(),
         gate,
         passes,
-        rejects: if refused { Some(REFUSED_BY_FILTER) } else { unverified.then_some(REFUSED_UNVERIFIED) },
+        rejects: match relation {
+            _ if refused => Some(REFUSED_BY_FILTER),
+            Relation::Unverified => (unverified || rejects).then_some(REFUSED_UNVERIFIED),
+            Relation::Stranger | Relation::Acquaintance | Relation::Friend => rejects.then_some(REFUSED_UNPAID),
+        },
         filter: filter.map(|filter| filter.name.clone()),
         asks_price: standing.asked,
+        payer: payer.filter(|_| gated),
+        voucher: gated && standing.voucher,
     })
 }
 

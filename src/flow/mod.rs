@@ -35,6 +35,7 @@ pub mod send;
 pub mod smtp_host;
 pub mod submit;
 pub mod tls_report;
+pub mod voucher;
 pub mod watchdog;
 pub mod web_host;
 pub mod work;

@@ -8,6 +8,7 @@ use lnmp::{HoldKind, Msat, PaymentHash};
 use store::{HeldOutcome, Incoming};
 use tokio::sync::watch;
 
+use crate::flow::voucher;
 use crate::house::{House, now_ms, stopped};
 
 /// A store or node that fails is asked again after this long; the event stays at the head of the queue.
@@ -72,17 +73,23 @@ async fn held(
 ) -> anyhow::Result<()> {
     let height = wallet.chain().await?.height;
     // The kind is fixed in the quote; for a hash that has none it does not matter.
-    let kind = house.store.quote(&hash).await?.map_or(HoldKind::Htlc, |quote| quote.kind);
+    let quote = house.store.quote(&hash).await?;
+    let (kind, awaits_mail) = quote.map_or((HoldKind::Htlc, false), |quote| (quote.kind, quote.awaits_mail));
     let incoming = Incoming {
         hash,
         amount,
         deadline_height,
         height,
         window_min: match kind {
+            HoldKind::Htlc if awaits_mail => policy::window_min(policy::VOUCHER_FINAL_CLTV),
             HoldKind::Htlc => policy::window_min(house.config.money.final_cltv),
             HoldKind::Escrow => CLAIM_WINDOW_BLOCKS,
         },
-        hold_ms: i64::try_from(house.config.hold(kind).as_millis()).unwrap_or(i64::MAX / 2),
+        hold_ms: if awaits_mail {
+            voucher::hold_ms(house, kind)
+        } else {
+            i64::try_from(house.config.hold(kind).as_millis()).unwrap_or(i64::MAX / 2)
+        },
     };
     match house.store.payment_held(incoming, now_ms()).await? {
         HeldOutcome::Held { gate, .. } => {

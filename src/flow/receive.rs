@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lnmp::{Msat, PublicKey};
+use lnmp::{Msat, PublicKey, UnpaidPolicy};
 use rand::RngCore;
 use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Spool};
 use store::{Account, AccountId, Alias, Batch, Delivery, Resolution, StoreError, UnixMs};
@@ -20,7 +20,7 @@ use crate::flow::mail::{Arrived, Mail};
 use crate::flow::outbound_price;
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
-use crate::flow::{dnsbl, greylist, reports};
+use crate::flow::{dnsbl, greylist, reports, voucher};
 use crate::groups::{self, Group};
 use crate::house::{House, now_ms};
 
@@ -80,7 +80,13 @@ fn refuse_alike(one: &Addressed, other: &Addressed) -> bool {
         let filters = account.settings.filters.iter().filter(|filter| filter.then.refuse);
         filters.map(|filter| filter.when.clone()).collect::<Vec<_>>()
     };
-    one.id == other.id || (one.settings.unverified == other.settings.unverified && refusing(one) == refusing(other))
+    // Where a page is told, it is one account's.
+    let keeps = |account: &Account| account.settings.unpaid == UnpaidPolicy::Keep;
+    one.id == other.id
+        || (keeps(one)
+            && keeps(other)
+            && one.settings.unverified == other.settings.unverified
+            && refusing(one) == refusing(other))
 }
 
 /// A full mailbox is told at RCPT, where it concerns nobody else. The mail that fills it is still taken whole: after DATA
@@ -223,7 +229,7 @@ pub async fn message_each(house: &Arc<House>, envelope: Envelope, content: Spool
         // A group refuses when all of its members do.
         let why = everybody.first().and_then(|one| refused.get(&one.account.id));
         answers.push(match why.filter(|_| everybody.iter().all(|one| refused.contains_key(&one.account.id))) {
-            Some(why) => Err(Refusal::new(550, (5, 7, 1), *why)),
+            Some(why) => Err(Refusal::new(550, (5, 7, 1), why.as_str())),
             None => Ok(accepted.clone()),
         });
     }
@@ -235,7 +241,7 @@ async fn take(
     house: &Arc<House>,
     envelope: &Envelope,
     content: Spool,
-) -> Result<(Accepted, HashMap<AccountId, &'static str>), Refusal> {
+) -> Result<(Accepted, HashMap<AccountId, String>), Refusal> {
     let now = now_ms();
     let _room = house.room_to_convert(&content).await;
     let mail = Arrived::open(content).await?;
@@ -284,13 +290,17 @@ async fn take(
             judgements.iter().any(|(one, judged)| one.group.as_ref() == Some(group) && judged.rejects.is_none())
         };
         for (addressed, judged) in &judgements {
-            let why = judged.rejects.filter(|_| !addressed.group.as_ref().is_some_and(&takes));
-            refused.extend(why.map(|why| (addressed.account.id, why)));
+            if let Some(why) = judged.rejects.filter(|_| !addressed.group.as_ref().is_some_and(&takes)) {
+                // Of a group nobody is told apart.
+                let alone: Vec<_> = addressed.group.is_none().then_some((*addressed, judged)).into_iter().collect();
+                refused.insert(addressed.account.id, voucher::refusal(house, why, &alone, now).await);
+            }
         }
         judgements.retain(|(addressed, _)| !refused.contains_key(&addressed.account.id));
     } else {
         if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)) {
-            return Err(Refusal::new(550, (5, 7, 1), why));
+            let refused: Vec<_> = judgements.iter().map(|(addressed, judged)| (*addressed, judged)).collect();
+            return Err(Refusal::new(550, (5, 7, 1), voucher::refusal(house, why, &refused, now).await));
         }
         keep_out(house, ip, reverse_path, &provenance, &judgements, now).await?;
     }
@@ -341,7 +351,7 @@ async fn keep_out(
     judgements: &[(&Addressed, Judged)],
     now: UnixMs,
 ) -> Result<(), Refusal> {
-    if !judgements.iter().any(|(_, judged)| judged.passes)
+    if !judgements.iter().any(|(_, judged)| judged.passes || judged.voucher)
         && let Some(list) = dnsbl::listed(house, ip).await
     {
         return Err(dnsbl::refusal(ip, &list));
@@ -416,6 +426,8 @@ pub fn refuse_store(error: StoreError) -> Refusal {
         StoreError::Limit(what) => Refusal::new(452, (4, 2, 2), format!("the mailbox is at a limit: {what}")),
         StoreError::OverQuota => over_quota(),
         StoreError::Busy => Refusal::try_again(),
+        // Another mail of the same author took it meanwhile: the next try is judged anew.
+        StoreError::NoSuch("voucher") => Refusal::try_again(),
         StoreError::NoSuch(_)
         | StoreError::Exists(_)
         | StoreError::Cannot(_)
@@ -533,7 +545,11 @@ fn write_trace(
     if judged.price == Msat::ZERO {
         text.push_str("LNMP-Price: 0 sat\r\nLNMP-Gate: free\r\n");
     } else {
-        let gate = if judged.gate.is_some() { "waiting" } else { "observed" };
+        let gate = match &judged.gate {
+            Some(gate) if gate.voucher => "voucher",
+            Some(_) => "waiting",
+            None => "observed",
+        };
         let _ = write!(text, "LNMP-Price: {}\r\nLNMP-Gate: {gate}\r\n", judged.price);
     }
     if !removed.is_empty() {

@@ -17,6 +17,7 @@ use crate::flow::receive::{
     taken_apart,
 };
 use crate::flow::seal::Attached;
+use crate::flow::voucher;
 use crate::groups;
 use crate::house::{House, now_ms};
 use crate::letters::{Action, Reported};
@@ -81,7 +82,8 @@ pub async fn message(house: &Arc<House>, envelope: Envelope, content: Spool) -> 
     }));
     if let Some(why) = judge::refused_by_all(judgements.iter().map(|(_, judged)| judged)).filter(|_| remote.is_empty())
     {
-        return Err(Refusal::new(550, (5, 7, 1), why));
+        let refused: Vec<_> = judgements.iter().map(|(addressed, judged)| (&***addressed, judged)).collect();
+        return Err(Refusal::new(550, (5, 7, 1), voucher::refusal(house, why, &refused, now).await));
     }
     let mut attached = Attached::default();
     for (addressed, judged) in judgements {
@@ -249,7 +251,11 @@ fn prepare(
 
 /// What a local recipient sees on top.
 fn local_trace(from: &str, judged: &Judged, top: &[u8]) -> Vec<u8> {
-    let gate = if judged.gate.is_some() { "waiting" } else { "free" };
+    let gate = match &judged.gate {
+        Some(gate) if gate.voucher => "voucher",
+        Some(_) => "waiting",
+        None => "free",
+    };
     let mut out = format!(
         "Return-Path: <{from}>\r\nLNMP-Relation: {}\r\nLNMP-Price: {}\r\nLNMP-Gate: {gate}\r\n",
         judged.relation.name(),

@@ -73,6 +73,7 @@ impl WebHost {
             hold: shown.map_or(HoldKind::Htlc, |quote| quote.kind),
             refund_to: shown.and_then(|quote| quote.target.as_ref()).map(in_words),
             refund: due.map(|quote| self.refund_view(quote)),
+            voucher: gate.voucher,
         }
     }
 

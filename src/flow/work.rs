@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lightning::{HoldStatus, WalletError};
-use lnmp::{Act, GateId, GateState, HoldKind, PaymentHash, QuoteId, QuoteState};
+use lnmp::{Act, GateId, GateState, HoldKind, PaymentHash, QuoteId, QuoteState, Voucher};
 use store::{Batch, GateFilter, Job, JobKind};
 use tokio::sync::{Semaphore, watch};
 
@@ -213,7 +213,9 @@ async fn lost(house: &House, id: QuoteId, hash: PaymentHash, height: u32) -> any
 async fn notice(house: &House, account: store::AccountId) -> anyhow::Result<Ended> {
     let now = now_ms();
     let filter = GateFilter { account: Some(account), state: Some(GateState::Held), limit: None };
-    let held = house.store.gates(filter).await?;
+    let mut held = house.store.gates(filter).await?;
+    // What waits for its mail is not waiting for its owner.
+    held.retain(|gate| gate.voucher != Some(Voucher::Open));
     let Some(owner) = house.store.account(account).await? else { return Ok(Ended::With(Box::default())) };
     if held.is_empty() {
         return Ok(Ended::With(Box::default()));

@@ -53,6 +53,7 @@ fn delivery(account: AccountId, number: usize, place: Place) -> Delivery {
             ask: Some(author),
             dkim_signature: Some(vec![1; 32]),
             message_id: Some(format!("<{number}@shop.test>")),
+            voucher: false,
         }),
         alias: None,
     }

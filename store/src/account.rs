@@ -1,6 +1,6 @@
 //! Accounts, their credentials, aliases and contacts.
 
-use lnmp::{AcceptOn, Allowed, Filter, Prices, Relation, UnverifiedPolicy};
+use lnmp::{AcceptOn, Allowed, Filter, Prices, Relation, UnpaidPolicy, UnverifiedPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::UnixMs;
@@ -48,6 +48,8 @@ pub struct AccountSettings {
     pub accept_on: AcceptOn,
     /// What happens to strangers nothing verifies.
     pub unverified: UnverifiedPolicy,
+    /// What happens to mail that costs something while nothing is paid.
+    pub unpaid: UnpaidPolicy,
     /// Prices everything, gates nothing.
     pub observe: bool,
     /// IMAP capabilities that are not offered, for a client that breaks on one.
@@ -196,6 +198,8 @@ pub struct StandingQuery {
     pub asking: Option<String>,
     /// From address and evidence of an unaligned mail, joined: was a pass stored for it?
     pub evidence: Option<String>,
+    /// An author who may use a voucher, and the hash of the mail's signature.
+    pub pays: Option<(String, Option<Vec<u8>>)>,
 }
 
 /// The answer.
@@ -211,6 +215,8 @@ pub struct Standing {
     pub pass: bool,
     /// Unread mails in INBOX, for surge.
     pub unread: u64,
+    /// A paid voucher of the author's waits for this mail.
+    pub voucher: bool,
 }
 
 /// One contact, for the owner's eyes.

@@ -2,7 +2,7 @@
 
 use lnmp::{
     Act, CancelReason, GateFacts, GateId, GateState, HoldKind, Msat, NoRoom, PaymentHash, QuoteId, QuoteState, Quoting,
-    RefundTarget, Relation, Verdict,
+    RefundTarget, Relation, Verdict, Voucher,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,11 @@ pub trait Rules: Send + Sync + 'static {
     /// Rules that say nothing hold every payment on a channel.
     fn hold_kind(&self, _quoting: &Quoting) -> Result<HoldKind, NoRoom> {
         Ok(HoldKind::Htlc)
+    }
+    /// Whether an author who was refused is offered a page to pay on, who has so many open vouchers, and whose domain has
+    /// so many.
+    fn may_offer(&self, _of_author: u32, _of_domain: u32) -> bool {
+        true
     }
     /// How long a decline by expunge, or a demotion by Junk, waits. Milliseconds.
     fn grace_ms(&self) -> i64 {
@@ -46,6 +51,21 @@ pub struct NewGate {
     pub dkim_signature: Option<Vec<u8>>,
     /// Message-ID for In-Reply-To of the request.
     pub message_id: Option<String>,
+    /// Its author paid before: the mail uses the oldest voucher up, or is not delivered ([`crate::StoreError::NoSuch`]).
+    pub voucher: bool,
+}
+
+/// A voucher to be offered to an author who was refused.
+#[derive(Debug, Clone)]
+pub struct NewVoucher {
+    /// Whose mail it is for.
+    pub account: AccountId,
+    /// The aligned author, lower case: nobody else can use it.
+    pub author: String,
+    /// Prices, and the mail that was refused.
+    pub gate: NewGate,
+    /// How long it can be paid, and how long a paid one waits for its mail. Milliseconds.
+    pub wait_ms: i64,
 }
 
 /// A gate as kept. Addresses are decrypted here; they are gone 30 days after the end.
@@ -93,6 +113,8 @@ pub struct Gate {
     pub ended_at: Option<UnixMs>,
     /// While waiting: when a digest named its mail.
     pub told_at: Option<UnixMs>,
+    /// It began as a voucher. While that is open, there is no mail yet, and `hold_until` says until when one may come.
+    pub voucher: Option<Voucher>,
     /// Its quotes, newest last.
     pub quotes: Vec<Quote>,
 }
@@ -116,6 +138,8 @@ pub struct Quote {
     pub state: QuoteState,
     /// The gate's state now.
     pub gate_state: GateState,
+    /// Its gate is a voucher whose mail has not come.
+    pub awaits_mail: bool,
     /// While held: the height at which the node fails it by itself.
     pub deadline_height: Option<u32>,
     /// The invoice, once published.
@@ -198,7 +222,7 @@ pub struct Incoming {
     pub height: u32,
     /// Blocks that must remain to hold it for a human at all.
     pub window_min: u32,
-    /// How long the owner has, in wall time.
+    /// How long the owner has, in wall time. For a voucher it counts from when its mail comes.
     pub hold_ms: i64,
 }
 

@@ -35,8 +35,8 @@ pub use account::{
 };
 pub use error::StoreError;
 pub use gate::{
-    AskCounts, Begun, Decided, Escrowed, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate, Page,
-    Quote, Rules,
+    AskCounts, Begun, Decided, Escrowed, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, JobKind, NewGate,
+    NewVoucher, Page, Quote, Rules,
 };
 pub use ledger::{Balances, LedgerAudit, LedgerLine, Posting, Side};
 pub use mailbox::{
@@ -316,6 +316,10 @@ pub trait Store: Send + Sync + 'static {
     async fn gates(&self, filter: GateFilter) -> Result<Vec<Gate>>;
     /// The page a 128-bit token names: every open mail of that author to that account.
     async fn page(&self, token: &str) -> Result<Option<Page>>;
+    /// Offers a voucher to an author who was refused: a gate without its mail, that can be paid. The token of its page; the
+    /// same one while nobody paid it. `None` when [`Rules::may_offer`] says so. A mail that is delivered with
+    /// [`NewGate::voucher`] uses the oldest paid one up.
+    async fn offer_voucher(&self, new: NewVoucher, now: UnixMs) -> Result<Option<String>>;
     /// Begins a quote: stores hash and preimage before any invoice exists. What other quotes reserve is counted here, and
     /// [`Rules::hold_kind`] decides how the payment will be held.
     async fn begin_quote(

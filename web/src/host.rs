@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use lnmp::{GateId, GateState, HoldKind, Msat};
+use lnmp::{GateId, GateState, HoldKind, Msat, Voucher};
 
 /// The house, as seen from the web door. Every call is bounded by [`crate::limits::REQUEST`].
 #[async_trait]
@@ -124,6 +124,8 @@ pub struct PayGate {
     pub refund_to: Option<String>,
     /// Escrow: a payment that was not kept is on its way back.
     pub refund: Option<RefundView>,
+    /// It is paid before its mail is sent. While that is open, `received_at` says when a mail was refused.
+    pub voucher: Option<Voucher>,
 }
 
 /// A mail in the sandbox's catch-all.

@@ -251,6 +251,7 @@ impl World {
             ask: None,
             dkim_signature: None,
             message_id: None,
+            voucher: false,
         };
         let delivery = Delivery {
             account: self.account(user),

@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod payments;
 pub mod rules;
 pub mod sharing;
+pub mod vouchers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -167,6 +168,19 @@ macro_rules! store_contract {
             an_account_that_goes_leaves_the_refund_to_be_paid,
             whatever_happens_each_payment_is_released_or_refunded_once,
         ]);
+        $crate::store_contract!($make, vouchers: [
+            a_paid_voucher_lets_its_mail_in_once,
+            nobody_but_its_aligned_author_uses_a_voucher,
+            the_oldest_of_two_vouchers_is_used_and_a_signature_uses_one,
+            a_voucher_without_its_mail_goes_home_after_its_time,
+            the_chain_the_node_and_the_owner_end_a_voucher_too,
+            an_offer_nobody_paid_ends_and_leaves_nothing_it_need_not,
+            a_hold_that_began_as_a_voucher_ends_like_any_other,
+            a_voucher_pays_priority_and_for_who_keeps_all,
+            a_voucher_in_escrow_waits_and_is_paid_back_without_its_mail,
+            offers_are_counted_by_author_and_domain,
+            of_two_mails_at_once_one_is_let_in,
+        ]);
         $crate::store_contract!($make, books: [
             whatever_happens_the_books_balance,
             an_overdrawn_user_is_found,
@@ -302,6 +316,7 @@ pub fn priced(account: AccountId, author: &str) -> Delivery {
             ask: Some(author.into()),
             dkim_signature: Some(vec![3; 32]),
             message_id: Some(format!("<1.{author}>")),
+            voucher: false,
         }),
         ..mail(account, Place::Unpaid, author)
     }

@@ -12,6 +12,13 @@ const ACCEPT: Verdict = Verdict::Accept { raise: Relation::Acquaintance };
 
 impl Rules for TableRules {
     fn meaning(&self, act: &Act, facts: &GateFacts) -> Verdict {
+        if facts.awaits_mail {
+            return match (facts.state, act) {
+                (GateState::Held, Act::HoldEnded { .. }) => Verdict::TimeOut,
+                (GateState::Held, Act::MarkedDeclined) => Verdict::Decline,
+                _ => Verdict::Nothing,
+            };
+        }
         match facts.state {
             GateState::Waiting => match *act {
                 Act::Moved { to, .. } | Act::AppendedAgain { to } if !to.refuses() => Verdict::LetIn,
@@ -52,6 +59,10 @@ impl Rules for TableRules {
             Act::GraceOver { lies: Some(Place::Junk) } => Verdict::Demote,
             _ => Verdict::Nothing,
         }
+    }
+
+    fn may_offer(&self, of_author: u32, of_domain: u32) -> bool {
+        of_author < 2 && of_domain < 3
     }
 
     /// Slots, then escrow. Where they are not ample, an author has ten quotes and a domain twenty.

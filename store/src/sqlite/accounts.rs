@@ -142,7 +142,8 @@ pub(super) fn remove(tx: &mut Tx<'_>, id: AccountId, now: UnixMs) -> Result<Vec<
     let all = tx.all("SELECT id FROM message WHERE account = ?1", [id.0], |row| row.get(0).map(MessageId))?;
     all.into_iter().try_for_each(|message| messages::delete(tx, message))?;
     tx.run(
-        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, page = NULL
+        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, voucher_author = NULL,
+         voucher_domain = NULL, page = NULL
          WHERE account = ?1 AND refunding = 0",
         [id.0],
     )?;

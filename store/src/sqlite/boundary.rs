@@ -12,16 +12,16 @@ use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
     Sqlite, accounts, agreements, annotations, audit, contacts, desk, digests, entries, escrow, gates, jobs, ledger,
-    mailboxes, messages, payments, queue, quotas, sharing, vault, verdicts,
+    mailboxes, messages, payments, queue, quotas, sharing, vault, verdicts, vouchers,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
     Account, AccountId, AccountSettings, AclChange, Alias, AliasId, Annotation, Append, Appended, AskCounts, Balances,
     Batch, Begun, CaughtMail, Change, Changes, Contact, Copied, Credential, CredentialId, Decided, Delivered, Escrowed,
     FlagChange, FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerAudit, LedgerLine, Mailbox,
-    MailboxId, MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, ObjectId, Page, Posting, QueueId,
-    QueueItem, QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse, Standing,
-    StandingQuery, Store, Uid, UnixMs, View,
+    MailboxId, MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, NewVoucher, ObjectId, Page,
+    Posting, QueueId, QueueItem, QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse,
+    Standing, StandingQuery, Store, Uid, UnixMs, View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -424,6 +424,10 @@ impl Store for Sqlite {
 
     async fn page(&self, token: &str) -> Result<Option<Page>> {
         self.readers.quick(|db| gates::page(db, token)).await
+    }
+
+    async fn offer_voucher(&self, new: NewVoucher, now: UnixMs) -> Result<Option<String>> {
+        self.writer.write(move |tx| vouchers::offer(tx, &new, now)).await
     }
 
     async fn begin_quote(

@@ -4,6 +4,7 @@ use lnmp::{Place, Relation};
 
 use super::db::{Db, unknown};
 use super::vault::{Hash, Of};
+use super::vouchers;
 use crate::{AccountId, AutoPay, Contact, Result, Standing, StandingQuery, StoreError, UnixMs};
 
 /// Callers speak in lower case; an address typed by hand may not be.
@@ -53,6 +54,9 @@ pub(super) fn standing(db: Db<'_>, account: AccountId, query: &StandingQuery) ->
             "SELECT 1 FROM pass WHERE account = ?1 AND evidence_hash = ?2",
             (account.0, evidence_hash(&db, account, evidence)),
         )?;
+    }
+    if let Some((author, dkim_signature)) = &query.pays {
+        standing.voucher = vouchers::paid(&db, account, author, dkim_signature.as_ref())?.is_some();
     }
     let unread: Option<i64> =
         db.value("SELECT unseen FROM mailbox WHERE account = ?1 AND place = ?2", (account.0, Place::Inbox.code()))?;

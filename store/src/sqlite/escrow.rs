@@ -216,7 +216,10 @@ pub(super) fn paid(tx: &mut Tx<'_>, id: QuoteId, hash: &PaymentHash, fee: Msat, 
         credits: vec![(Side::Node, escrowed.amount + fee)],
     };
     ledger::post(tx, &posting, now)?;
-    tx.run("UPDATE gate SET refunded = 1 WHERE id = ?1 AND state = 'waiting'", [escrowed.gate.0])?;
+    tx.run(
+        "UPDATE gate SET refunded = 1 WHERE id = ?1 AND (state = 'waiting' OR voucher = 'over')",
+        [escrowed.gate.0],
+    )?;
     show_refund(tx, escrowed.gate)?;
     Ok(true)
 }

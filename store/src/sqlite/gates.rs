@@ -2,17 +2,17 @@
 
 use lnmp::{
     AcceptOn, Act, GateFacts, GateId, GateState, HoldKind, Msat, PaymentHash, QuoteId, QuoteState, RefundTarget,
-    Relation,
+    Relation, Voucher,
 };
 use rand::RngCore;
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
 use super::db::{Db, unknown};
-use super::vault::Of;
+use super::vault::{Hash, Of};
 use super::verdicts::Mail;
 use super::writer::Tx;
-use super::{accounts, entries, escrow, messages, payments, sharing};
+use super::{accounts, contacts, entries, escrow, messages, payments, sharing};
 use crate::{AccountId, Author, Flags, Gate, GateFilter, MessageId, NewGate, Page, Quote, Result, StoreError, UnixMs};
 
 /// Who is behind a gate. Sealed; erased some time after the end.
@@ -37,9 +37,17 @@ pub(super) struct GateRow {
     pub(super) armed_until: Option<UnixMs>,
     pub(super) armed_accept: bool,
     pub(super) priority_price: Msat,
+    pub(super) voucher: Option<Voucher>,
+    /// How long a paid voucher waits for its mail.
+    pub(super) voucher_ms: i64,
 }
 
 impl GateRow {
+    /// Whether it is a voucher whose mail has not come.
+    pub(super) fn awaits_mail(&self) -> bool {
+        self.voucher == Some(Voucher::Open)
+    }
+
     /// The mail it is about.
     pub(super) fn mail(&self) -> Mail {
         Mail { message: self.message, gate: Some(self.id) }
@@ -60,6 +68,7 @@ impl GateRow {
             priority: self.priority,
             decline_armed: self.armed_until.is_some() && !self.armed_accept,
             accept_on: accept_on(db, self.account)?,
+            awaits_mail: self.awaits_mail(),
         })
     }
 }
@@ -79,12 +88,12 @@ pub(super) fn accept_on(db: &Db<'_>, account: AccountId) -> Result<AcceptOn> {
 /// A gate's row, or `NoSuch`.
 pub(super) fn load(db: &Db<'_>, id: GateId) -> Result<GateRow> {
     db.one(
-        "SELECT account, message, state, refunded, priority, armed_until, armed_accept, priority_price
+        "SELECT account, message, state, refunded, priority, armed_until, armed_accept, priority_price, voucher, voucher_ms
          FROM gate WHERE id = ?1",
         [id.0],
         |row| {
             Ok((
-                row.get::<_, String>(2)?,
+                (row.get::<_, String>(2)?, row.get::<_, Option<String>>(8)?),
                 GateRow {
                     id,
                     account: AccountId(row.get(0)?),
@@ -95,11 +104,15 @@ pub(super) fn load(db: &Db<'_>, id: GateId) -> Result<GateRow> {
                     armed_until: row.get(5)?,
                     armed_accept: row.get(6)?,
                     priority_price: Msat(row.get::<_, i64>(7)? as u64),
+                    voucher: None,
+                    voucher_ms: row.get::<_, Option<i64>>(9)?.unwrap_or(0),
                 },
             ))
         },
     )?
-    .map(|(state, row)| Ok(GateRow { state: state_of(&state)?, ..row }))
+    .map(|((state, voucher), row)| {
+        Ok(GateRow { state: state_of(&state)?, voucher: voucher_of(voucher.as_deref())?, ..row })
+    })
     .ok_or(StoreError::NoSuch("gate"))?
 }
 
@@ -107,17 +120,28 @@ fn state_of(name: &str) -> Result<GateState> {
     GateState::parse(name).ok_or_else(|| unknown("gate state"))
 }
 
-/// Makes a gate; `message` is put in by [`set_message`] once it has a name.
+fn voucher_of(name: Option<&str>) -> Result<Option<Voucher>> {
+    name.map(|name| Voucher::parse(name).ok_or_else(|| unknown("voucher"))).transpose()
+}
+
+/// The hash by which a mail's content is found again.
+pub(super) fn digest_hash(db: &Db<'_>, account: AccountId, digest: &[u8; 32]) -> Hash {
+    db.vault.hash(Of::Digest, &[&account.0.to_be_bytes(), digest])
+}
+
+/// Makes a gate, listed on the page of `page`; `message` is put in by [`set_message`] once it has a name.
+#[expect(clippy::too_many_arguments, reason = "what a gate knows of its mail")]
 pub(super) fn create(
     tx: &Tx<'_>,
     account: AccountId,
     new: &NewGate,
     author: Option<&Author>,
+    page: Hash,
     message_id: Option<&str>,
     digest: Option<&[u8; 32]>,
     now: UnixMs,
 ) -> Result<GateId> {
-    let page = page_for(tx, account, new, author)?;
+    let page = page_for(tx, account, &new.recipient, page)?;
     let parties = Parties {
         author: author.cloned(),
         recipient: new.recipient.clone(),
@@ -125,9 +149,8 @@ pub(super) fn create(
         dkim_signature: new.dkim_signature.clone(),
         message_id: new.message_id.clone(),
     };
-    let account_bytes = account.0.to_be_bytes();
-    let message_id_hash = message_id.map(|id| tx.vault.hash(Of::MessageId, &[&account_bytes, id.as_bytes()]));
-    let digest_hash = digest.map(|digest| tx.vault.hash(Of::Digest, &[&account_bytes, digest]));
+    let message_id_hash = message_id.map(|id| contacts::message_id_hash(tx, account, id));
+    let digest_hash = digest.map(|digest| digest_hash(tx, account, digest));
     let id = tx.insert(
         "INSERT INTO gate(account, message, state, relation, price, priority_price, page, created_at, message_id_hash,
          digest_hash, parties) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -159,24 +182,29 @@ pub(super) fn set_message(tx: &Tx<'_>, gate: GateId, message: MessageId) -> Resu
 }
 
 /// One page for each author and account; forged mail under the author's name gets another one.
-fn page_for(tx: &Tx<'_>, account: AccountId, new: &NewGate, author: Option<&Author>) -> Result<i64> {
+pub(super) fn page_of(db: &Db<'_>, author: Option<&Author>) -> Hash {
+    let Some(author) = author else { return chance() };
+    db.vault.hash(
+        Of::Page,
+        &[
+            author.address.as_bytes(),
+            &[u8::from(author.aligned)],
+            author.evidence.as_deref().filter(|_| !author.aligned).unwrap_or_default().as_bytes(),
+        ],
+    )
+}
+
+fn chance() -> [u8; 16] {
     let mut chance = [0; 16];
     rand::rngs::OsRng.fill_bytes(&mut chance);
-    let key = match author {
-        Some(author) => tx.vault.hash(
-            Of::Page,
-            &[
-                author.address.as_bytes(),
-                &[u8::from(author.aligned)],
-                author.evidence.as_deref().filter(|_| !author.aligned).unwrap_or_default().as_bytes(),
-            ],
-        ),
-        None => chance,
-    };
+    chance
+}
+
+fn page_for(tx: &Tx<'_>, account: AccountId, recipient: &str, key: Hash) -> Result<i64> {
     if let Some(page) = tx.value("SELECT id FROM page WHERE account = ?1 AND key_hash = ?2", (account.0, key))? {
         return Ok(page);
     }
-    let token = hex(&chance);
+    let token = hex(&chance());
     tx.insert(
         "INSERT INTO page(account, key_hash, token_hash, token, recipient) VALUES (?1, ?2, ?3, ?4, ?5)",
         (
@@ -184,7 +212,7 @@ fn page_for(tx: &Tx<'_>, account: AccountId, new: &NewGate, author: Option<&Auth
             key,
             tx.vault.hash(Of::Page, &[b"token", token.as_bytes()]),
             tx.vault.seal(Of::Page, token.as_bytes()),
-            tx.vault.seal(Of::Page, new.recipient.as_bytes()),
+            tx.vault.seal(Of::Page, recipient.as_bytes()),
         ),
     )
 }
@@ -215,6 +243,7 @@ pub(super) fn become_state(tx: &mut Tx<'_>, row: &mut GateRow, next: GateState, 
     let priority = row.priority && next != GateState::Waiting;
     let moved = tx.run(
         "UPDATE gate SET state = ?3, ended_at = ?4, refunded = ?5, priority = ?6, armed_until = NULL, armed_accept = 0,
+         voucher = CASE WHEN voucher = 'open' AND ?4 IS NOT NULL THEN 'over' ELSE voucher END,
          hold_until = CASE WHEN ?7 THEN hold_until END, deadline_height = CASE WHEN ?7 THEN deadline_height END
          WHERE id = ?1 AND state = ?2",
         (
@@ -274,10 +303,10 @@ pub(super) fn reap(tx: &mut Tx<'_>, row: &GateRow) -> Result<()> {
 
 const COLUMNS: &str = "SELECT g.id, g.account, g.message, g.state, g.priority, g.refunded, g.armed_until, g.relation,
      g.price, g.priority_price, g.parties, p.token, g.hold_until, g.deadline_height, g.created_at, g.ended_at, g.refunding,
-     g.told_at
+     g.told_at, g.voucher
      FROM gate g LEFT JOIN page p ON p.id = g.page";
 
-type Raw = (Gate, String, String, Option<Vec<u8>>, Option<Vec<u8>>);
+type Raw = (Gate, String, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Raw> {
     let gate = Gate {
@@ -302,14 +331,16 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Raw> {
         ended_at: row.get(15)?,
         refunding: row.get(16)?,
         told_at: row.get(17)?,
+        voucher: None,
         quotes: Vec::new(),
     };
-    Ok((gate, row.get(3)?, row.get(7)?, row.get(10)?, row.get(11)?))
+    Ok((gate, row.get(3)?, row.get(7)?, row.get(10)?, row.get(11)?, row.get(18)?))
 }
 
-fn open(db: &Db<'_>, (gate, state, relation, sealed, token): Raw) -> Result<Gate> {
+fn open(db: &Db<'_>, (gate, state, relation, sealed, token, voucher): Raw) -> Result<Gate> {
     let mut gate = Gate {
         state: state_of(&state)?,
+        voucher: voucher_of(voucher.as_deref())?,
         relation: Relation::parse(&relation).ok_or_else(|| unknown("relation"))?,
         page_token: token.map(|token| db.vault.open_text(Of::Page, &token)).transpose()?.unwrap_or_default(),
         quotes: quotes(db, "q.gate = ?1 ORDER BY q.id", [gate.id.0])?,
@@ -363,7 +394,7 @@ pub(super) fn page(db: Db<'_>, token: &str) -> Result<Option<Page>> {
 pub(super) fn quotes(db: &Db<'_>, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Quote>> {
     let sql = format!(
         "SELECT q.id, q.gate, q.hash, q.amount, q.received, q.kind, q.state, q.reason, g.state, q.deadline_height,
-         q.bolt11, q.expires_at, q.target, q.link FROM quote q JOIN gate g ON g.id = q.gate WHERE {condition}"
+         q.bolt11, q.expires_at, q.target, q.link, g.voucher FROM quote q JOIN gate g ON g.id = q.gate WHERE {condition}"
     );
     let mut statement = db.conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params)?;
@@ -387,6 +418,7 @@ pub(super) fn quotes(db: &Db<'_>, condition: &str, params: impl rusqlite::Params
             kind: kind_of(&row.get::<_, String>(5)?)?,
             state: quote_state(&state, reason.as_deref())?,
             gate_state: state_of(&row.get::<_, String>(8)?)?,
+            awaits_mail: voucher_of(row.get::<_, Option<String>>(14)?.as_deref())? == Some(Voucher::Open),
             deadline_height: row.get(9)?,
             bolt11: sealed.map(|sealed| db.vault.open_text(Of::Bolt11, &sealed)).transpose()?,
             expires_at: row.get(11)?,
@@ -422,8 +454,8 @@ pub(super) fn erase(tx: &mut Tx<'_>, before: UnixMs) -> Result<usize> {
         [before],
     )?;
     let gone = tx.run(
-        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL
-         WHERE parties IS NOT NULL AND ended_at < ?1 AND refunding = 0",
+        "UPDATE gate SET parties = NULL, message_id_hash = NULL, digest_hash = NULL, voucher_author = NULL,
+         voucher_domain = NULL WHERE parties IS NOT NULL AND ended_at < ?1 AND refunding = 0",
         [before],
     )?;
     if gone > 0 {

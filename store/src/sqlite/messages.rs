@@ -12,7 +12,7 @@ use super::sharing::{self, Access};
 use super::vault::Of;
 use super::verdicts::{self, Mail};
 use super::writer::Tx;
-use super::{accounts, contacts, desk, digests, gates, jobs, mailboxes, queue, quotas, sent_copies};
+use super::{accounts, contacts, desk, digests, gates, jobs, mailboxes, queue, quotas, sent_copies, vouchers};
 use crate::limits::{APPEND_MESSAGES_MAX, UNPIN_CIDS};
 use crate::{
     AccountId, Append, Appended, Author, Batch, Delivered, Delivery, Flags, JobKind, MailboxId, MessageId, NewMessage,
@@ -58,23 +58,27 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
 
 /// Puts one message into a mailbox.
 pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Result<Delivered> {
-    let own = delivery.folder.as_deref().filter(|_| delivery.place == Place::Inbox);
+    let redeemed = vouchers::redeem(tx, delivery, now)?;
+    let place = redeemed.as_ref().map_or(delivery.place, |redeemed| redeemed.place);
+    let own = delivery.folder.as_deref().filter(|_| place == Place::Inbox && redeemed.is_none());
     let own = own.map(|name| mailboxes::own_named(tx, delivery.account, name)).transpose()?.flatten();
     let mailbox = match own {
         Some(mailbox) => mailbox,
-        None => mailboxes::born(tx, delivery.account, delivery.place)?,
+        None => mailboxes::born(tx, delivery.account, place)?,
     };
-    let gate = match &delivery.gate {
-        Some(gate) => Some(gates::create(
+    let gate = match (&delivery.gate, &redeemed) {
+        (_, Some(redeemed)) => Some(redeemed.gate()),
+        (Some(gate), None) => Some(gates::create(
             tx,
             delivery.account,
             gate,
             delivery.author.as_ref(),
+            gates::page_of(tx, delivery.author.as_ref()),
             delivery.message_id.as_deref(),
             delivery.content_digest.as_ref(),
             now,
         )?),
-        None => None,
+        (None, None) => None,
     };
     // A gate has its author among its parties.
     let author = delivery.author.as_ref().filter(|_| gate.is_none());
@@ -83,7 +87,7 @@ pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Resu
         gates::set_message(tx, id, message)?;
         // Who may not be asked now costs no job: a burst of mail from one author is one request.
         if gate.ask.is_some()
-            && delivery.place == Place::Unpaid
+            && place == Place::Unpaid
             && tx.rules.may_ask(&jobs::ask_counts_of(tx, delivery.account, gate, delivery.author.as_ref(), now)?)
         {
             jobs::push(tx, now, &JobKind::Ask(id))?;
@@ -98,13 +102,16 @@ pub(super) fn deliver(tx: &mut Tx<'_>, delivery: &Delivery, now: UnixMs) -> Resu
         message,
         gate,
         modseq: 0,
-        flags: delivery.flags,
+        flags: redeemed.as_ref().map_or(delivery.flags, |redeemed| delivery.flags.with(redeemed.flags)),
         internal_date: delivery.internal_date,
         zone: 0,
         size: size(&delivery.sealed)?,
         keywords: keywords::seal(tx, &keywords::split(&delivery.keywords)?.own),
     };
     let uid = entries::insert(tx, mailbox, &entry, now)?;
+    if let Some(redeemed) = redeemed {
+        vouchers::arrived(tx, redeemed, now)?;
+    }
     Ok(Delivered { message, mailbox, uid: mailboxes::uid_of(uid as u32)?, gate })
 }
 
@@ -202,7 +209,7 @@ fn append_one(
     now: UnixMs,
 ) -> Result<(Uid, MessageId)> {
     let owner = into.owner;
-    let digest = tx.vault.hash(Of::Digest, &[&owner.0.to_be_bytes(), &new.content_digest]);
+    let digest = gates::digest_hash(tx, owner, &new.content_digest);
     let gate: Option<i64> = tx.value(
         "SELECT id FROM gate WHERE account = ?1 AND digest_hash = ?2 ORDER BY id DESC LIMIT 1",
         (owner.0, digest),

@@ -45,6 +45,7 @@ mod system_flags;
 mod tests;
 mod vault;
 mod verdicts;
+mod vouchers;
 mod writer;
 
 use std::path::Path;

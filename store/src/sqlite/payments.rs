@@ -9,7 +9,7 @@ use super::db::Db;
 use super::gates::{self, GateRow};
 use super::vault::{Hash, Of};
 use super::writer::Tx;
-use super::{escrow, jobs, ledger, messages, verdicts};
+use super::{escrow, jobs, ledger, messages, verdicts, vouchers};
 use crate::limits::{NOTICE_HOURS, NOTICE_QUIET_MINUTES};
 use crate::{
     AccountId, Begun, Flags, HeldOutcome, Incoming, JobKind, Posting, Quote, Result, Side, StoreError, UnixMs,
@@ -96,10 +96,13 @@ pub(super) fn begin(
 /// Against whose quotas a quote counts: an author's, and their domain's.
 fn whose(tx: &Tx<'_>, gate: GateId) -> Result<Option<(Hash, Hash)>> {
     let author = gates::parties(tx, gate)?.and_then(|parties| parties.author);
-    Ok(author.map(|author| {
-        let domain = author.address.rsplit_once('@').map_or("", |(_, domain)| domain);
-        (tx.vault.hash(Of::Quoted, &[author.address.as_bytes()]), tx.vault.hash(Of::QuotedDomain, &[domain.as_bytes()]))
-    }))
+    Ok(author.map(|author| author_and_domain(tx, &author.address)))
+}
+
+/// The hashes by which an author and their domain are counted.
+pub(super) fn author_and_domain(db: &Db<'_>, author: &str) -> (Hash, Hash) {
+    let domain = author.rsplit_once('@').map_or("", |(_, domain)| domain);
+    (db.vault.hash(Of::Quoted, &[author.as_bytes()]), db.vault.hash(Of::QuotedDomain, &[domain.as_bytes()]))
 }
 
 /// What the choice between channel and escrow rests on.
@@ -267,25 +270,41 @@ pub(super) fn hold(
     deadline_height: Option<u32>,
     now: UnixMs,
 ) -> Result<()> {
-    let at_once = gates::accept_on(tx, gate.account)? == AcceptOn::Delivery;
     let priority = gate.priority_price > Msat::ZERO && amount >= gate.priority_price;
+    let awaits_mail = gate.awaits_mail();
+    let hold_until = if awaits_mail { now.saturating_add(gate.voucher_ms) } else { hold_until };
     tx.run(
         "UPDATE gate SET priority = ?2, hold_until = ?3, deadline_height = ?4, told_at = NULL WHERE id = ?1",
         (gate.id.0, priority, hold_until, deadline_height),
     )?;
     gate.priority = priority;
-    let (to, flags) = match (priority, at_once) {
+    gates::become_state(tx, gate, GateState::Held, now)?;
+    if awaits_mail {
+        // There is nothing to raise yet: `vouchers::redeem` goes on.
+        return Ok(());
+    }
+    let (to, flags) = raised_to(tx, gate)?;
+    messages::server_move(tx, gate.account, gate.id, Place::Unpaid, to, flags, now)?;
+    raised(tx, gate, now)
+}
+
+/// Where a paid mail lies, and with which flags.
+pub(super) fn raised_to(db: &Db<'_>, gate: &GateRow) -> Result<(Place, Flags)> {
+    let at_once = gates::accept_on(db, gate.account)? == AcceptOn::Delivery;
+    Ok(match (gate.priority, at_once) {
         (true, _) => (Place::Inbox, Flags::FLAGGED),
         (false, true) => (Place::Inbox, Flags::NONE),
         (false, false) => (Place::Requests, Flags::NONE),
-    };
-    gates::become_state(tx, gate, GateState::Held, now)?;
-    messages::server_move(tx, gate.account, gate.id, Place::Unpaid, to, flags, now)?;
-    if at_once {
+    })
+}
+
+/// A paid mail lies before its owner.
+pub(super) fn raised(tx: &mut Tx<'_>, gate: &mut GateRow, now: UnixMs) -> Result<()> {
+    if gates::accept_on(tx, gate.account)? == AcceptOn::Delivery {
         // The owner chose once for all. No single act of theirs speaks of this author, so no relation rises.
         let mail = gate.mail();
         verdicts::carry_out(tx, gate, mail, Verdict::Accept { raise: Relation::Stranger }, now)?;
-    } else if !priority {
+    } else if !gate.priority {
         notice(tx, gate.account, now)?;
     }
     Ok(())
@@ -320,6 +339,9 @@ pub(super) fn unwanted(tx: &Tx<'_>, gate: &GateRow) -> Result<Option<CancelReaso
     }
     if !in_state(tx, gate.id, QuoteState::Claiming)?.is_empty() {
         return Ok(Some(CancelReason::NotNeeded));
+    }
+    if gate.awaits_mail() {
+        return Ok(None);
     }
     // In Junk, in Trash or expunged: the owner does not want it raised, and keeps no money for it.
     Ok((!lies_in_unpaid(tx, gate)?).then_some(CancelReason::Gone))
@@ -421,6 +443,7 @@ pub(super) fn end_holds(tx: &mut Tx<'_>, now: UnixMs, height: u32, margin_blocks
         verdicts::decide(tx, gate, Act::HoldEnded { seen: false }, now)?;
     }
     tx.run("UPDATE quote SET state = 'expired', changed_at = ?1 WHERE state = 'live' AND expires_at < ?1", [now])?;
+    vouchers::end_offers(tx, now)?;
     tx.run("DELETE FROM tombstone WHERE until < ?1", [now])?;
     Ok(over)
 }
@@ -430,6 +453,7 @@ pub(super) fn anything_over(db: Db<'_>, now: UnixMs, height: u32, margin_blocks:
     db.exists(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM gate WHERE state = 'held' AND (hold_until <= ?1 OR deadline_height <= ?2))
          OR EXISTS (SELECT 1 FROM quote WHERE state = 'live' AND expires_at < ?1)
+         OR EXISTS (SELECT 1 FROM gate WHERE voucher = 'open' AND state = 'waiting' AND voucher_until <= ?1)
          OR EXISTS (SELECT 1 FROM tombstone WHERE until < ?1)",
         (now, i64::from(height) + i64::from(margin_blocks)),
     )

@@ -13,7 +13,7 @@ use crate::limits::{LOCK_WAIT_MS, READER_CACHE_BYTES, STATEMENTS, WRITER_CACHE_B
 use crate::{Result, StoreError};
 
 /// One file for each version, applied in order. Never edit one that was released: add the next.
-pub(super) const MIGRATIONS: [&str; 12] = [
+pub(super) const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_mailbox_facts.sql"),
     include_str!("migrations/0003_trigrams.sql"),
@@ -26,6 +26,7 @@ pub(super) const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0010_escrow.sql"),
     include_str!("migrations/0011_balances.sql"),
     include_str!("migrations/0012_digests.sql"),
+    include_str!("migrations/0013_vouchers.sql"),
 ];
 
 /// Octets of a page. Larger ones would keep a mail in one piece, but every small row of a group commit costs a whole page in the WAL.

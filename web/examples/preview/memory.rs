@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use lnmp::{GateId, GateState, HoldKind, Msat};
+use lnmp::{GateId, GateState, HoldKind, Msat, Voucher};
 use web::{CaughtView, Host, MtaSts, PayGate, PayPage, Ports, Price, RefundView, SiteInfo, Withdrawal};
 
 /// A regtest invoice as LDK writes it, with a description hash.
@@ -19,7 +19,7 @@ pub(crate) const REFUND: &str = "12-0123456789abcdef0123456789abcdef";
 
 /// Tokens and what their pages show.
 #[allow(dead_code, reason = "the tests name their pages themselves")]
-pub(crate) const PAGES: [(&str, &str); 10] = [
+pub(crate) const PAGES: [(&str, &str); 13] = [
     ("00000000000000000000000000000001", "one mail, waiting, with an invoice"),
     ("00000000000000000000000000000002", "waiting, no payment slot"),
     ("00000000000000000000000000000003", "held"),
@@ -30,6 +30,9 @@ pub(crate) const PAGES: [(&str, &str); 10] = [
     ("00000000000000000000000000000008", "three mails in different states"),
     ("00000000000000000000000000000009", "waived"),
     ("00000000000000000000000000000010", "escrow, without a target"),
+    ("00000000000000000000000000000011", "voucher, offered"),
+    ("00000000000000000000000000000012", "voucher, paid"),
+    ("00000000000000000000000000000013", "voucher, over"),
 ];
 
 /// The house.
@@ -65,6 +68,9 @@ impl House {
             vec![gate(81, Settled), gate(82, Held), gate(83, Waiting)],
             vec![gate(9, Waived)],
             vec![escrow],
+            vec![PayGate { voucher: Some(Voucher::Open), ..gate(11, Waiting) }],
+            vec![PayGate { voucher: Some(Voucher::Open), ..gate(12, Held) }],
+            vec![PayGate { voucher: Some(Voucher::Over), refunded: true, ..gate(13, Waived) }],
         ];
         let mut pages: BTreeMap<_, _> = lists
             .into_iter()
@@ -103,6 +109,7 @@ fn gate(id: i64, state: GateState) -> PayGate {
         hold: HoldKind::Htlc,
         refund_to: None,
         refund: None,
+        voucher: None,
     }
 }
 

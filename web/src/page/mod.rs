@@ -5,3 +5,4 @@ pub(crate) mod oops;
 pub(crate) mod pay;
 pub(crate) mod refund;
 pub(crate) mod sandbox;
+pub(crate) mod voucher;

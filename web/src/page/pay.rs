@@ -6,7 +6,7 @@ use lnmp::{GateId, GateState, HoldKind};
 use serde::Serialize;
 
 use crate::html::{Page, Text, Time};
-use crate::page::refund;
+use crate::page::{refund, voucher};
 use crate::routes::priority_query;
 use crate::{PayGate, PayPage, Price, limits, qr};
 
@@ -62,7 +62,11 @@ pub(crate) fn render(token: &str, page: &PayPage, price: Price, sandbox: bool, f
     }
     main.push_str("</div>\n<p id=\"said\" class=\"unseen\" role=\"status\" aria-live=\"polite\"></p>\n");
     if shown.iter().any(|gate| !is_done(gate) && gate.hold == HoldKind::Htlc) {
-        main.push_str(WHAT_LOCKED_MEANS);
+        main.push_str(if shown.iter().any(|gate| voucher::is_open(gate)) {
+            voucher::WHAT_IT_MEANS
+        } else {
+            WHAT_LOCKED_MEANS
+        });
     }
     let mut head = String::new();
     if !state.done {
@@ -106,12 +110,13 @@ impl State {
             let payable = payable(gate).is_some();
             let _ = write!(
                 version,
-                "{}{}.{}{}{}{}{}",
+                "{}{}.{}{}{}{}{}{}",
                 if version.is_empty() { "" } else { "-" },
                 gate.gate,
                 gate.state.name(),
                 if gate.refunded { ".again" } else { "" },
                 if payable { ".payable" } else { "" },
+                if voucher::is_open(gate) { ".voucher" } else { "" },
                 if gate.hold == HoldKind::Escrow { ".escrow" } else { "" },
                 match &gate.refund {
                     Some(refund) if refund.stuck => ".stuck",
@@ -159,6 +164,9 @@ fn lead(shown: &[&PayGate]) -> String {
     let count = |state| shown.iter().filter(|gate| gate.state == state).count();
     let one = shown.len() == 1;
     let escrow = shown.iter().any(|gate| !is_done(gate) && gate.hold == HoldKind::Escrow);
+    if let Some(lead) = voucher::lead(shown) {
+        return lead;
+    }
     match (count(GateState::Waiting), count(GateState::Held)) {
         (0, 0) if shown.iter().any(|gate| gate.refund.is_some()) => {
             "Your payment was not kept: this page says how it comes back to you.".to_owned()
@@ -202,7 +210,8 @@ fn card(main: &mut String, shared: Shared<'_>, gate: &PayGate, (n, of): (usize, 
         let _ = write!(main, "<span class=\"count\">{n} of {of}</span>");
     }
     if !gate.state.is_over() {
-        let _ = write!(main, "<span class=\"arrived\">arrived {}</span>", Time(gate.received_at));
+        let came = if voucher::is_open(gate) { "refused" } else { "arrived" };
+        let _ = write!(main, "<span class=\"arrived\">{came} {}</span>", Time(gate.received_at));
     }
     main.push_str("</header>\n");
     if let Some(Failed { what, why, .. }) = failed {
@@ -213,6 +222,7 @@ fn card(main: &mut String, shared: Shared<'_>, gate: &PayGate, (n, of): (usize, 
     }
     match gate.state {
         GateState::Waiting => waiting(main, shared, gate),
+        GateState::Held if voucher::is_open(gate) => voucher::paid(main, &page.recipient, token, gate),
         GateState::Held if gate.hold == HoldKind::Escrow => {
             let until = gate.hold_until.map_or_else(String::new, |until| format!(" by <b>{}</b>", Time(until)));
             let _ = write!(
@@ -258,6 +268,7 @@ fn card(main: &mut String, shared: Shared<'_>, gate: &PayGate, (n, of): (usize, 
                 "<p><b>Closed.</b> The payment went back to your wallet before it could be collected: refunded.</p>\n",
             );
         }
+        GateState::Waived if gate.voucher.is_some() => main.push_str(voucher::over(gate)),
         GateState::Waived => {
             main.push_str(
                 "<p><b>Closed.</b> No payment is needed any more; one that comes now is refunded at once.</p>\n",
@@ -271,6 +282,7 @@ fn pill(gate: &PayGate) -> (&'static str, &'static str) {
     match gate.state {
         GateState::Waiting if payable(gate).is_some() => ("Waiting for payment", "wait"),
         GateState::Waiting => ("Waiting", "wait"),
+        GateState::Held if voucher::is_open(gate) => ("Paid: send it now", "held"),
         GateState::Held if gate.hold == HoldKind::Escrow => ("In escrow", "held"),
         GateState::Held => ("Locked", "held"),
         GateState::Settling => ("Accepted", "good"),
@@ -279,6 +291,8 @@ fn pill(gate: &PayGate) -> (&'static str, &'static str) {
             ("Refund on its way", "back")
         }
         GateState::Declined | GateState::Lost => ("Refunded", "back"),
+        GateState::Waived if gate.voucher.is_some() && gate.refunded => ("Refunded", "back"),
+        GateState::Waived if gate.voucher.is_some() => ("Over", "back"),
         GateState::Waived => ("Nothing to pay", "back"),
     }
 }
@@ -406,7 +420,7 @@ mod tests {
     use super::*;
     use crate::RefundView;
     use chrono::DateTime;
-    use lnmp::Msat;
+    use lnmp::{Msat, Voucher};
 
     fn gate(id: i64, state: GateState) -> PayGate {
         let at = DateTime::from_timestamp(1_795_234_200, 0).unwrap();
@@ -426,6 +440,7 @@ mod tests {
             hold: HoldKind::Htlc,
             refund_to: None,
             refund: None,
+            voucher: None,
         }
     }
 
@@ -539,6 +554,27 @@ mod tests {
         let html = shown_of(PayGate { refund: refund(None, true), ..escrow(GateState::Declined) }, Price::Asked);
         assert!(html.contains("does not get through") && html.contains("Mail me a link"));
         assert!(shown_of(escrow(GateState::Declined), Price::Asked).contains("refunded in full"));
+    }
+
+    #[test]
+    fn a_voucher_says_to_pay_first_then_to_send_and_then_reads_like_any_mail() {
+        let of = |voucher, state| PayGate { voucher: Some(voucher), ..gate(7, state) };
+        let html = shown_of(of(Voucher::Open, GateState::Waiting), Price::Asked);
+        for part in ["was not kept", "Pay first", "lnbcrt1u1pinvoice", "refused <time", "?priority"] {
+            assert!(html.contains(part), "{part}");
+        }
+        assert!(!html.contains("It has arrived"));
+        let html = shown_of(of(Voucher::Open, GateState::Held), Price::Asked);
+        assert!(html.contains("Now send your mail again") && !html.contains("now stands before"));
+        assert!(shown_of(of(Voucher::Used, GateState::Held), Price::Asked).contains("now stands before"));
+        let over = PayGate { refunded: true, ..of(Voucher::Over, GateState::Waived) };
+        assert!(shown_of(over, Price::Asked).contains("No mail came in time"));
+        assert!(shown_of(of(Voucher::Over, GateState::Waived), Price::Asked).contains("not paid in time"));
+        let escrow = PayGate { hold: HoldKind::Escrow, ..of(Voucher::Open, GateState::Held) };
+        assert!(shown_of(escrow, Price::Asked).contains("/link\""), "where a refund goes can be changed");
+        let versions =
+            [Voucher::Open, Voucher::Used].map(|voucher| State::of(&page(vec![of(voucher, GateState::Held)])));
+        assert_ne!(versions[0].version, versions[1].version);
     }
 
     #[test]
