@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::servers::nwc::{METHODS, Service};
 use crate::servers::relay::Relay;
-use crate::servers::world::{Is, World};
+use crate::servers::world::{FEE_MSAT, Is, World};
 use crate::servers::{cln, lnd, phoenixd};
 use crate::support::satchel::{BINARY, Satchel};
 use crate::support::stranger::ALICE;
@@ -26,7 +26,7 @@ struct Node {
     /// The section [wallet].
     config: String,
     _files: tempfile::TempDir,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Node {
@@ -67,7 +67,7 @@ impl Node {
         if let Some(pem) = certificate {
             config.push_str(&format!("certificate = \"{}\"\n", file("tls.cert", pem.as_bytes()).display()));
         }
-        Self { world, service, config, _files: files, _runtime: runtime }
+        Self { world, service, config, _files: files, runtime }
     }
 
     /// The stranger pays; the wallet tells, where it tells anything.
@@ -217,4 +217,32 @@ fn a_wallet_that_is_not_there_or_a_secret_others_can_read_stops_the_start() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("phoenixd") && text.contains("not running"), "{text}");
+}
+
+#[test]
+fn what_a_user_is_owed_is_paid_out_to_a_wallet_that_makes_invoices() {
+    let node = Node::start("lnd");
+    let satchel = Satchel::start(&node.config);
+    satchel.ask(&["price", ALICE, "--stranger", "5000", "--priority", "5000"]);
+    // The user's wallet: a customer of the node's, behind a relay.
+    let relay = node.runtime.block_on(Relay::start(false));
+    let wallet = node.runtime.block_on(Service::start(&node.world, &relay, METHODS, "nip44_v2"));
+    wallet.manner().is_customers = true;
+    let mut input = satchel.command(&["account", "payout", ALICE, "--nwc-file", "-", "--above", "500"]);
+    let mut child = input.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), wallet.uri.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("secret"), "{output:?}");
+    let gate = satchel.stranger_writes("bob@shop.test", "Well paid");
+    node.pay(&satchel.invoice(&gate));
+    satchel.wait_for_state("bob@shop.test", "held");
+    satchel.ask(&["gate", "accept", &gate["id"].to_string()]);
+    let left = eventually("it is paid out", || {
+        let owed = satchel.ask(&["wallet", "balance"])["users_msat"].as_u64().unwrap();
+        (node.world.lock().sent.len() == 1 && owed < 4_500_000).then_some(owed)
+    });
+    let sent: u64 = node.world.lock().sent.values().map(|sent| sent.amount_msat).sum();
+    assert_eq!(left + sent + FEE_MSAT, 4_500_000);
+    assert!(left >= 500_000);
+    satchel.assert_audit();
 }
