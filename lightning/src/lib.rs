@@ -40,6 +40,7 @@
 
 mod cln;
 mod error;
+pub mod failpoint;
 mod invoice;
 pub mod limits;
 mod lnd;

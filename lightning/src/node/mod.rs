@@ -4,7 +4,7 @@
 //! call runs on one of their blocking threads, with a deadline. Nothing here ever blocks the caller's runtime.
 //!
 //! A kill at any moment must not cost a channel: see `gate` and `store`, which every connection and every write
-//! pass through.
+//! pass through. Nor may it leave a payment of ours in doubt: see `sending`.
 //!
 //! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines (`holds`), because
 //! it neither repeats an event after a restart nor reports a hold that timed out.
@@ -16,6 +16,7 @@ mod inbound;
 mod invoice;
 mod log;
 mod runtime;
+mod sending;
 mod shared;
 mod store;
 mod stray;
@@ -40,6 +41,7 @@ pub(crate) use self::gate::listen_anywhere;
 use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
 pub use self::runtime::NodeRuntime;
+pub(crate) use self::sending::send;
 use self::shared::SharedNode;
 use crate::WalletError;
 use crate::limits::{NODE_CALL_WITHIN, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
@@ -87,6 +89,8 @@ pub(crate) struct Inner {
     node_id: PublicKey,
     signer: Signer,
     holds: Mutex<Holds>,
+    /// Held while a payment of ours is between LDK and its note.
+    sending: Arc<tokio::sync::Mutex<()>>,
     gates: Mutex<Gates>,
     source_height: SourceHeight,
     stopping: watch::Sender<bool>,
@@ -130,6 +134,7 @@ impl LdkNode {
         ldk.listening_addresses = way_in.as_ref().map(|(_, private)| vec![(*private).into()]);
         let store = store::Store::open(&config.dir).map_err(|error| WalletError::Disk(error.to_string()))?;
         let gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
+        let (sending, traces) = (store.sending(), store.traces());
         let mut builder = Builder::from_config(ldk);
         builder.set_entropy_seed_bytes(*config.seed);
         builder.set_chain_source_bitcoind_rpc(
@@ -146,6 +151,7 @@ impl LdkNode {
         if node.node_id() != signer.node_id() {
             return Err(WalletError::Bug("the seed does not give the node's key; invoices could not be signed".into()));
         }
+        sending::forget_unsent(&node, &traces)?;
         let holds = Holds::open(&config.dir.join("holds.log")).map_err(|e| WalletError::Disk(e.to_string()))?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -153,6 +159,7 @@ impl LdkNode {
                 node: RwLock::new(Some(SharedNode::new(node))),
                 signer,
                 holds: Mutex::new(holds),
+                sending,
                 gates: Mutex::new(gates),
                 source_height: config.source_height,
                 stopping: watch::Sender::new(false),

@@ -13,7 +13,7 @@
 //!
 //! Pinned to lightning 0.2.7: it reads two numbers out of LDK's formats, and a channel it cannot find it leaves alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -31,6 +31,8 @@ use ldk::util::persist::{
 use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
 use tokio::sync::watch;
 
+use crate::limits::POLL_EVERY;
+
 /// Where a whole monitor waits for the manager.
 const AHEAD: &str = "monitors_ahead";
 /// Ends a manager that says what it covers: `{ channel id (32) | number (8) }*, count (4), this`.
@@ -44,6 +46,8 @@ pub(super) struct Store {
 
 struct Shared {
     sqlite: SqliteStore,
+    /// Held while a payment of ours is between LDK and its note: a manager that has it is written after the note.
+    sending: Arc<tokio::sync::Mutex<()>>,
     channels: Mutex<HashMap<String, Channel>>,
     dirty: watch::Sender<bool>,
 }
@@ -93,13 +97,60 @@ impl Store {
             drop_surplus(&sqlite, &key, &mut channel)?;
             channels.insert(key, channel);
         }
-        let shared = Shared { sqlite, channels: Mutex::new(channels), dirty: watch::Sender::new(false) };
+        let shared = Shared {
+            sqlite,
+            sending: Arc::default(),
+            channels: Mutex::new(channels),
+            dirty: watch::Sender::new(false),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whoever holds this keeps the next manager from the disk.
+    pub(super) fn sending(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.shared.sending)
+    }
+
+    /// What LDK's state says of payments.
+    pub(super) fn traces(&self) -> Traces {
+        Traces(Arc::clone(&self.shared))
     }
 
     /// Whether a monitor is ahead of the manager on the disk.
     pub(super) fn dirty(&self) -> watch::Receiver<bool> {
         self.shared.dirty.subscribe()
+    }
+}
+
+/// LDK's state on the disk, in which the hash of every payment stands that LDK knows.
+pub(super) struct Traces(Arc<Shared>);
+
+impl Traces {
+    /// Strikes off whatever hash is found.
+    pub(super) fn strike(&self, hashes: &mut HashSet<[u8; 32]>) -> io::Result<()> {
+        let sqlite = &self.0.sqlite;
+        if let Some(manager) = found(KVStoreSync::read(sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY))? {
+            strike(&manager, hashes);
+        }
+        for key in KVStoreSync::list(sqlite, MONITORS, "")? {
+            strike(&KVStoreSync::read(sqlite, MONITORS, "", &key)?, hashes);
+            for name in KVStoreSync::list(sqlite, UPDATES, &key)? {
+                strike(&KVStoreSync::read(sqlite, UPDATES, &key, &name)?, hashes);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn strike(state: &[u8], hashes: &mut HashSet<[u8; 32]>) {
+    // Most places are dismissed by two octets.
+    let begin = |hash: &[u8]| usize::from(u16::from_be_bytes([hash[0], hash[1]]));
+    let mut begins = vec![false; 1 << 16];
+    for hash in &*hashes {
+        begins[begin(hash)] = true;
+    }
+    for at in state.windows(32).filter(|at| begins[begin(at)]) {
+        hashes.remove(at);
     }
 }
 
@@ -237,6 +288,12 @@ impl KVStoreSync for Store {
             return self.shared.write_whole(key, value);
         }
         let numbers = is_manager(primary, secondary, key).then(|| self.shared.cover(&mut value));
+        if numbers.is_some() {
+            // ldk-node writes the manager asynchronously, below; here nobody may wait in its queue.
+            while self.shared.sending.try_lock().is_err() {
+                std::thread::sleep(POLL_EVERY);
+            }
+        }
         KVStoreSync::write(&self.shared.sqlite, primary, secondary, key, value)?;
         if primary == UPDATES {
             self.shared.wrote_update(secondary, key);
@@ -279,12 +336,15 @@ impl KVStore for Store {
             let done = KVStoreSync::write(self, primary, secondary, key, value);
             return Box::pin(std::future::ready(done));
         }
-        let numbers = is_manager(primary, secondary, key).then(|| self.shared.cover(&mut value));
-        let written = KVStore::write(&self.shared.sqlite, primary, secondary, key, value);
-        let Some(numbers) = numbers else { return written };
+        if !is_manager(primary, secondary, key) {
+            return KVStore::write(&self.shared.sqlite, primary, secondary, key, value);
+        }
+        let numbers = self.shared.cover(&mut value);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            written.await?;
+            // Whatever payment is in it was begun before now: its note comes first.
+            drop(shared.sending.lock().await);
+            KVStore::write(&shared.sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY, value).await?;
             let managed = tokio::task::spawn_blocking(move || shared.managed(numbers)).await;
             managed.unwrap_or_else(|error| Err(io::Error::new(io::ErrorKind::Other, error)))
         })
@@ -383,6 +443,39 @@ mod tests {
                 assert!(channel.written > 0 && !channel.closed);
             }
         }
+    }
+
+    #[test]
+    fn a_payment_leaves_a_trace_in_manager_monitor_and_update_or_was_never_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = format!("{}_1", "ab".repeat(32));
+        let store = Store::open(dir.path()).unwrap();
+        let state = |hash: u8| [&[0xff, 0xff, 1, 1, 0, 0, 0, 0, 0, 0, 0, 3][..], &[hash; 32], b"rest"].concat();
+        KVStoreSync::write(&store, MONITORS, "", &key, state(1)).unwrap();
+        KVStoreSync::write(&store, UPDATES, &key, "4", state(2)).unwrap();
+        KVStoreSync::write(&store, "", "", "manager", state(3)).unwrap();
+        let mut hashes: HashSet<_> = (1..=5).map(|hash| [hash; 32]).collect();
+        store.traces().strike(&mut hashes).unwrap();
+        let mut left: Vec<_> = hashes.iter().map(|hash| hash[0]).collect();
+        left.sort_unstable();
+        assert_eq!(left, vec![4, 5]);
+    }
+
+    #[test]
+    fn a_manager_waits_for_the_note_of_a_payment() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let sending = store.sending();
+        runtime.block_on(async {
+            let turn = sending.lock().await;
+            let mut written = KVStore::write(&store, "", "", "manager", b"with the payment".to_vec());
+            let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut written).await;
+            assert!(early.is_err() && KVStoreSync::read(&store, "", "", "manager").is_err());
+            drop(turn);
+            written.await.unwrap();
+        });
+        assert_eq!(KVStoreSync::read(&store, "", "", "manager").unwrap(), b"with the payment");
     }
 
     #[test]

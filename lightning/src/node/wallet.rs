@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::holds::{Claim, Hold, State};
 use super::inbound::{Channels, sat};
 use super::invoice::{Draft, check_invoice, parse_payable};
-use super::{Inner, LdkNode};
+use super::{Inner, LdkNode, sending};
 use crate::limits::{
     ANCHOR_DUST_SAT, DUST_FEE_RATE_SAT_PER_KW, FRESH_WITHIN, HTLCS_PER_CHANNEL, PAY_WITHIN, POLL_EVERY,
     RESERVABLE_PERCENT,
@@ -24,7 +24,7 @@ use crate::limits::{
 use crate::wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,
 };
-use crate::{WalletError, limits};
+use crate::{WalletError, failpoint, limits};
 
 #[async_trait]
 impl Wallet for LdkNode {
@@ -152,12 +152,12 @@ impl Wallet for LdkNode {
     async fn pay(&self, bolt11: &str) -> Result<Paid, WalletError> {
         let bolt11 = bolt11.to_owned();
         let hash = self
-            .call(move |node, _| {
+            .call(move |node, inner| {
                 let invoice = parse_payable(&bolt11, node.config().network, since_1970())?;
                 if invoice.recover_payee_pub_key() == node.node_id() {
                     return Err(WalletError::BadInvoice("it is our own"));
                 }
-                Ok(PaymentHash(node.bolt11_payment().send(&invoice, None)?.0))
+                sending::send(node, inner, &invoice, None)
             })
             .await?;
         let until = Instant::now() + PAY_WITHIN;
@@ -257,7 +257,10 @@ fn settle(node: &Node, inner: &Inner, hash: PaymentHash, amount: Msat, preimage:
         return Err(WalletError::UnknownHash);
     }
     inner.holds().set_state(hash, State::Claiming(Claim(*preimage)))?;
-    claim(node, hash, amount, preimage)
+    failpoint::pass("claim.noted");
+    claim(node, hash, amount, preimage)?;
+    failpoint::pass("claim.made");
+    Ok(())
 }
 
 fn claim(node: &Node, hash: PaymentHash, amount: Msat, preimage: &[u8; 32]) -> Result<(), WalletError> {
@@ -296,15 +299,18 @@ fn cancel(node: &Node, inner: &Inner, hash: PaymentHash) -> Result<(), WalletErr
         };
     }
     inner.holds().set_state(hash, State::Cancelled)?;
+    failpoint::pass("cancel.noted");
     let fail = || node.bolt11_payment().fail_for_hash(LdkHash(hash.0));
     match fail() {
         // ldk-node fails nothing whose record is gone: make one, then fail.
         Err(NodeError::InvalidPaymentHash) => {
             register(node, hash, hold.map_or(Msat(1000), |hold| hold.amount), "mail", limits::EXPIRY_MIN)?;
-            Ok(fail()?)
+            fail()?;
         }
-        other => Ok(other?),
+        other => other?,
     }
+    failpoint::pass("cancel.made");
+    Ok(())
 }
 
 fn status(node: &Node, inner: &Inner, hash: PaymentHash) -> HoldStatus {

@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bitcoin::secp256k1::PublicKey;
-use ldk::ln::channelmanager::PaymentId;
 use ldk::routing::router::RouteParametersConfig;
-use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentStatus};
-use ldk_node::{Event, LightningBalance, Node};
+use ldk_node::Event;
 use lnmp::{Msat, PaymentHash};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,11 +15,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::SandboxError;
 use crate::limits::{FAILURES_MAX, POLL_EVERY, READY_WITHIN};
-use crate::node::{LdkNode, NodeConfig, NodeRuntime, parse_payable};
+use crate::node::{LdkNode, NodeConfig, NodeRuntime, parse_payable, send};
 use crate::{Balance, Paid, Wallet, WalletError};
-
-/// A payment under way shows in the channel long before this.
-const UNSENT_AFTER: Duration = Duration::from_secs(3);
 
 /// How often a payment is looked at while no event comes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -88,9 +83,7 @@ impl Customer {
     pub(super) fn adopt(&self, node: LdkNode, bridge: PublicKey, address: SocketAddr) {
         *lock(&self.bridge) = Some((bridge, address));
         let (listening, failures, changes) = (node.clone(), Arc::clone(&self.failures), self.changes.clone());
-        let events = tokio::spawn(async move {
-            tokio::join!(listen(&listening, &failures, &changes), forget_unsent(&listening));
-        });
+        let events = tokio::spawn(async move { listen(&listening, &failures, &changes).await });
         *lock(&self.running) = Some(Running { node, events });
     }
 
@@ -130,12 +123,12 @@ impl Customer {
         let node = self.node()?;
         let network = self.config.network;
         let failures = Arc::clone(&self.failures);
-        let paid = node.call(move |node, _| {
+        let paid = node.call(move |node, inner| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let invoice = parse_payable(&bolt11, network, now)?;
             let route = route(u32::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u32::MAX - 1));
             lock(&failures).remove(&PaymentHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash())));
-            Ok(PaymentHash(node.bolt11_payment().send(&invoice, route)?.0))
+            send(node, inner, &invoice, route)
         });
         paid.await.map_err(SandboxError::customer)
     }
@@ -178,7 +171,7 @@ impl Customer {
             if ended || Instant::now() >= until {
                 return Ok(state);
             }
-            // What no event tells, such as a note that is removed, is looked for.
+            // What no event tells is looked for.
             let _ = timeout_at(until.min(Instant::now() + LOOK_EVERY), changes.changed()).await;
         }
     }
@@ -219,7 +212,7 @@ impl Customer {
         stopped.map_err(SandboxError::customer)
     }
 
-    /// Starts the customer's node again, and waits until its channel is usable.
+    /// Starts the customer's node again, and waits until it is at the chain's tip and its channel usable.
     ///
     /// # Errors
     /// [`SandboxError::Node`], [`SandboxError::NotReady`].
@@ -244,6 +237,8 @@ impl Customer {
                 Err(error) => return Err(SandboxError::customer(error)),
             }
         }
+        // A payer behind the chain locks for fewer blocks than the invoice asks, and is refused.
+        node.sync(READY_WITHIN).await.map_err(SandboxError::customer)?;
         self.adopt(node, bridge, address);
         Ok(())
     }
@@ -267,47 +262,6 @@ async fn listen(node: &LdkNode, failures: &Mutex<HashMap<PaymentHash, String>>, 
             }
         }
     }
-}
-
-/// ldk-node notes a payment down before LDK has written it: killed in between, it waits for an answer to something that
-/// was never said, and refuses to pay again. When nothing at all is on its way, such notes are removed.
-async fn forget_unsent(node: &LdkNode) {
-    let pending = |payment: &&PaymentDetails| {
-        payment.direction == PaymentDirection::Outbound && payment.status == PaymentStatus::Pending
-    };
-    let noted = node.call(move |node, _| Ok(node.list_payments_with_filter(|payment| pending(payment)))).await;
-    let mut noted: Vec<PaymentId> = noted.unwrap_or_default().into_iter().map(|payment| payment.id).collect();
-    while !noted.is_empty() {
-        sleep(UNSENT_AFTER).await;
-        let before = noted.clone();
-        let looked = node.call(move |node, _| {
-            noted.retain(|id| node.payment(id).is_some_and(|payment| pending(&&payment)));
-            if outbound(node) == 0 {
-                for id in noted.drain(..) {
-                    node.remove_payment(&id)?;
-                }
-            }
-            Ok(noted)
-        });
-        noted = match looked.await {
-            Ok(left) => left,
-            Err(WalletError::NotRunning) => return,
-            Err(_) => before,
-        };
-    }
-}
-
-/// Millisatoshis on their way from this node, over all channels.
-fn outbound(node: &Node) -> u64 {
-    let balances = node.list_balances().lightning_balances;
-    let parts = balances.iter().map(|balance| match balance {
-        LightningBalance::ClaimableOnChannelClose { outbound_payment_htlc_rounded_msat, .. } => {
-            *outbound_payment_htlc_rounded_msat
-        }
-        LightningBalance::MaybeTimeoutClaimableHTLC { amount_satoshis, .. } => amount_satoshis * 1000,
-        _ => 0,
-    });
-    parts.sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
