@@ -32,8 +32,6 @@ mod nodes;
 mod outbound_price;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
-#[path = "journeys/own_wallet.rs"]
-mod own_wallet;
 #[path = "journeys/reports.rs"]
 mod reports;
 #[path = "journeys/rules.rs"]

@@ -45,8 +45,26 @@ pub enum SandboxVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Take the customer's node off the network, and bring it back
+    #[command(subcommand)]
+    Customer(CustomerVerb),
     /// The mails other .test domains got
     Mail {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `satchel sandbox customer`.
+#[derive(Debug, Subcommand)]
+pub enum CustomerVerb {
+    /// Stop its node alone: its payments stay where they are
+    Stop {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Start it again
+    Start {
         #[command(flatten)]
         common: Common,
     },
@@ -61,6 +79,8 @@ impl SandboxVerb {
             Self::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
             Self::Channel { capacity_sat, common } => (common, Request::SandboxChannel { capacity_sat }),
             Self::Wallet { bolt11, common } => (common, Request::SandboxWallet { bolt11 }),
+            Self::Customer(CustomerVerb::Stop { common }) => (common, Request::SandboxCustomer { running: false }),
+            Self::Customer(CustomerVerb::Start { common }) => (common, Request::SandboxCustomer { running: true }),
             Self::Mail { common } => (common, Request::SandboxMail),
         }
     }

@@ -1,6 +1,7 @@
 //! Gates: shown, asked for, decided.
 
 use anyhow::{Context, anyhow, bail};
+use lightning::failpoint;
 use lnmp::{Act, GateId, GateState, HoldKind, QuoteState, Voucher};
 use serde_json::{Value, json};
 use store::{Gate, GateFilter, Quote, Store, UnixMs};
@@ -133,7 +134,9 @@ pub(super) async fn refund_to(house: &House, id: GateId, target: &str) -> anyhow
 }
 
 pub(super) async fn decide(house: &House, id: GateId, act: Act) -> anyhow::Result<Value> {
+    failpoint::pass("decide.begin");
     let decided = house.store.decide(id, act, now_ms()).await?;
+    failpoint::pass("decide.committed");
     house.work.notify_waiters();
     if decided.verdict == lnmp::Verdict::Nothing {
         let gate = house.store.gate(id).await?;

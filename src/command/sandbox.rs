@@ -102,6 +102,17 @@ pub(super) async fn wallet(house: &House, bolt11: Option<&str>) -> anyhow::Resul
     }))
 }
 
+/// Stops or starts the customer's node; the bridge's goes on.
+pub(super) async fn customer(house: &House, running: bool) -> anyhow::Result<Value> {
+    let customer = run::sandbox(house)?.customer();
+    if running {
+        customer.start().await?
+    } else {
+        customer.stop().await?
+    }
+    Ok(json!({ "running": running }))
+}
+
 pub(super) async fn mail(store: &dyn Store) -> anyhow::Result<Value> {
     let mails = store.caught_mail().await?;
     Ok(mails

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lightning::NewHold;
+use lightning::{NewHold, failpoint};
 use lnmp::{EscrowRoom, GateId, GateState, HoldKind, Msat, NoRoom, Preimage, QuoteState, Room};
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -100,6 +100,7 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
             let room = room(house, running).await?;
             let preimage = random_preimage();
             let expires_at = now + i64::try_from(house.config.money.quote.as_millis()).unwrap_or(i64::MAX / 2);
+            failpoint::pass("quote.begin");
             // The hash is ours for ever before the node hears of it.
             match house.store.begin_quote(id, amount, room, &preimage, expires_at, now).await? {
                 Begun::Quote(..) => house.store.quote(&preimage.hash()).await?.ok_or(NoQuote::Unknown)?,
@@ -108,6 +109,7 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
             }
         }
     };
+    failpoint::pass("quote.begun");
     let final_cltv = match quote.kind {
         HoldKind::Htlc if quote.awaits_mail => policy::VOUCHER_FINAL_CLTV,
         HoldKind::Htlc => house.config.money.final_cltv,
@@ -126,7 +128,9 @@ pub async fn quote(house: &House, id: GateId, priority: bool) -> Result<Quote, N
         tracing::warn!(%error, gate = id.0, "no invoice");
         NoQuote::Later(NODE_AWAY)
     })?;
+    failpoint::pass("invoice.made");
     house.store.publish_quote(quote.id, &bolt11).await?;
+    failpoint::pass("invoice.published");
     house.store.quote(&quote.hash).await?.ok_or(NoQuote::Unknown)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lightning::failpoint;
 use tokio::sync::watch;
 
 use crate::flow::watchdog::Watchdog;
@@ -90,8 +91,10 @@ pub async fn end_holds(house: &House) -> anyhow::Result<usize> {
         Ok(chain) => chain.height.max(chain.source_height),
         Err(_) => 0,
     };
+    failpoint::pass("hold.end");
     let ended = house.store.end_holds(now_ms(), height, policy::MARGIN_BLOCKS).await?;
     if !ended.is_empty() {
+        failpoint::pass("hold.ended");
         house.work.notify_waiters();
     }
     Ok(ended.len())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lightning::{Event, Wallet};
+use lightning::{Event, Wallet, failpoint};
 use lnmp::{HoldKind, Msat, PaymentHash};
 use store::{HeldOutcome, Incoming};
 use tokio::sync::watch;
@@ -33,6 +33,11 @@ pub async fn run(house: Arc<House>, wallet: Arc<dyn Wallet>, mut stop: watch::Re
             tracing::error!(%error, "an event could not be ticked off; it comes again");
             tokio::time::sleep(AGAIN).await;
         }
+        match event {
+            Event::Held { .. } => failpoint::pass("held.handled"),
+            Event::Settled { .. } => failpoint::pass("settled.handled"),
+            Event::Other => {}
+        }
     }
 }
 
@@ -52,8 +57,10 @@ async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Res
             if house.store.quote(&hash).await?.is_none() {
                 return book_own_income(house, &hash, amount).await;
             }
+            failpoint::pass("settled.heard");
             // `false`: a repeat.
             if house.store.payment_settled(&hash, amount, now_ms()).await? {
+                failpoint::pass("settled.committed");
                 tracing::info!(amount_msat = amount.0, "a payment arrived");
                 // In escrow it may have to go back at once.
                 house.work.notify_waiters();
@@ -91,7 +98,10 @@ async fn held(
             i64::try_from(house.config.hold(kind).as_millis()).unwrap_or(i64::MAX / 2)
         },
     };
-    match house.store.payment_held(incoming, now_ms()).await? {
+    failpoint::pass("held.heard");
+    let outcome = house.store.payment_held(incoming, now_ms()).await?;
+    failpoint::pass("held.committed");
+    match outcome {
         HeldOutcome::Held { gate, .. } => {
             tracing::info!(gate = gate.0, amount_msat = amount.0, "a payment is locked");
         }
@@ -101,6 +111,7 @@ async fn held(
         HeldOutcome::Already => {}
         HeldOutcome::Refuse(reason) => {
             tracing::info!(reason = reason.name(), "a payment is failed back");
+            failpoint::pass("refuse.committed");
             // The cancel job is committed; this only makes it quicker.
             cancel(wallet, hash).await;
         }

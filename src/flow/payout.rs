@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lightning::{Invoice, Paid};
+use lightning::{Invoice, Paid, failpoint};
 use lnmp::Msat;
 use serde::{Deserialize, Serialize};
 use store::{AccountId, Side};
@@ -87,9 +87,11 @@ async fn send(house: &House, new: UnderWay, watched: Duration) -> anyhow::Result
         afford(house, &new, &noted, invoice.amount).await?;
         noted.push(new.clone());
         note(house, &noted).await?;
+        failpoint::pass("payout.noted");
     }
     // From the note on nothing may end this early: what is noted and not yet sent would be taken for never sent.
     let paid = tokio::time::timeout(watched, wallet.pay(&new.bolt11)).await.unwrap_or(Ok(Paid::Pending));
+    failpoint::pass("payout.sent");
     end(house, &new, &mut noted).await?;
     Ok(paid?)
 }
@@ -108,7 +110,7 @@ async fn afford(house: &House, new: &UnderWay, noted: &[UnderWay], amount: Msat)
             }
         }
         Some(user) => {
-            let owed = owed(&books, AccountId(user));
+            let owed = books.by_user.iter().find(|(account, _)| account.0 == user).map_or(0, |(_, owed)| *owed);
             let (leaving, most) = (sum(&|one| one.user == Some(user))?, new.most()?);
             if i64::try_from((leaving + most).0).is_ok_and(|all| all <= owed) {
                 return Ok(());
@@ -120,22 +122,6 @@ async fn afford(house: &House, new: &UnderWay, noted: &[UnderWay], amount: Msat)
         }
     }
     Ok(())
-}
-
-fn owed(books: &store::Balances, user: AccountId) -> i64 {
-    books.by_user.iter().find(|(account, _)| *account == user).map_or(0, |(_, owed)| *owed)
-}
-
-/// Whether a payment of a user's has not ended.
-pub async fn is_under_way(house: &House, user: AccountId) -> anyhow::Result<bool> {
-    Ok(under_way(house).await?.iter().any(|one| one.user == Some(user.0)))
-}
-
-/// What a user is owed and nothing is on its way of.
-pub async fn spare(house: &House, user: AccountId) -> anyhow::Result<Msat> {
-    let owed = Msat(owed(&house.store.balances().await?, user).max(0).unsigned_abs());
-    let leaving = under_way(house).await?.into_iter().filter(|one| one.user == Some(user.0));
-    leaving.map(|one| one.most()).try_fold(owed, |spare, most| Ok(Msat(spare.0.saturating_sub(most?.0))))
 }
 
 /// Looks up what is under way and books what ended.
@@ -164,11 +150,16 @@ async fn end(house: &House, one: &UnderWay, noted: &mut Vec<UnderWay>) -> anyhow
     let invoice = Invoice::parse(&one.bolt11)?;
     match house.running()?.wallet.sent(invoice.hash).await? {
         Some(Paid::Pending) => return Ok(()),
-        Some(Paid::Succeeded { fee }) => book(house, one, &invoice, fee).await?,
+        Some(Paid::Succeeded { fee }) => {
+            book(house, one, &invoice, fee).await?;
+            failpoint::pass("payout.booked");
+        }
         Some(Paid::Failed) | None => {}
     }
     noted.retain(|noted| noted != one);
-    note(house, noted).await
+    note(house, noted).await?;
+    failpoint::pass("payout.ended");
+    Ok(())
 }
 
 async fn under_way(house: &House) -> anyhow::Result<Vec<UnderWay>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lightning::HoldStatus;
+use lightning::{HoldStatus, failpoint};
 use lnmp::{CancelReason, GateState, QuoteState};
 
 use crate::flow::{pay, payout, work};
@@ -15,6 +15,7 @@ const CANCELLED_MS: i64 = 48 * 3_600_000;
 pub async fn reconcile(house: &House) -> anyhow::Result<()> {
     let wallet = &*house.running()?.wallet;
     pay::drain(house, wallet).await?;
+    failpoint::pass("reconcile.drained");
     let now = now_ms();
     // Claims and cancels the last process was at are made again at once, not when their lease ends.
     house.store.release_leases(now).await?;
@@ -53,6 +54,7 @@ pub async fn reconcile(house: &House) -> anyhow::Result<()> {
             wallet.cancel(held.hash).await?;
         }
     }
+    failpoint::pass("reconcile.done");
     Ok(())
 }
 

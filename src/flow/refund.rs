@@ -9,7 +9,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use lightning::{Invoice, LightningAddress, LnurlError, Paid, Reach, WalletError};
+use lightning::{Invoice, LightningAddress, LnurlError, Paid, Reach, WalletError, failpoint};
 use lnmp::{Msat, PaymentHash, QuoteId, QuoteState, RefundTarget};
 use store::{Batch, Escrowed};
 use tokio::sync::Semaphore;
@@ -78,7 +78,9 @@ async fn begin(house: &House, escrowed: &Escrowed) -> anyhow::Result<Ended> {
         None => return stuck(house, escrowed).await,
     };
     let hash = invoice_over(&bolt11, escrowed).map_err(anyhow::Error::msg)?;
+    failpoint::pass("refund.begin");
     house.store.begin_refund(escrowed.quote, &bolt11, &hash, now).await?;
+    failpoint::pass("refund.noted");
     house.work.notify_waiters();
     Ok(Ended::nothing())
 }
@@ -89,14 +91,16 @@ async fn follow(house: &House, escrowed: &Escrowed, bolt11: &str, hash: PaymentH
     let expired = Invoice::parse(bolt11)?.expires_at + DEAD_AFTER < SystemTime::now();
     match wallet.sent(hash).await? {
         Some(Paid::Succeeded { fee }) => {
+            failpoint::pass("refund.paid");
             if house.store.refund_paid(escrowed.quote, &hash, fee, now_ms()).await? {
+                failpoint::pass("refund.recorded");
                 tracing::info!(gate = escrowed.gate.0, amount_msat = escrowed.amount.0, "a refund was paid");
             }
             Ok(Ended::nothing())
         }
         Some(Paid::Failed) => failed(house, escrowed, hash).await,
-        // A kill may leave a note of a payment that was never sent: nothing on its way, and nobody takes it any more. A
-        // node that does not tell what is on its way is believed: its payment is under way, however long that takes.
+        // Nothing is on its way, and nobody takes it any more. A node that does not tell what is on its way is believed: its
+        // payment is under way, however long that takes.
         Some(Paid::Pending) if expired && wallet.balance().await?.sending == Some(Msat::ZERO) => {
             failed(house, escrowed, hash).await
         }
@@ -105,17 +109,30 @@ async fn follow(house: &House, escrowed: &Escrowed, bolt11: &str, hash: PaymentH
             failed(house, escrowed, hash).await
         }
         None if expired => Ok(Ended::Again(LOOK_AGAIN_MS)),
-        None => match wallet.pay(bolt11).await {
-            Ok(_) | Err(WalletError::AlreadyPaid) => Ok(Ended::Again(0)),
-            Err(error) if error.is_temporary() => {
-                tracing::warn!(quote = escrowed.quote.0, %error, "a refund could not be sent; it is tried again");
-                Ok(again(escrowed))
-            }
-            Err(error) => {
-                tracing::warn!(quote = escrowed.quote.0, %error, "an invoice for a refund cannot be paid");
-                failed(house, escrowed, hash).await
-            }
-        },
+        // The node knows of no such payment, so none was sent: a kill leaves no doubt about that (`lightning::node`).
+        None => {
+            failpoint::pass("refund.due");
+            send(house, escrowed, bolt11, hash).await
+        }
+    }
+}
+
+/// Sends the payment. A node refuses the second one of an invoice.
+async fn send(house: &House, escrowed: &Escrowed, bolt11: &str, hash: PaymentHash) -> anyhow::Result<Ended> {
+    match house.running()?.wallet.pay(bolt11).await {
+        Ok(paid) => {
+            failpoint::pass("refund.sent");
+            Ok(Ended::Again(if paid == Paid::Pending { LOOK_AGAIN_MS } else { 0 }))
+        }
+        Err(WalletError::AlreadyPaid) => Ok(Ended::Again(LOOK_AGAIN_MS)),
+        Err(error) if error.is_temporary() => {
+            tracing::warn!(quote = escrowed.quote.0, %error, "a refund could not be sent; it is tried again");
+            Ok(again(escrowed))
+        }
+        Err(error) => {
+            tracing::warn!(quote = escrowed.quote.0, %error, "an invoice for a refund cannot be paid");
+            failed(house, escrowed, hash).await
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use lightning::{HoldStatus, WalletError};
+use lightning::{HoldStatus, WalletError, failpoint};
 use lnmp::{Act, GateId, GateState, HoldKind, PaymentHash, QuoteId, QuoteState, Voucher};
 use store::{Batch, GateFilter, Job, JobKind};
 use tokio::sync::{Semaphore, watch};
@@ -97,7 +97,16 @@ async fn end(house: &House, job: Job) {
     let written = match perform(house, &job).await {
         Ok(Ended::With(causes)) => {
             let queues = !causes.outgoing.is_empty();
+            if matches!(job.kind, JobKind::Ask(_)) {
+                failpoint::pass("ask.done");
+            }
             let done = house.store.finish_job(id, *causes, now_ms()).await;
+            match job.kind {
+                JobKind::Ask(_) => failpoint::pass("ask.finished"),
+                JobKind::Claim(..) => failpoint::pass("claim.finished"),
+                JobKind::Cancel(..) => failpoint::pass("cancel.finished"),
+                _ => {}
+            }
             if queues {
                 house.work.notify_waiters();
             }
@@ -130,11 +139,10 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
         },
         JobKind::Claim(quote, hash) => claim(house, *quote, *hash).await,
         JobKind::Cancel(_, hash) => {
-            match house.running()?.wallet.cancel(*hash).await {
-                // The money arrived before the cancel: it is booked by its event.
-                Ok(()) | Err(WalletError::AlreadyClaimed) => Ok(nothing()),
-                Err(error) => Err(error).context("cancel"),
-            }
+            failpoint::pass("cancel.due");
+            cancel_again(house, *hash).await?;
+            failpoint::pass("cancel.told");
+            Ok(nothing())
         }
         JobKind::Grace(gate) => {
             let decided = house.store.decide(*gate, Act::GraceOver { lies: None }, now_ms()).await;
@@ -153,7 +161,7 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
         JobKind::Refund(quote) => refund::refund(house, *quote).await,
         JobKind::RefundLink(quote) => refund::link(house, *quote).await,
         JobKind::AutoPay(account, bolt11) => {
-            outbound_price::pay(house, *account, bolt11).await?;
+            outbound_price::pay(house, *account, bolt11).await;
             Ok(nothing())
         }
         JobKind::Notice(account) => notice(house, *account).await,
@@ -185,8 +193,12 @@ async fn claim(house: &House, id: QuoteId, hash: PaymentHash) -> anyhow::Result<
         return Ok(Ended::Again(CLAIM_AGAIN_MS));
     }
     let preimage = house.store.preimage(id).await?.context("a quote without its preimage")?;
+    failpoint::pass("claim.due");
     match wallet.settle(hash, quote.received.unwrap_or(quote.amount), &preimage).await {
-        Ok(()) => Ok(Ended::Again(CLAIM_AGAIN_MS)),
+        Ok(()) => {
+            failpoint::pass("claim.told");
+            Ok(Ended::Again(CLAIM_AGAIN_MS))
+        }
         Err(WalletError::TooLate { .. } | WalletError::UnknownHash | WalletError::AlreadyCancelled) => {
             lost(house, id, hash, chain.height).await
         }
@@ -203,7 +215,9 @@ async fn lost(house: &House, id: QuoteId, hash: PaymentHash, height: u32) -> any
     if held || !past || wallet.ready_event().await.is_some() {
         return Ok(Ended::Again(CLAIM_AGAIN_MS));
     }
+    failpoint::pass("lost.begin");
     if house.store.payment_lost(id, now_ms()).await? {
+        failpoint::pass("lost.committed");
         tracing::error!("a payment was gone before its claim");
     }
     Ok(Ended::With(Box::default()))
@@ -272,9 +286,10 @@ async fn deliver_letter(house: &House, to: &str, letter: &[u8]) -> anyhow::Resul
     Ok(Ended::With(Box::new(Batch { deliveries, ..Batch::default() })))
 }
 
-/// Fails a payment back whose refund was committed before a crash.
+/// Fails a payment back whose refund was committed; also once more after a crash.
 pub async fn cancel_again(house: &House, hash: PaymentHash) -> anyhow::Result<()> {
     match house.running()?.wallet.cancel(hash).await {
+        // The money arrived before the cancel: it is booked by its event.
         Ok(()) | Err(WalletError::AlreadyClaimed) => Ok(()),
         Err(error) => Err(error).context("cancel"),
     }

@@ -23,6 +23,10 @@ pub struct Money {
     pub held: i64,
     /// Locked, by the channels.
     pub node_held: i64,
+    /// Received, and not decided about or not paid back yet.
+    pub escrow: i64,
+    /// Gates whose escrow is being paid back.
+    pub refunding: usize,
     /// Arrived, over all gates.
     pub settled: i64,
     /// Gates between decision and money.
@@ -41,6 +45,8 @@ impl Money {
             customer: customer["balance_msat"].as_i64().unwrap(),
             held: balance["held_msat"].as_i64().unwrap(),
             node_held: balance["node_held_msat"].as_i64().unwrap(),
+            escrow: balance["escrow_msat"].as_i64().unwrap(),
+            refunding: gates.iter().filter(|gate| gate["refunding"] == true).count(),
             settled: gates.iter().filter(|g| g["state"] == "settled").map(|g| g["paid_msat"].as_i64().unwrap()).sum(),
             settling: count("settling"),
             lost: count("lost"),
@@ -48,7 +54,11 @@ impl Money {
     }
 
     fn agrees(&self, before: &Self) -> bool {
-        self.settling == 0 && self.held == self.node_held && self.customer == before.customer - self.settled - self.held
+        let spent = self.settled + self.held + self.escrow;
+        self.settling == 0
+            && self.refunding == 0
+            && self.held == self.node_held
+            && self.customer == before.customer - spent
     }
 }
 

@@ -3,17 +3,18 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use satchel::cli::Request;
 use serde_json::Value;
 
 use crate::mail::Mail;
-use crate::support::Chance;
-use crate::support::satchel::{BINARY, Ports, Satchel};
+use crate::support::control::{self, Undone};
+use crate::support::satchel::{Ports, Satchel};
+use crate::support::{Chance, is_long};
 
 /// Nobody waits longer for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -21,6 +22,12 @@ const SENDERS: u64 = 3;
 const PAYERS: u64 = 4;
 /// Between two mails of a sender: two cores must have time for payments, too.
 const BREATH: Duration = Duration::from_millis(25);
+/// The same in the long form: what hundreds of rounds leave must be read in the end.
+const LONG_BREATH: Duration = Duration::from_millis(250);
+/// Longer than an invoice of the load can be paid.
+pub const LATE: Duration = Duration::from_secs(9);
+/// The `[money]` of the load: holds end by the clock too, and a payment can be late.
+pub const MONEY: &str = "[money]\nhold = \"6s\"\nquote = \"8s\"\n";
 
 /// What somebody does until the server dies.
 type Work = fn(&State, Ports, &mut Chance) -> io::Result<()>;
@@ -42,7 +49,11 @@ struct State {
     promised: Mutex<Vec<u64>>,
     doubtful: Mutex<Vec<u64>>,
     paid: AtomicU64,
+    in_escrow: AtomicU64,
+    late: AtomicU64,
     decided: AtomicU64,
+    /// Invoices that are paid when it is too late, and since when.
+    kept: Mutex<Vec<(Instant, String)>>,
 }
 
 impl Load {
@@ -58,9 +69,12 @@ impl Load {
             promised: Mutex::default(),
             doubtful: Mutex::default(),
             paid: AtomicU64::new(0),
+            in_escrow: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             decided: AtomicU64::new(0),
+            kept: Mutex::default(),
         });
-        let work: [(u64, Work); 3] = [(SENDERS, send), (PAYERS, pay), (1, decide)];
+        let work: [(u64, Work); 4] = [(SENDERS, send), (PAYERS, pay), (1, decide), (1, command)];
         let mut threads = Vec::new();
         for (count, work) in work {
             for n in 0..count {
@@ -105,9 +119,11 @@ impl Load {
     pub fn figures(&self) -> String {
         let state = &self.state;
         format!(
-            "{} mails, {} payments locked, {} decisions",
+            "{} mails, {} payments locked, {} into escrow, {} late, {} decisions",
             state.promised.lock().unwrap().len(),
             state.paid.load(Ordering::Relaxed),
+            state.in_escrow.load(Ordering::Relaxed),
+            state.late.load(Ordering::Relaxed),
             state.decided.load(Ordering::Relaxed)
         )
     }
@@ -118,14 +134,18 @@ impl State {
         self.ports.lock().unwrap().is_some() && !self.ended.load(Ordering::Relaxed)
     }
 
-    fn command(&self, arguments: &[&str]) -> io::Result<Value> {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).arg("--dir").arg(&self.dir).arg("--json").stdin(Stdio::null());
-        let output = command.output()?;
-        if !output.status.success() {
-            return Err(io::ErrorKind::Other.into());
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
+    fn tell(&self, request: &Request) -> io::Result<Value> {
+        control::tell(&self.dir, request).map_err(|why| match why {
+            Undone::Gone(error) => error,
+            Undone::Refused(why) => io::Error::other(why),
+        })
+    }
+
+    /// The gates in a state.
+    fn gates(&self, state: &str) -> io::Result<Vec<Value>> {
+        let gates = self.tell(&Request::GateList)?;
+        let gates = gates.as_array().ok_or(io::ErrorKind::InvalidData)?;
+        Ok(gates.iter().filter(|gate| gate["state"] == state).cloned().collect())
     }
 }
 
@@ -133,7 +153,7 @@ impl State {
 fn send(state: &State, ports: Ports, _: &mut Chance) -> io::Result<()> {
     let mut session = Smtp::connect(ports.smtp)?;
     while state.is_up() {
-        std::thread::sleep(BREATH);
+        std::thread::sleep(if is_long() { LONG_BREATH } else { BREATH });
         let number = state.next.fetch_add(1, Ordering::Relaxed);
         let mail = Mail::new(state.seed, number);
         if !session.envelope(&mail.from, &mail.recipients())? {
@@ -151,22 +171,53 @@ fn send(state: &State, ports: Ports, _: &mut Chance) -> io::Result<()> {
     Ok(())
 }
 
-/// Pays for mails that wait.
+/// Pays for mails that wait; in escrow where the channel is full, and some too late.
 fn pay(state: &State, _: Ports, chance: &mut Chance) -> io::Result<()> {
-    let gates = state.command(&["gate", "list"])?;
-    let gates = gates.as_array().ok_or(io::ErrorKind::InvalidData)?;
-    let waiting: Vec<&Value> = gates.iter().filter(|gate| gate["state"] == "waiting").collect();
+    let late = {
+        let mut kept = state.kept.lock().unwrap();
+        kept.first().is_some_and(|(since, _)| since.elapsed() > LATE).then(|| kept.remove(0).1)
+    };
+    if let Some(bolt11) = late {
+        state.tell(&Request::SandboxPay { bolt11 })?;
+        state.late.fetch_add(1, Ordering::Relaxed);
+        return Ok(());
+    }
+    let waiting = state.gates("waiting")?;
+    let waiting: Vec<&Value> = waiting.iter().filter(|gate| gate["refunding"] == false).collect();
     let asked: Vec<&&Value> = waiting.iter().filter(|gate| gate["bolt11"].is_string()).collect();
     let gate = match (asked.is_empty(), waiting.is_empty()) {
         (_, true) => return Err(io::ErrorKind::NotFound.into()),
         (false, _) if chance.below(4) > 0 => asked[chance.below(asked.len() as u64) as usize],
         _ => &waiting[chance.below(waiting.len() as u64) as usize],
     };
-    let invoice = state.command(&["gate", "invoice", &gate["id"].to_string()])?;
-    let bolt11 = invoice["bolt11"].as_str().ok_or(io::ErrorKind::InvalidData)?;
-    if state.command(&["sandbox", "pay", bolt11])?["state"] == "locked" {
-        state.paid.fetch_add(1, Ordering::Relaxed);
+    let id = gate["id"].as_i64().ok_or(io::ErrorKind::InvalidData)?;
+    let mut invoice = state.tell(&Request::GateInvoice { id, priority: false })?;
+    if invoice["hold"] == "escrow" && invoice["bolt11"].is_null() {
+        invoice = state.tell(&Request::GateRefundTo { id, target: "sandbox".into() })?;
     }
+    let bolt11 = invoice["bolt11"].as_str().ok_or(io::ErrorKind::InvalidData)?.to_owned();
+    if chance.below(8) == 0 {
+        state.kept.lock().unwrap().push((Instant::now(), bolt11));
+        return Ok(());
+    }
+    match state.tell(&Request::SandboxPay { bolt11 })?["state"].as_str() {
+        Some("failed") | None => {}
+        Some(_) if invoice["hold"] == "escrow" => drop(state.in_escrow.fetch_add(1, Ordering::Relaxed)),
+        Some(_) => drop(state.paid.fetch_add(1, Ordering::Relaxed)),
+    }
+    Ok(())
+}
+
+/// The owner at the command line, now and then.
+fn command(state: &State, _: Ports, chance: &mut Chance) -> io::Result<()> {
+    std::thread::sleep(Duration::from_millis(100 + chance.below(400)));
+    let held = state.gates("held")?;
+    if held.is_empty() {
+        return Ok(());
+    }
+    let id = held[chance.below(held.len() as u64) as usize]["id"].as_i64().ok_or(io::ErrorKind::InvalidData)?;
+    state.tell(&if chance.below(2) == 0 { Request::GateAccept { id } } else { Request::GateDecline { id } })?;
+    state.decided.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 

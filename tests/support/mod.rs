@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
+pub mod control;
 pub mod imap;
 pub mod satchel;
 pub mod sink;

@@ -1,8 +1,5 @@
 //! What strangers do: write, and pay.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-
 use serde_json::Value;
 
 use super::eventually;
@@ -46,14 +43,7 @@ impl Satchel {
     /// The same, asked on the server's own socket: without the time a process takes to start.
     pub fn payment_at_once(&self, bolt11: &str) -> Value {
         let request = satchel::cli::Request::SandboxWallet { bolt11: Some(bolt11.to_owned()) };
-        let mut socket = UnixStream::connect(self.path().join("run/control.sock")).unwrap();
-        socket.write_all(format!("{}\n", serde_json::to_string(&request).unwrap()).as_bytes()).unwrap();
-        let mut line = String::new();
-        BufReader::new(socket).read_line(&mut line).unwrap();
-        match serde_json::from_str(&line).unwrap() {
-            satchel::control::Answer::Done(wallet) => wallet["payment"].clone(),
-            satchel::control::Answer::Failed(why) => panic!("{why}"),
-        }
+        self.told(&request)["payment"].clone()
     }
 
     /// What the customer's wallet holds.

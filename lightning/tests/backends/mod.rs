@@ -1,7 +1,6 @@
 //! The back-ends: each keeps the contract, and has its own troubles.
 
 mod nwc;
-mod purse;
 mod rest;
 
 use std::time::Duration;
