@@ -177,6 +177,8 @@ pub enum Request {
     AccountRevoke { address: String, label: Option<String>, id: Option<i64> },
     AccountQuota { address: String, limit: Option<String> },
     AccountRemove { address: String },
+    AccountPayout(PayoutChange),
+    AccountWallet { address: String, nwc: Option<String>, off: bool },
     AccountQueue { address: String, on: Option<bool> },
     AccountExpect { address: String, ms: u64 },
     AccountShare { change: ShareChange, secret: String },
@@ -248,6 +250,17 @@ pub struct ShareChange {
     pub mailbox: String,
     pub with: String,
     pub rights: String,
+}
+
+/// What `satchel account payout` changes; nothing: it only tells.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PayoutChange {
+    pub address: String,
+    pub to: Option<String>,
+    /// A connection string.
+    pub nwc: Option<String>,
+    pub above_sat: Option<u64>,
+    pub off: bool,
 }
 
 /// What `satchel price` changes; `None` leaves a value.

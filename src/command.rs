@@ -4,6 +4,7 @@ mod account;
 mod alias;
 mod contact;
 mod gate;
+mod own_wallet;
 mod queue;
 mod sandbox;
 mod wallet;
@@ -70,7 +71,7 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::AccountAdd { address, password, server_custody } => {
             account::add(house, &address, &password, server_custody).await
         }
-        Request::AccountList => account::list(store).await,
+        Request::AccountList => account::list(house).await,
         Request::AccountPasswd { address, old, new } => account::passwd(house, &address, &old, &new).await,
         Request::AccountAppPassword { address, secret, label } => {
             account::app_password(house, &address, &secret, &label).await
@@ -78,6 +79,8 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::AccountCapability(change) => account::capability(house, change).await,
         Request::AccountNeedsSecret { address } => account::needs_secret(house, &address).await,
         Request::AccountRemove { address } => account::remove(house, &address).await,
+        Request::AccountPayout(change) => own_wallet::payout(house, change).await,
+        Request::AccountWallet { address, nwc, off } => own_wallet::wallet(house, &address, nwc.as_deref(), off).await,
         Request::AccountRevoke { address, label, id } => account::revoke(house, &address, label.as_deref(), id).await,
         Request::AccountQuota { address, limit } => account::quota(house, &address, limit.as_deref()).await,
         Request::AccountQueue { address, on } => account::queue_folder(house, &address, on).await,

@@ -49,6 +49,8 @@ pub struct House {
     pub quoting: tokio::sync::Mutex<()>,
     /// Held while the operator pays from the node: what is under way is one list.
     pub paying: tokio::sync::Mutex<()>,
+    /// Held while the prices that users' wallets pay change: they are one list.
+    pub spending: tokio::sync::Mutex<()>,
     /// Held while a digest is written: two sessions that begin together are one first session.
     pub digesting: tokio::sync::Mutex<()>,
     /// Held while an owner's choices change: two changes at once are both kept.
@@ -135,6 +137,7 @@ impl House {
             work: Notify::new(),
             quoting: tokio::sync::Mutex::new(()),
             paying: tokio::sync::Mutex::new(()),
+            spending: tokio::sync::Mutex::new(()),
             digesting: tokio::sync::Mutex::new(()),
             choosing: tokio::sync::Mutex::new(()),
             allowed: RwLock::default(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use satchel::cli::{AccountVerb, CapabilityChange, Cli, Common, PriceChange, Request, ShareChange, Verb};
+use satchel::cli::{AccountVerb, CapabilityChange, Cli, Common, PayoutChange, PriceChange, Request, ShareChange, Verb};
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
 use satchel::dir::Dir;
@@ -159,6 +159,14 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
             let ms = u64::try_from(length.0.as_millis()).unwrap_or(u64::MAX);
             (common, Request::AccountExpect { address, ms })
         }
+        AccountVerb::Payout { address, to, nwc_file, above, off, common } => {
+            let nwc = nwc_file.map(|file| connection_string(&file)).transpose()?;
+            (common, Request::AccountPayout(PayoutChange { address, to, nwc, above_sat: above, off }))
+        }
+        AccountVerb::Wallet { address, nwc_file, off, common } => {
+            let nwc = nwc_file.map(|file| connection_string(&file)).transpose()?;
+            (common, Request::AccountWallet { address, nwc, off })
+        }
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })
 }
@@ -180,6 +188,22 @@ fn prompt_twice(what: &str) -> anyhow::Result<String> {
         anyhow::bail!("the two differ: nothing was changed");
     }
     Ok(first)
+}
+
+/// A wallet's connection string, from a file or from standard input: never from the command line, which others can see.
+fn connection_string(file: &Path) -> anyhow::Result<String> {
+    /// Four relays' addresses and two keys are under a thousand.
+    const BYTES_MAX: u64 = 4096;
+    if file == Path::new("-") {
+        return first_line();
+    }
+    let told = || file.display().to_string();
+    let mut text = String::new();
+    std::fs::File::open(file).with_context(told)?.take(BYTES_MAX + 1).read_to_string(&mut text).with_context(told)?;
+    if text.len() as u64 > BYTES_MAX {
+        anyhow::bail!("{} is longer than {BYTES_MAX} octets: is it the right file?", told());
+    }
+    Ok(text.trim().to_owned())
 }
 
 /// One line of standard input, octet by octet so that the next reader finds the next line.

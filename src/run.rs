@@ -24,7 +24,7 @@ use crate::dkim::verbs;
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
 use crate::flow::web_host::WebHost;
-use crate::flow::{expire, greylist, pay, reconcile, send, tls_report, work};
+use crate::flow::{auto_payout, expire, greylist, pay, price_by_wallet, reconcile, send, tls_report, work};
 use crate::house::{House, NotRunning, Ports, Running, now_ms, stopped};
 use crate::letters;
 use crate::tls::Certificates;
@@ -177,6 +177,8 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         workers.spawn(tls_report::run(Arc::clone(&house), stop.clone()));
         workers.spawn(greylist::run(Arc::clone(&house), stop.clone()));
         workers.spawn(expire::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(auto_payout::run(Arc::clone(&house), stop.clone()));
+        workers.spawn(price_by_wallet::run(Arc::clone(&house), stop.clone()));
         workers.spawn(tls::watch(Arc::clone(&certificates), stop.clone()));
         open_doors(&house, bound, certificates.server_config()?, &stop, &mut doors)?;
         doors.spawn(control::serve(control::bind(&house.dir.control())?, Arc::clone(&house), stop.clone()));
@@ -373,6 +375,7 @@ async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
         from: &house.bridge_address(),
         to: address,
         addresses: &[address],
+        asks: running.wallet.can_hold(),
         sandbox: running.sandbox.is_some().then_some(letters::Try { smtp, public_url: &running.public_url }),
         message_id: &crate::flow::ask::new_message_id(house),
         now: now_ms(),

@@ -32,6 +32,8 @@ mod nodes;
 mod outbound_price;
 #[path = "journeys/outgoing.rs"]
 mod outgoing;
+#[path = "journeys/own_wallet.rs"]
+mod own_wallet;
 #[path = "journeys/reports.rs"]
 mod reports;
 #[path = "journeys/rules.rs"]

@@ -2,6 +2,8 @@
 
 #![expect(missing_docs, reason = "the fields are documented by the help they make")]
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::Common;
@@ -118,6 +120,41 @@ pub enum AccountVerb {
         /// How long, like 1h; at most 24h; 0s ends it
         #[arg(long = "for", value_name = "LENGTH", default_value = "1h")]
         length: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Pay what the account is owed out by itself: to a Lightning address, or to a wallet by Nostr Wallet Connect; or say how
+    /// it goes
+    Payout {
+        /// local@domain
+        address: String,
+        /// A Lightning address, like name@wallet.example; in the sandbox also `sandbox`
+        #[arg(long, value_name = "TARGET", conflicts_with = "nwc_file")]
+        to: Option<String>,
+        /// A file with a connection string (nostr+walletconnect://) that allows make_invoice; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        nwc_file: Option<PathBuf>,
+        /// What stays: whatever exceeds it is paid out, from 1000 sat on
+        #[arg(long, value_name = "SAT")]
+        above: Option<u64>,
+        /// Pay nothing out any more
+        #[arg(long, conflicts_with_all = ["to", "nwc_file", "above"])]
+        off: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Name a wallet (Nostr Wallet Connect) that pays what other bridges ask for the account's mails, up to
+    /// `price --max-auto-pay`; or say whether there is one
+    Wallet {
+        /// local@domain
+        address: String,
+        /// A file with a connection string (nostr+walletconnect://) that allows pay_invoice and lookup_invoice; `-` is
+        /// standard input
+        #[arg(long, value_name = "FILE")]
+        nwc_file: Option<PathBuf>,
+        /// Forget it: prices are paid from the balance again
+        #[arg(long, conflicts_with = "nwc_file")]
+        off: bool,
         #[command(flatten)]
         common: Common,
     },

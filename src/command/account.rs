@@ -3,11 +3,12 @@
 use anyhow::{Context, bail};
 use lnmp::{AcceptOn, Msat, UnpaidPolicy, UnverifiedPolicy};
 use serde_json::{Value, json};
-use store::{Account, Store, StoreError};
+use store::{Account, StoreError};
 
 use super::{account_of, rfc3339};
 use crate::accounts::{self, Which};
 use crate::cli::{CapabilityChange, PriceChange};
+use crate::flow::own_wallet;
 use crate::house::{House, now_ms};
 use crate::{allow, groups};
 
@@ -42,6 +43,7 @@ pub(super) async fn remove(house: &House, address: &str) -> anyhow::Result<Value
     let account = account_of(house, address).await?;
     let cids = accounts::remove(house, &account).await?;
     groups::forget(house, &account).await?;
+    own_wallet::forget(house, account.id).await?;
     if let Ok(running) = house.running() {
         for cid in &cids {
             running.shelf.remove(cid).await?;
@@ -81,8 +83,8 @@ pub(super) async fn quota(house: &House, address: &str, limit: Option<&str>) -> 
     Ok(json!({ "address": account.address(), "used_octets": quota.used, "limit_octets": quota.limit }))
 }
 
-pub(crate) async fn list(store: &dyn Store) -> anyhow::Result<Value> {
-    let mut rows = Vec::new();
+pub(crate) async fn list(house: &House) -> anyhow::Result<Value> {
+    let (store, mut rows) = (&*house.store, Vec::new());
     for account in store.accounts().await? {
         let credentials = store.credentials(account.id).await?;
         let kinds: Vec<Value> = credentials
@@ -96,6 +98,8 @@ pub(crate) async fn list(store: &dyn Store) -> anyhow::Result<Value> {
             "credentials": kinds,
             "expecting_until": allow::until(account.settings.expecting_until),
             "settings": settings_json(&account),
+            "payout": own_wallet::payouts(house, account.id).await?.map(|payouts| super::own_wallet::shown(&payouts)),
+            "wallet": own_wallet::wallet(house, account.id).await?.map(|_| "nwc"),
         }));
     }
     Ok(Value::Array(rows))

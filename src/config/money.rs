@@ -24,6 +24,9 @@ pub struct Money {
     pub voucher: Duration,
     /// Blocks the final hop gives us; 244 holds a day with room for a fast chain.
     pub final_cltv: u16,
+    /// The least time between two automatic payouts of one account.
+    #[serde(deserialize_with = "duration")]
+    pub payout_every: Duration,
     /// Open invoices and undecided payments of one author over the whole bridge.
     pub author_quotes: u32,
     /// The same of one domain.
@@ -38,6 +41,7 @@ impl Default for Money {
             expunge_grace: Duration::from_secs(600),
             voucher: Duration::from_millis(policy::VOUCHER_MS_DEFAULT.unsigned_abs()),
             final_cltv: policy::FINAL_CLTV_DEFAULT,
+            payout_every: Duration::from_secs(3600),
             author_quotes: policy::Quotas::default().author,
             domain_quotes: policy::Quotas::default().domain,
         }

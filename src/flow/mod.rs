@@ -12,6 +12,7 @@
 //! ```
 
 pub mod ask;
+pub mod auto_payout;
 pub mod bounce;
 pub mod deliver;
 pub mod digest;
@@ -22,8 +23,10 @@ pub mod judge;
 pub mod mail;
 pub mod mailbox;
 pub mod outbound_price;
+pub mod own_wallet;
 pub mod pay;
 pub mod payout;
+pub mod price_by_wallet;
 pub mod queued;
 pub mod receive;
 pub mod reconcile;

@@ -3,7 +3,8 @@
 //! ```text
 //!   our user ── mail ──▶ bob@shop.test     sent: (Message-ID, @shop.test)
 //!   shop.test ── request, LNMP-Payment: lnbc… ──▶ our user's INBOX, free
-//!                        └─ up to the user's limit: paid from what they are owed, once for each mail
+//!                        └─ up to the user's limit: paid once for each mail, from the wallet the user named
+//!                           (price_by_wallet), or else from what they are owed
 //! ```
 //! Above the limit the request itself is the bounce: it names price, invoice and page, and its trace how to approve it.
 
@@ -16,7 +17,7 @@ use smtp::DkimOutcome;
 use store::{Account, AccountId, AutoPay};
 
 use crate::flow::judge::Provenance;
-use crate::flow::payout;
+use crate::flow::{own_wallet, payout, price_by_wallet};
 use crate::house::House;
 
 /// The field that names the invoice, for machines.
@@ -71,12 +72,11 @@ pub fn auto_pay(account: &Account, asked: &PriceAsked, provenance: &Provenance) 
 }
 
 /// What the owner reads of it at the top of the request.
-pub fn trace(account: &Account, asked: &PriceAsked) -> String {
+pub fn trace(account: &Account, asked: &PriceAsked, has_wallet: bool) -> String {
     let (amount, limit) = (asked.amount, account.settings.max_auto_pay);
     if amount <= limit {
-        return format!(
-            "LNMP-Outbound-Price: {amount}; within the limit of {limit}, paid from the balance if that suffices\r\n"
-        );
+        let from = if has_wallet { "asked of your wallet" } else { "paid from the balance if that suffices" };
+        return format!("LNMP-Outbound-Price: {amount}; within the limit of {limit}, {from}\r\n");
     }
     format!(
         "LNMP-Outbound-Price: {amount}; above the limit of {limit}, not paid.\r\n\tTo approve: satchel wallet payout {} INVOICE\r\n",
@@ -85,12 +85,16 @@ pub fn trace(account: &Account, asked: &PriceAsked) -> String {
 }
 
 /// Begins the payment. What cannot be paid is not tried again: the request lies in INBOX, and its sender's mail is kept.
-pub async fn pay(house: &House, account: AccountId, bolt11: &str) {
+pub async fn pay(house: &House, account: AccountId, bolt11: &str) -> anyhow::Result<()> {
+    if own_wallet::wallet(house, account).await?.is_some() {
+        return price_by_wallet::note(house, account, bolt11).await;
+    }
     failpoint::pass("price.due");
     match payout::begin_user(house, account, bolt11, WATCHED).await {
         Err(error) => tracing::info!(account = account.0, error = format!("{error:#}"), "a price was not paid"),
         Ok(_) => tracing::info!(account = account.0, "a price is being paid"),
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ async fn afford(house: &House, new: &UnderWay, noted: &[UnderWay], amount: Msat)
             }
         }
         Some(user) => {
-            let owed = books.by_user.iter().find(|(account, _)| account.0 == user).map_or(0, |(_, owed)| *owed);
+            let owed = owed(&books, AccountId(user));
             let (leaving, most) = (sum(&|one| one.user == Some(user))?, new.most()?);
             if i64::try_from((leaving + most).0).is_ok_and(|all| all <= owed) {
                 return Ok(());
@@ -122,6 +122,22 @@ async fn afford(house: &House, new: &UnderWay, noted: &[UnderWay], amount: Msat)
         }
     }
     Ok(())
+}
+
+fn owed(books: &store::Balances, user: AccountId) -> i64 {
+    books.by_user.iter().find(|(account, _)| *account == user).map_or(0, |(_, owed)| *owed)
+}
+
+/// Whether a payment of a user's has not ended.
+pub async fn is_under_way(house: &House, user: AccountId) -> anyhow::Result<bool> {
+    Ok(under_way(house).await?.iter().any(|one| one.user == Some(user.0)))
+}
+
+/// What a user is owed and nothing is on its way of.
+pub async fn spare(house: &House, user: AccountId) -> anyhow::Result<Msat> {
+    let owed = Msat(owed(&house.store.balances().await?, user).max(0).unsigned_abs());
+    let leaving = under_way(house).await?.into_iter().filter(|one| one.user == Some(user.0));
+    leaving.map(|one| one.most()).try_fold(owed, |spare, most| Ok(Msat(spare.0.saturating_sub(most?.0))))
 }
 
 /// Looks up what is under way and books what ended.

@@ -18,6 +18,7 @@ use store::{Account, AccountId, Alias, Batch, Delivery, Resolution, StoreError, 
 use crate::flow::judge::{self, Judged, Provenance, judge};
 use crate::flow::mail::{Arrived, Mail};
 use crate::flow::outbound_price;
+use crate::flow::own_wallet;
 use crate::flow::return_path::{self, Untagged};
 use crate::flow::seal::{Attached, SealError, seal};
 use crate::flow::{dnsbl, greylist, reports, voucher};
@@ -308,7 +309,9 @@ async fn take(
     for (addressed, judged) in judgements {
         let mut top = Vec::with_capacity(kept.len() + 1024);
         if let Some(asked) = provenance.price_asked.as_ref().filter(|_| judged.asks_price) {
-            top.extend_from_slice(outbound_price::trace(&addressed.account, asked).as_bytes());
+            let wallet = own_wallet::wallet(house, addressed.account.id).await;
+            let has_wallet = wallet.map_err(|_| Refusal::try_again())?.is_some();
+            top.extend_from_slice(outbound_price::trace(&addressed.account, asked, has_wallet).as_bytes());
             batch.auto_pay.extend(outbound_price::auto_pay(&addressed.account, asked, &provenance));
         }
         write_trace(&mut top, reverse_path, &received, &checked.header_value, &judged, &removed);

@@ -161,7 +161,7 @@ async fn perform(house: &House, job: &Job) -> anyhow::Result<Ended> {
         JobKind::Refund(quote) => refund::refund(house, *quote).await,
         JobKind::RefundLink(quote) => refund::link(house, *quote).await,
         JobKind::AutoPay(account, bolt11) => {
-            outbound_price::pay(house, *account, bolt11).await;
+            outbound_price::pay(house, *account, bolt11).await?;
             Ok(nothing())
         }
         JobKind::Notice(account) => notice(house, *account).await,

@@ -9,6 +9,8 @@
 //!   Notice          to the owner:   paid mail waits
 //!   RefundLink      to the author:  where money kept in escrow goes back to
 //!   Behind          to the postmaster:  payments are held and the node does not see the chain
+//!   PayoutFailed    to the owner:   what they are owed could not be paid out
+//!   PriceNotPaid    to the owner:   another bridge's price was not paid
 //!   Lost            to both:        an accepted payment was gone before its claim
 //!   Bounce          to a sender:    RFC 3464, with the original's header
 //!   Welcome         to the owner:   the first mail of a fresh INBOX
@@ -22,6 +24,8 @@ mod digest;
 mod lost;
 mod notice;
 mod payment_request;
+mod payout_failed;
+mod price_not_paid;
 mod qr;
 mod refund_link;
 mod welcome;
@@ -32,5 +36,7 @@ pub use digest::{Digest, DigestLine, LISTED_MAX};
 pub use lost::Lost;
 pub use notice::Notice;
 pub use payment_request::PaymentRequest;
+pub use payout_failed::PayoutFailed;
+pub use price_not_paid::PriceNotPaid;
 pub use refund_link::RefundLink;
 pub use welcome::{Try, Welcome};

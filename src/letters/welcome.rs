@@ -16,6 +16,8 @@ pub struct Welcome<'a> {
     pub to: &'a str,
     /// Every form of the owner's address, the one with the checksum too.
     pub addresses: &'a [&'a str],
+    /// Whether strangers are asked to pay: the wallet can hold a payment.
+    pub asks: bool,
     /// How to send a test mail; `None` outside the sandbox.
     pub sandbox: Option<Try<'a>>,
     /// Of this letter, without brackets.
@@ -50,6 +52,19 @@ impl Welcome<'_> {
                 text.push('\n');
             }
         }
+        if !self.asks {
+            text.push_str(&wrap(
+                "How it works. People you have written to reach this INBOX for free. A stranger's mail goes to the folder \
+                 Unpaid, and waits there for you: this server's wallet cannot hold payments, so nobody is asked for one. A \
+                 daily digest tells what is there.",
+            ));
+            text.push_str("\n\n");
+            text.push_str(&wrap(
+                "Is something you want in Unpaid, a mail from your bank for instance? Move it to INBOX: its author is let in \
+                 from then on. What you leave there goes after 30 days, and after a digest has told you of it.",
+            ));
+            return self.finish(text);
+        }
         text.push_str(&wrap(
             "How it works. People you have written to reach this INBOX for free. A stranger's mail goes to the folder \
              Unpaid, and its author is asked to lock a small payment. Once it is locked, the mail moves to Requests. There \
@@ -74,6 +89,10 @@ impl Welcome<'_> {
                 to = self.to
             );
         }
+        self.finish(text)
+    }
+
+    fn finish(&self, mut text: String) -> Vec<u8> {
         text.push_str("\n\n-- \nSatchel\n");
         let head = Head {
             from: self.from,
@@ -92,8 +111,9 @@ mod tests {
     use super::*;
     use mail_parser::MessageParser;
 
-    fn welcome(sandbox: Option<Try<'_>>) -> String {
+    fn welcome(asks: bool, sandbox: Option<Try<'_>>) -> String {
         let octets = Welcome {
+            asks,
             from: "postmaster@satchel.test",
             to: "alice@satchel.test",
             addresses: &["alice@satchel.test", "alice#a3f2b9@satchel.test"],
@@ -108,13 +128,21 @@ mod tests {
 
     #[test]
     fn it_names_the_addresses_the_folders_and_in_a_sandbox_how_to_try() {
-        let text = welcome(Some(Try { smtp: "127.0.0.1:2525".parse().unwrap(), public_url: "http://127.0.0.1:8080" }));
+        let text =
+            welcome(true, Some(Try { smtp: "127.0.0.1:2525".parse().unwrap(), public_url: "http://127.0.0.1:8080" }));
         for part in
             ["alice#a3f2b9@satchel.test", "Unpaid", "Requests", "Junk", "swaks --server 127.0.0.1:2525", "8080/sandbox"]
         {
             assert!(text.contains(part), "{part}");
         }
         assert!(text.lines().all(|line| line.len() <= 78));
-        assert!(!welcome(None).contains("swaks"));
+        assert!(!welcome(true, None).contains("swaks"));
+    }
+
+    #[test]
+    fn where_nobody_is_asked_it_speaks_of_no_payment_to_decide_about() {
+        let text = welcome(false, None);
+        assert!(text.contains("nobody is asked") && text.contains("Unpaid") && text.contains("alice#a3f2b9"));
+        assert!(!text.contains("Requests") && !text.contains("goes back"), "{text}");
     }
 }

@@ -114,6 +114,8 @@ pub struct Batch {
     pub told: Vec<MessageId>,
     /// Other bridges' prices for mails of users that are to be paid, each mail's once.
     pub auto_pay: Vec<AutoPay>,
+    /// Small values that change with it ([`crate::Store::set_meta`]).
+    pub meta: Vec<(String, Vec<u8>)>,
 }
 
 /// Another bridge's price for a mail the user sent, to be paid without asking.

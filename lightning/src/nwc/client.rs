@@ -154,12 +154,15 @@ impl Client {
         timeout(within, info.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
     }
 
+    /// Waits until a relay is there.
+    pub(super) async fn up(&self) -> Result<(), Fault> {
+        let up = select_all(self.relays.iter().map(|relay| Box::pin(relay.up())));
+        timeout(NWC_CONNECT_WITHIN, up).await.map(drop).map_err(|_| Fault::Wallet(WalletError::NotRunning))
+    }
+
     /// Asks the wallet and waits for its answer, at most `within`.
     pub(super) async fn request(&self, method: &str, params: Value, within: Duration) -> Result<Value, Fault> {
-        let up = select_all(self.relays.iter().map(|relay| Box::pin(relay.up())));
-        if timeout(NWC_CONNECT_WITHIN, up).await.is_err() {
-            return Err(Fault::Wallet(WalletError::NotRunning));
-        }
+        self.up().await?;
         let event = self.sealed(method, &params, within)?;
         let id = event.id.clone();
         let (answer, answered) = oneshot::channel();

@@ -12,6 +12,7 @@
 mod client;
 mod event;
 pub mod nip44;
+mod purse;
 mod relay;
 mod uri;
 
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 use self::client::{Client, Fault};
 pub use self::event::{Event, Keys};
+pub use self::purse::{Purse, PurseError};
 pub use self::uri::{ConnectionUri, UriError};
 use crate::WalletError;
 use crate::limits::{NWC_INFO_WITHIN, NWC_REQUEST_WITHIN, NWC_SLOTS, NWC_VALUE, PAY_WITHIN};

@@ -1,6 +1,7 @@
 //! The back-ends: each keeps the contract, and has its own troubles.
 
 mod nwc;
+mod purse;
 mod rest;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A wallet service of Nostr Wallet Connect, as NIP-47 describes it, on the other side of a relay.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::{SinkExt, StreamExt};
 use lightning::nwc::nip44::ConversationKey;
@@ -24,6 +24,20 @@ pub(crate) const METHODS: &str = "pay_invoice make_invoice lookup_invoice get_ba
 pub(crate) struct Service {
     notify: mpsc::UnboundedSender<[u8; 32]>,
     pub(crate) uri: String,
+    manner: Arc<Mutex<Manner>>,
+}
+
+/// How a wallet behaves beyond its methods.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Its invoices are the customer's: other nodes of the world can pay them.
+    pub(crate) is_customers: bool,
+    /// `pay_invoice` is answered with this code, and not carried out.
+    pub(crate) refuses: Option<&'static str>,
+    /// `pay_invoice` is carried out and not answered.
+    pub(crate) is_silent: bool,
+    /// How often it was asked to pay.
+    pub(crate) asked_to_pay: u32,
 }
 
 impl Service {
@@ -45,9 +59,16 @@ impl Service {
             methods: methods.split_whitespace().map(str::to_owned).collect(),
             encryption: encryption.to_owned(),
             nonce: 0,
+            manner: Arc::default(),
         };
+        let manner = Arc::clone(&wallet.manner);
         tokio::spawn(wallet.run(relay.url.clone(), notices));
-        Self { notify, uri }
+        Self { notify, uri, manner }
+    }
+
+    /// How it behaves from now on, and how often it was asked to pay.
+    pub(crate) fn manner(&self) -> MutexGuard<'_, Manner> {
+        self.manner.lock().unwrap()
     }
 
     /// Tells the client of a payment that came in.
@@ -64,6 +85,7 @@ struct Wallet {
     methods: Vec<String>,
     encryption: String,
     nonce: u64,
+    manner: Arc<Mutex<Manner>>,
 }
 
 impl Wallet {
@@ -97,7 +119,8 @@ impl Wallet {
                             if !event.is_authentic() || event.kind != 23194 {
                                 continue;
                             }
-                            self.request(&event)
+                            let Some(answer) = self.request(&event) else { continue };
+                            answer
                         } else {
                             continue;
                         }
@@ -118,7 +141,7 @@ impl Wallet {
     }
 
     /// Checks a request as a wallet must, carries it out, and answers.
-    fn request(&mut self, event: &Event) -> Event {
+    fn request(&mut self, event: &Event) -> Option<Event> {
         assert_eq!(event.tag("p"), Some(&*self.keys.public().to_string()));
         assert_eq!(event.tag("encryption"), Some("nip44_v2"));
         let expires: u64 = event.tag("expiration").unwrap().parse().unwrap();
@@ -135,6 +158,9 @@ impl Wallet {
         } else {
             self.carry_out(method, &request["params"])
         };
+        if method == "pay_invoice" && self.manner.lock().unwrap().is_silent {
+            return None;
+        }
         let response = match answer {
             Ok(result) => json!({ "result_type": method, "error": null, "result": result }),
             Err(code) => {
@@ -147,7 +173,7 @@ impl Wallet {
         if method != "get_info" {
             tags.push(vec!["p".to_owned(), event.pubkey.clone()]);
         }
-        self.keys.sign(23195, tags, content, now())
+        Some(self.keys.sign(23195, tags, content, now()))
     }
 
     fn carry_out(&self, method: &str, params: &Value) -> Result<Value, &'static str> {
@@ -168,6 +194,10 @@ impl Wallet {
             "get_balance" => Ok(json!({ "balance": self.world.lock().local_msat })),
             "make_invoice" => {
                 only(&["amount", "description", "description_hash", "expiry", "metadata"]);
+                if self.manner.lock().unwrap().is_customers {
+                    let bolt11 = self.world.customer_invoice(number("amount")?);
+                    return Ok(json!({ "type": "incoming", "state": "pending", "invoice": bolt11 }));
+                }
                 let hash = self.world.lock().ordinary(number("amount")?, description, number("expiry")?).1;
                 Ok(self.transaction(hash))
             }
@@ -219,6 +249,14 @@ impl Wallet {
             "pay_invoice" => {
                 only(&["invoice", "amount", "metadata"]);
                 let bolt11 = params.get("invoice").and_then(Value::as_str).ok_or("OTHER")?;
+                let refuses = {
+                    let mut manner = self.manner.lock().unwrap();
+                    manner.asked_to_pay += 1;
+                    manner.refuses
+                };
+                if let Some(code) = refuses {
+                    return Err(code);
+                }
                 let sent = self.world.lock().send(bolt11);
                 match sent {
                     Ok((_, sent)) => Ok(json!({ "preimage": hex::encode(sent.preimage), "fees_paid": FEE_MSAT })),

@@ -139,6 +139,17 @@ pub async fn small_values_are_kept(store: Subject) {
     store.set_meta("epoch", b"1").await.unwrap();
     store.set_meta("epoch", b"2").await.unwrap();
     assert_eq!(store.get_meta("epoch").await.unwrap().unwrap(), b"2");
+    // With what causes them, or not at all.
+    let alice = account(&store, "alice").await;
+    let meta = vec![("epoch".to_owned(), b"3".to_vec()), ("other".to_owned(), b"1".to_vec())];
+    let batch = Batch { deliveries: vec![mail(alice, Place::Inbox, "x@y.test")], meta, ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap();
+    assert_eq!(store.get_meta("epoch").await.unwrap().unwrap(), b"3");
+    let mut refused = priced(alice, "x@y.test");
+    refused.gate.as_mut().unwrap().voucher = true;
+    let batch = Batch { deliveries: vec![refused], meta: vec![("epoch".into(), b"4".to_vec())], ..Batch::default() };
+    store.commit(batch, NOW).await.unwrap_err();
+    assert_eq!(store.get_meta("epoch").await.unwrap().unwrap(), b"3");
 }
 
 pub async fn an_owners_choices_are_kept(store: Subject) {

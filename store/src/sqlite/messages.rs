@@ -53,6 +53,9 @@ pub(super) fn commit(tx: &mut Tx<'_>, batch: &Batch, bodies: &[Vec<u8>], now: Un
             jobs::push(tx, now, &JobKind::AutoPay(pay.account, pay.bolt11.clone()))?;
         }
     }
+    for (key, value) in &batch.meta {
+        accounts::set_meta(tx, key, &tx.vault.seal(Of::Meta, value))?;
+    }
     Ok(delivered)
 }
 
