@@ -17,6 +17,8 @@ mod failpoints;
 mod load;
 #[path = "crash/mail.rs"]
 mod mail;
+#[path = "crash/many.rs"]
+mod many;
 #[path = "crash/outgoing.rs"]
 mod outgoing;
 #[path = "crash/people.rs"]

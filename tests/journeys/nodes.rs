@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use lightning::Invoice;
 use serde_json::Value;
 
+use crate::escrow::{http, page};
 use crate::servers::nwc::{METHODS, Service};
 use crate::servers::relay::Relay;
 use crate::servers::world::{FEE_MSAT, Is, World};
@@ -152,6 +153,30 @@ fn a_mail_is_paid_and_accepted_over_lnd_and_over_core_lightning() {
         assert_eq!(satchel.ask(&["wallet", "pay", &bolt11])["state"], "succeeded", "{backend}");
         satchel.assert_audit();
     }
+}
+
+#[test]
+fn without_custody_whoever_finds_the_channels_full_is_told_to_come_later() {
+    let node = Node::start("lnd");
+    let satchel = Satchel::start(&node.config);
+    // One payment takes more than half of what may be reserved.
+    let free = satchel.ask(&["wallet", "channels"])["hold_inbound_free_msat"].as_u64().unwrap();
+    satchel.ask(&["price", ALICE, "--stranger", &(free * 6 / 10_000).to_string()]);
+    let (first, author) = (satchel.stranger_writes("ann@shop.test", "Number one"), "bob@shop.test");
+    let bolt11 = satchel.invoice(&first);
+    let gate = satchel.stranger_writes(author, "One too many");
+    let ask = || satchel.command(&["gate", "invoice", &gate["id"].to_string()]).output().unwrap();
+    let refused = ask();
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("please try again later"), "{refused:?}");
+    let (_, shown) = http(&satchel, "GET", &page(&satchel, &gate), "");
+    assert!(shown.contains("try again later") && !shown.contains("Escrow"), "{shown}");
+    assert_eq!(satchel.gate_of(author).unwrap()["state"], "waiting");
+    // A payment that ends makes room.
+    node.pay(&bolt11);
+    satchel.wait_for_state("ann@shop.test", "held");
+    satchel.ask(&["gate", "decline", &first["id"].to_string()]);
+    eventually("there is room", || ask().status.success().then_some(()));
 }
 
 #[test]
