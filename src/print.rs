@@ -35,7 +35,7 @@ pub fn text(request: &Request, value: &Value) -> String {
             word(&value["address"]),
             word(&value["app_password"])
         ),
-        Request::AccountList => table(value, &["address", "identity", "created_at", "expecting_until"]),
+        Request::AccountList => accounts(value),
         Request::FilterList { .. } => filters(value),
         Request::AllowList { .. } => table(value, &["kind", "name", "by", "for"]),
         Request::AccountCapability(_) => table(value, &["capability", "source", "offered"]),
@@ -67,6 +67,21 @@ fn word(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The accounts, with where they are paid out to in a few words.
+fn accounts(value: &Value) -> String {
+    let row = |row: &Value| {
+        let mut row = row.clone();
+        let payout = &row["payout"];
+        if let (Some(to), Some(above)) = (payout["to"].as_str(), payout["above_sat"].as_u64()) {
+            let failing = if payout["failing"].is_string() { ", failing" } else { "" };
+            row["payout"] = json!(format!("{to} above {above} sat{failing}"));
+        }
+        row
+    };
+    let rows: Value = value.as_array().into_iter().flatten().map(row).collect();
+    table(&rows, &["address", "identity", "created_at", "expecting_until", "payout", "wallet"])
 }
 
 /// Rows of an array of objects under their column names.

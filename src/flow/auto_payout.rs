@@ -4,7 +4,7 @@
 //!   owed > above ─ invoice from the target ─▶ attempt noted ─▶ payout::begin_user ─▶ paid: booked, a pause
 //!                       └── none ──┐                                └── failed ──┐
 //!                                  ▼                                             ▼
-//!                       told once, in the log each time; tried again with pauses that double
+//!                       told once, at the second; in the log each time; tried again with pauses that double
 //! ```
 //! One attempt at a time. Its invoice is written down before the node hears of it; after a kill the same one is sent again,
 //! which no node pays twice, and another one is asked for only when that one has ended.
@@ -33,9 +33,11 @@ const EXPIRY: Duration = Duration::from_secs(3600);
 /// A payment is watched so long; its end is looked up later.
 const WATCHED: Duration = Duration::from_secs(5);
 /// The first wait after a failure; it doubles.
-const BACKOFF_MS: i64 = 60_000;
+const BACKOFF_MS: i64 = 2_000;
 /// The longest.
 const BACKOFF_MAX_MS: i64 = 24 * 3_600_000;
+/// Failures in a row before the user is told: one alone may be a node that has just started.
+const TOLD_AT: u32 = 2;
 /// So long after its expiry nobody takes a payment of an invoice any more, as for refunds.
 const DEAD_AFTER: Duration = Duration::from_secs(4 * 3600);
 
@@ -114,7 +116,8 @@ async fn look(house: &House, account: AccountId) -> anyhow::Result<()> {
         }
         Err(error) => {
             // Of ours, not of the target's: the operator reads it in the log.
-            payouts.state.next_at = now_ms() + BACKOFF_MS;
+            payouts.state.next_at = now_ms() + backoff(payouts.state.failures);
+            payouts.state.failures = payouts.state.failures.saturating_add(1);
             own_wallet::note(house, account, &payouts, Batch::default(), now_ms()).await?;
             Err(error)
         }
@@ -182,11 +185,11 @@ async fn failed(house: &House, account: AccountId, mut payouts: Payouts, why: &s
     let state = &mut payouts.state;
     let wait = backoff(state.failures);
     tracing::warn!(account = account.0, failures = state.failures + 1, why, "a payout failed; it is tried again");
-    let told = std::mem::replace(&mut state.told, true);
     state.failures = state.failures.saturating_add(1);
     (state.attempt, state.failing, state.next_at) = (None, Some(why.to_owned()), now + wait);
     let mut causes = Batch::default();
-    if !told {
+    if !state.told && state.failures >= TOLD_AT {
+        state.told = true;
         causes.deliveries = letter(house, account, &payouts, why, now).await?;
     }
     own_wallet::note(house, account, &payouts, causes, now).await.map(drop)
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     fn pauses_double_to_a_day() {
-        assert_eq!([backoff(0), backoff(1), backoff(2)], [60_000, 120_000, 240_000]);
+        assert_eq!([backoff(0), backoff(1), backoff(2)], [2_000, 4_000, 8_000]);
         assert_eq!(backoff(u32::MAX), BACKOFF_MAX_MS);
     }
 }

@@ -176,3 +176,72 @@ fn of_mails_sent_at_once_one_is_let_in_and_a_kill_changes_nothing() {
     satchel.wait_for_state(author, "settled");
     satchel.assert_audit();
 }
+
+#[test]
+fn a_voucher_in_escrow_is_booked_with_its_mail_and_paid_back_without_it() {
+    // More than the channels may reserve in value: escrow.
+    let satchel = Satchel::start("[money]\nvoucher = \"5s\"\n");
+    satchel.ask(&["price", ALICE, "--stranger", "700000", "--priority", "900000", "--unpaid", "reject"]);
+    let before = satchel.customer_msat();
+    for (author, sends) in [("bob@shop.test", true), ("carol@books.test", false)] {
+        let page = page_of(&send(&satchel, author, author, "Refused")).unwrap();
+        let (_, shown) = http(&satchel, "GET", &page, "");
+        assert!(shown.contains("<b>Escrow.</b>") && !shown.contains("lnbcrt"), "{shown}");
+        let gate = satchel.wait_for_state(author, "waiting");
+        let form = format!("gate={}&to=sandbox", gate["id"]);
+        assert_eq!(http(&satchel, "POST", &format!("{page}/refund"), &form).0, 303);
+        http(&satchel, "GET", &page, "");
+        let form = format!("gate={}", gate["id"]);
+        assert_eq!(http(&satchel, "POST", &format!("{page}/sandbox"), &form).0, 303);
+        let gate = satchel.wait_for_state(author, "held");
+        assert_eq!((&gate["hold"], &gate["voucher"]), (&"escrow".into(), &"open".into()), "{gate}");
+        assert_eq!(satchel.ask(&["wallet", "balance"])["escrow_msat"], 700_000_000_u64);
+        if sends {
+            let reply = send(&satchel, author, author, "Paid in escrow");
+            assert!(reply.starts_with("250"), "{reply}");
+            satchel.ask(&["gate", "accept", &gate["id"].to_string()]);
+            satchel.wait_for_state(author, "settled");
+            assert_eq!(satchel.ask(&["wallet", "balance"])["users_msat"], 630_000_000_u64);
+        } else {
+            satchel.wait_for_state(author, "waived");
+            satchel.wait_for_customer(before - 700_000_000);
+            let shown = eventually("the page says that it is back", || {
+                let (_, shown) = http(&satchel, "GET", &page, "");
+                shown.contains("No mail came in time").then_some(shown)
+            });
+            assert!(!shown.contains("alice"), "{shown}");
+        }
+        satchel.assert_audit();
+    }
+    assert_eq!(satchel.ask(&["wallet", "balance"])["escrow_msat"], 0);
+}
+
+#[test]
+fn who_refuses_unpaid_mail_comes_alone_and_over_lmtp_has_a_page_each() {
+    let satchel = Satchel::start("lmtp = 0\n");
+    let (erin, author) = ("erin@satchel.test", "gus@many.test");
+    satchel.ask_with_input(&["account", "add", erin, "--password-stdin"], "a long enough passphrase\n");
+    for account in [ALICE, erin] {
+        satchel.ask(&["price", account, "--unpaid", "reject"]);
+    }
+    let mut session = Smtp::connect(satchel.ports.smtp);
+    session.expect("250", &format!("MAIL FROM:<{author}>"));
+    session.expect("250", &format!("RCPT TO:<{ALICE}>"));
+    session.expect("452 4.5.3", &format!("RCPT TO:<{erin}>"));
+
+    let mut lmtp = Smtp::greeted(satchel.ports.lmtp);
+    lmtp.expect("250", "LHLO mx.front.test");
+    lmtp.expect("250", "XFORWARD ADDR=127.0.0.1 HELO=mail.many.test");
+    lmtp.expect("250", &format!("MAIL FROM:<{author}>"));
+    for to in [ALICE, erin] {
+        lmtp.expect("250", &format!("RCPT TO:<{to}>"));
+    }
+    lmtp.expect("354", "DATA");
+    lmtp.write(&[&plain(author, ALICE, "To two", "One question.")[..], b".\r\n"].concat());
+    let pages = [(); 2].map(|()| page_of(&lmtp.reply()).expect("a page"));
+    assert_ne!(pages[0], pages[1]);
+    for (page, recipient) in pages.iter().zip([ALICE, erin]) {
+        let (_, shown) = http(&satchel, "GET", page, "");
+        assert!(shown.contains(recipient), "{shown}");
+    }
+}

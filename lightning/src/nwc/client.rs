@@ -321,3 +321,42 @@ fn info_of(event: &Event) -> InfoEvent {
         nip44: event.tag("encryption").is_some_and(|offered| offered.split_whitespace().any(|one| one == NIP44)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The envelopes of NIP-47's text.
+    #[test]
+    fn the_responses_and_notifications_of_nip_47_are_read() {
+        let read = |text: &str| serde_json::from_str::<Response>(text).unwrap();
+        let refused = read(
+            r#"{"result_type": "pay_invoice",
+                "error": {"code": "UNAUTHORIZED", "message": "human readable error message"}, "result": null}"#,
+        );
+        assert_eq!(refused.error.unwrap().code, "UNAUTHORIZED");
+        let paid =
+            read(r#"{"result_type": "pay_invoice", "result": {"preimage": "0123456789abcdef", "fees_paid": 123}}"#);
+        assert!(paid.error.is_none() && paid.result_type.as_deref() == Some("pay_invoice"));
+        assert_eq!(paid.result.unwrap()["fees_paid"], 123);
+        let null = read(r#"{"result_type": "get_balance", "error": null, "result": {"balance": 10000}}"#);
+        assert!(null.error.is_none());
+        let told: Notification = serde_json::from_str(
+            r#"{"notification_type": "payment_received", "notification": {"payment_hash": "0123456789abcdef"}}"#,
+        )
+        .unwrap();
+        assert_eq!(told.notification["payment_hash"], "0123456789abcdef");
+    }
+
+    #[test]
+    fn an_info_event_names_methods_and_encryption() {
+        let keys = Keys::new(&[7; 32]).unwrap();
+        let event = |tags| keys.sign(INFO, tags, "pay_invoice get_balance notifications".into(), 0);
+        let tag = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+        let info = info_of(&event(vec![tag("encryption", "nip44_v2 nip04"), tag("notifications", "payment_sent")]));
+        assert!(info.nip44);
+        assert_eq!(info.methods, ["pay_invoice", "get_balance", "notifications"]);
+        // Without the tag it is NIP-04.
+        assert!(!info_of(&event(Vec::new())).nip44);
+    }
+}
