@@ -372,13 +372,15 @@ async fn welcome(house: &Arc<House>, address: &str) -> anyhow::Result<()> {
     let running = house.running()?;
     let smtp = SocketAddr::new(house.config.listen.address, running.ports.smtp.unwrap_or(house.config.listen.smtp));
     let letter = letters::Welcome {
-        from: &house.bridge_address(),
-        to: address,
+        cover: letters::Cover {
+            from: &house.bridge_address(),
+            to: address,
+            message_id: &crate::flow::ask::new_message_id(house),
+            now: now_ms(),
+        },
         addresses: &[address],
         asks: running.wallet.can_hold(),
         sandbox: running.sandbox.is_some().then_some(letters::Try { smtp, public_url: &running.public_url }),
-        message_id: &crate::flow::ask::new_message_id(house),
-        now: now_ms(),
     };
     let deliveries = crate::flow::submit::letter(house, address, &letter.render(), now_ms())
         .await

@@ -194,9 +194,8 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
     };
     let running = house.running()?;
     let letter = letters::PaymentRequest {
+        cover: letters::Cover { from: &house.bridge_address(), to, message_id: &new_message_id(house), now },
         server_name: &house.config.server.name,
-        from: &house.bridge_address(),
-        to,
         in_reply_to: gate.message_id.as_deref(),
         recipient,
         amount: quote.amount,
@@ -205,8 +204,6 @@ pub async fn ask(house: &House, id: GateId) -> Result<Asked, NoQuote> {
         page_url: &page_url(running, &gate),
         expires_at: quote.expires_at,
         hold: house.config.hold(quote.kind),
-        message_id: &new_message_id(house),
-        now,
     };
     let mut batch = Batch { asked: vec![id], ..Batch::default() };
     batch.outgoing.push(NewOutgoing {

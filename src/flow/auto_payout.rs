@@ -208,12 +208,14 @@ async fn letter(
 ) -> anyhow::Result<Vec<store::Delivery>> {
     let Some(owner) = house.store.account(account).await? else { return Ok(Vec::new()) };
     let letter = letters::PayoutFailed {
-        from: &house.bridge_address(),
-        to: &owner.address(),
+        cover: letters::Cover {
+            from: &house.bridge_address(),
+            to: &owner.address(),
+            message_id: &new_message_id(house),
+            now,
+        },
         target: payouts.to.in_words(),
         why,
-        message_id: &new_message_id(house),
-        now,
     };
     submit::letter(house, &owner.address(), &letter.render(), now)
         .await

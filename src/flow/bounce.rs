@@ -53,17 +53,14 @@ pub async fn report(
         return;
     }
     let letter = letters::Report {
+        cover: letters::Cover { from: &house.bridge_address(), to, message_id: &new_message_id(house), now },
         action,
         server_name: &house.config.server.name,
-        from: &house.bridge_address(),
-        to,
         recipients,
         envid: wishes.envid.as_deref(),
         original,
         return_full: wishes.return_full == Some(true),
         queued_at,
-        message_id: &new_message_id(house),
-        now,
     }
     .render();
     let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);

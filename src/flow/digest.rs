@@ -12,7 +12,7 @@ use store::{Account, Batch, GateFilter, MessageId, UnixMs};
 use crate::flow::ask::new_message_id;
 use crate::flow::submit;
 use crate::house::House;
-use crate::letters::{Digest, DigestLine, LISTED_MAX};
+use crate::letters::{Cover, Digest, DigestLine, LISTED_MAX};
 
 /// A day of the digest.
 const DAY_MS: i64 = 86_400_000;
@@ -45,11 +45,13 @@ pub async fn first_session(house: &House, account: &Account, opener: &Opener, no
                 .map(|line| DigestLine { from: &line.from, subject: &line.subject, date: line.date, price: line.price })
                 .collect();
             let letter = Digest {
-                from: &house.bridge_address(),
-                to: &account.address(),
+                cover: Cover {
+                    from: &house.bridge_address(),
+                    to: &account.address(),
+                    message_id: &new_message_id(house),
+                    now,
+                },
                 lines: &shown,
-                message_id: &new_message_id(house),
-                now,
             };
             let deliveries = submit::letter(house, &account.address(), &letter.render(), now)
                 .await

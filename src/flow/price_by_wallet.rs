@@ -217,13 +217,15 @@ async fn not_paid(house: &House, one: &ToPay, why: &str) -> anyhow::Result<()> {
 async fn letter(house: &House, one: &ToPay, why: &str, now: UnixMs) -> anyhow::Result<Vec<store::Delivery>> {
     let Some(owner) = house.store.account(one.account).await? else { return Ok(Vec::new()) };
     let letter = letters::PriceNotPaid {
-        from: &house.bridge_address(),
-        to: &owner.address(),
+        cover: letters::Cover {
+            from: &house.bridge_address(),
+            to: &owner.address(),
+            message_id: &new_message_id(house),
+            now,
+        },
         amount: Invoice::parse(&one.bolt11)?.amount,
         why,
         bolt11: &one.bolt11,
-        message_id: &new_message_id(house),
-        now,
     };
     submit::letter(house, &owner.address(), &letter.render(), now)
         .await

@@ -226,13 +226,10 @@ pub async fn link(house: &House, id: QuoteId) -> anyhow::Result<Ended> {
     let (Some(token), Some(to)) = (escrowed.link, gate.ask) else { return Ok(Ended::nothing()) };
     let now = now_ms();
     let letter = letters::RefundLink {
-        from: &house.bridge_address(),
-        to: &to,
+        cover: letters::Cover { from: &house.bridge_address(), to: &to, message_id: &new_message_id(house), now },
         amount: escrowed.amount,
         stuck: matches!(escrowed.state, QuoteState::Stuck(_)),
         url: &format!("{}/refund/{token}", house.running()?.public_url),
-        message_id: &new_message_id(house),
-        now,
     };
     let outgoing = vec![bounce::from_bridge(&to, letter.render(), now)];
     Ok(Ended::With(Box::new(Batch { outgoing, ..Batch::default() })))

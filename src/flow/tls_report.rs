@@ -322,7 +322,7 @@ fn with_report<T>(
 impl From<Counted> for Sessions {
     fn from(counted: Counted) -> Self {
         let failure = |(result_type, host, text, count): (String, Option<String>, String, u32)| {
-            (SessionFailure { result_type: smtp::report::result_word(&result_type), host, text }, count)
+            (SessionFailure { result_type: report::result_word(&result_type), host, text }, count)
         };
         Self {
             policy: match counted.policy {

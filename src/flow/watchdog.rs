@@ -68,7 +68,12 @@ impl Watchdog {
         tracing::error!(held, minutes, "the Lightning node does not see the chain while payments are held");
         if alert == Alert::Mail {
             let to = house.bridge_address();
-            let letter = letters::Behind { to: &to, held, minutes, message_id: &new_message_id(house), now }.render();
+            let letter = letters::Behind {
+                cover: letters::Cover { from: &to, to: &to, message_id: &new_message_id(house), now },
+                held,
+                minutes,
+            }
+            .render();
             let delivery = submit::letter(house, &to, &letter, now).await;
             let delivery = delivery.map_err(|refusal| anyhow::anyhow!(refusal.text))?;
             let batch = Batch { deliveries: delivery.into_iter().collect(), ..Batch::default() };

@@ -240,12 +240,14 @@ async fn notice(house: &House, account: store::AccountId) -> anyhow::Result<Ende
         .map(|q| q.amount)
         .collect();
     let letter = letters::Notice {
-        from: &house.bridge_address(),
-        to: &owner.address(),
+        cover: letters::Cover {
+            from: &house.bridge_address(),
+            to: &owner.address(),
+            message_id: &new_message_id(house),
+            now,
+        },
         amounts: &amounts,
         deadline: held.iter().filter_map(|gate| gate.hold_until).min(),
-        message_id: &new_message_id(house),
-        now,
     };
     deliver_letter(house, &owner.address(), &letter.render()).await
 }
@@ -262,14 +264,11 @@ async fn tell_lost(house: &House, id: GateId) -> anyhow::Result<Ended> {
     let page = page_url(house.running()?, &gate);
     let render = |to: &str| {
         letters::Lost {
-            from: &house.bridge_address(),
-            to,
+            cover: letters::Cover { from: &house.bridge_address(), to, message_id: &new_message_id(house), now },
             amount: gate.price,
             recipient: gate.recipient.as_deref(),
             to_author: to != owner.address(),
             page_url: &page,
-            message_id: &new_message_id(house),
-            now,
         }
         .render()
     };

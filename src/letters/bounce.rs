@@ -6,7 +6,7 @@ use mail_builder::headers::content_type::ContentType;
 use mail_builder::mime::{BodyPart, MimePart};
 use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, moment, multipart, one_line, rfc5322_date, text_part, wrap};
+use super::compose::{Automatic, Cover, finish, moment, multipart, one_line, rfc5322_date, text_part, wrap};
 
 /// Octets of the original's header that go back. Trace fields of a long way fit; a header larger than that
 /// is cut at a line.
@@ -53,14 +53,12 @@ pub struct Reported {
 /// Reports what became of a mail, for one recipient or several.
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
+    /// From whom, when; and to the reverse-path of the original, never an empty one: nobody reports a report.
+    pub cover: Cover<'a>,
     /// What became of it.
     pub action: Action,
     /// The server's name: the reporting MTA.
     pub server_name: &'a str,
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The reverse-path of the original. Never empty: nobody reports a report.
-    pub to: &'a str,
     /// Of whom; at least one.
     pub recipients: &'a [Reported],
     /// ENVID in xtext.
@@ -71,10 +69,6 @@ pub struct Report<'a> {
     pub return_full: bool,
     /// When it was queued.
     pub queued_at: UnixMs,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl Report<'_> {
@@ -85,21 +79,14 @@ impl Report<'_> {
             several => format!("{} recipients", several.len()),
         };
         let whole = self.return_full && self.action == Action::Failed && self.original.len() <= RETURN_BYTES_MAX;
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: format!("{}: your mail to {whom}", self.word()),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Replied,
-        };
+        let subject = format!("{}: your mail to {whom}", self.word());
         let kind = ContentType::new("multipart/report").attribute("report-type", "delivery-status");
         let parts = vec![
             text_part("text/plain", &self.text(&whom, whole)),
             text_part("message/delivery-status", &self.report()),
             if whole { whole_part(self.original) } else { text_part("text/rfc822-headers", &header_of(self.original)) },
         ];
-        finish(head.begin(), multipart(kind, self.message_id, 1, parts))
+        finish(self.cover.begin(subject, Automatic::Replied), multipart(kind, self.cover.message_id, 1, parts))
     }
 
     fn word(&self) -> &'static str {
@@ -190,7 +177,7 @@ impl Report<'_> {
             if !one.diagnostic.is_empty() {
                 let _ = writeln!(out, "Diagnostic-Code: smtp; {}", ascii(&one_line(&one.diagnostic, DIAGNOSTIC_MAX)));
             }
-            let _ = writeln!(out, "Last-Attempt-Date: {}", rfc5322_date(self.now));
+            let _ = writeln!(out, "Last-Attempt-Date: {}", rfc5322_date(self.cover.now));
             if let Action::Delayed { until } = self.action {
                 let _ = writeln!(out, "Will-Retry-Until: {}", rfc5322_date(until));
             }
@@ -285,17 +272,19 @@ mod tests {
 
     fn bounce<'a>(original: &'a [u8], recipients: &'a [Reported]) -> Report<'a> {
         Report {
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "9@satchel.test",
+                now: 1_795_234_200_000,
+            },
             action: Action::Failed,
             server_name: "satchel.test",
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
             recipients,
             envid: None,
             original,
             return_full: false,
             queued_at: 1_795_230_000_000,
-            message_id: "9@satchel.test",
-            now: 1_795_234_200_000,
         }
     }
 

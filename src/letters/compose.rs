@@ -28,33 +28,41 @@ pub(super) enum Automatic {
     Generated,
 }
 
-/// From, to, what, when.
-pub(super) struct Head<'a> {
-    pub(super) from: &'a str,
-    pub(super) to: &'a str,
-    pub(super) subject: String,
-    pub(super) message_id: &'a str,
-    pub(super) now: UnixMs,
-    pub(super) automatic: Automatic,
+/// What every letter has.
+#[derive(Debug, Clone, Copy)]
+pub struct Cover<'a> {
+    /// The bridge's own address.
+    pub from: &'a str,
+    /// Who is to read it.
+    pub to: &'a str,
+    /// Of this letter, without brackets.
+    pub message_id: &'a str,
+    /// Its date.
+    pub now: UnixMs,
 }
 
-impl<'a> Head<'a> {
+impl<'a> Cover<'a> {
     /// A message with this header and no body yet.
-    pub(super) fn begin(self) -> MessageBuilder<'a> {
+    pub(super) fn begin(self, subject: String, automatic: Automatic) -> MessageBuilder<'a> {
         let domain = self.from.rsplit_once('@').map_or(self.from, |(_, domain)| domain);
         MessageBuilder::new()
             .date(Date::new(self.now.div_euclid(1000)))
             .from(Address::new_address(Some(format!("Satchel at {domain}")), self.from))
             .to(Address::new_address(None::<&str>, self.to))
-            .subject(self.subject)
+            .subject(subject)
             .message_id(self.message_id)
             .header(
                 "Auto-Submitted",
-                Raw::new(match self.automatic {
+                Raw::new(match automatic {
                     Automatic::Replied => "auto-replied",
                     Automatic::Generated => "auto-generated",
                 }),
             )
+    }
+
+    /// A letter of plain text that reports something.
+    pub(super) fn report(self, subject: impl Into<String>, text: &str) -> Vec<u8> {
+        finish(self.begin(subject.into(), Automatic::Generated), text_part("text/plain", text))
     }
 }
 

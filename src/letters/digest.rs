@@ -6,7 +6,7 @@ use std::fmt::Write;
 use lnmp::Msat;
 use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, moment, one_line, text_part, wrap};
+use super::compose::{Cover, moment, one_line, wrap};
 
 /// Mails listed; a flood is summed up, all of it is in the folder.
 pub const LISTED_MAX: usize = 200;
@@ -16,16 +16,10 @@ const FIELD_MAX: usize = 200;
 /// Lists unpaid mails.
 #[derive(Debug, Clone, Copy)]
 pub struct Digest<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// The mails, newest first.
     pub lines: &'a [DigestLine<'a>],
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 /// One unpaid mail.
@@ -69,15 +63,8 @@ impl Digest<'_> {
             "A mail leaves Unpaid by itself only when it is older than 30 days and stood in a digest that you could see at \
              least 7 days before.",
         ));
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: format!("Unpaid: {mails} you may want to see"),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        let subject = format!("Unpaid: {mails} you may want to see");
+        self.cover.report(subject, &text)
     }
 }
 
@@ -88,11 +75,13 @@ mod tests {
 
     fn digest(lines: &[DigestLine<'_>]) -> String {
         let octets = Digest {
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "1@satchel.test",
+                now: 1_795_234_200_000,
+            },
             lines,
-            message_id: "1@satchel.test",
-            now: 1_795_234_200_000,
         }
         .render();
         assert!(octets.is_ascii(), "other scripts are encoded");

@@ -1,17 +1,14 @@
 //! To owner and author: a mail was accepted, but its payment was gone before it could be collected.
 
 use lnmp::Msat;
-use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, text_part, wrap};
+use super::compose::{Cover, wrap};
 
 /// Says what happened to the money, and that nobody need do anything.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner or the author.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// What had been locked.
     pub amount: Msat,
     /// The recipient as addressed, until erased.
@@ -20,10 +17,6 @@ pub struct Lost<'a> {
     pub to_author: bool,
     /// The author's page.
     pub page_url: &'a str,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl Lost<'_> {
@@ -51,15 +44,7 @@ impl Lost<'_> {
                 ),
             )
         };
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject,
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &wrap(&text)))
+        self.cover.report(subject, &wrap(&text))
     }
 }
 
@@ -70,14 +55,16 @@ mod tests {
 
     fn lost(to_author: bool) -> String {
         let octets = Lost {
-            from: "postmaster@satchel.test",
-            to: "bob@shop.test",
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "bob@shop.test",
+                message_id: "1@satchel.test",
+                now: 1_795_234_200_000,
+            },
             amount: Msat(100_000),
             recipient: Some("alice@satchel.test"),
             to_author,
             page_url: "http://h.test/pay/00",
-            message_id: "1@satchel.test",
-            now: 1_795_234_200_000,
         }
         .render();
         let message = MessageParser::default().parse(&octets).unwrap();

@@ -32,6 +32,7 @@ mod welcome;
 
 pub use behind::Behind;
 pub use bounce::{Action, RETURN_BYTES_MAX, Report, Reported};
+pub use compose::Cover;
 pub use digest::{Digest, DigestLine, LISTED_MAX};
 pub use lost::Lost;
 pub use notice::Notice;

@@ -3,7 +3,7 @@
 use lnmp::Msat;
 use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, moment, text_part, wrap};
+use super::compose::{Cover, moment, wrap};
 
 /// Amounts listed one by one; more are summed up.
 const LISTED_MAX: usize = 10;
@@ -11,18 +11,12 @@ const LISTED_MAX: usize = 10;
 /// Tells how many paid mails wait, what they locked, and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct Notice<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// What each waiting mail locked.
     pub amounts: &'a [Msat],
     /// When the first of them is refunded.
     pub deadline: Option<UnixMs>,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl Notice<'_> {
@@ -50,15 +44,8 @@ impl Notice<'_> {
              refund it, move it to Junk or Trash.\n\n\
              This notice comes at most once in 6 hours, and only while nobody has looked at Requests.",
         ));
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: format!("{mails} in Requests: {total}"),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        let subject = format!("{mails} in Requests: {total}");
+        self.cover.report(subject, &text)
     }
 }
 
@@ -69,12 +56,14 @@ mod tests {
 
     fn notice(amounts: &[Msat]) -> String {
         let octets = Notice {
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "1@satchel.test",
+                now: 1_795_234_200_000,
+            },
             amounts,
             deadline: Some(1_795_237_800_000),
-            message_id: "1@satchel.test",
-            now: 1_795_234_200_000,
         }
         .render();
         assert!(octets.is_ascii());

@@ -8,7 +8,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, html, message_id, moment, multipart, spoken, text_part, wrap};
+use super::compose::{Automatic, Cover, finish, html, message_id, moment, multipart, spoken, text_part, wrap};
 use super::qr;
 use crate::flow::outbound_price;
 
@@ -18,12 +18,10 @@ const FIELD_BYTES_MAX: usize = 950;
 /// Asks the author of one mail for a locked payment.
 #[derive(Debug, Clone, Copy)]
 pub struct PaymentRequest<'a> {
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// The server's name.
     pub server_name: &'a str,
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The author.
-    pub to: &'a str,
     /// The mail's Message-ID, with or without brackets; left out of the letter when it is none.
     pub in_reply_to: Option<&'a str>,
     /// Who receives the money, as the author addressed them.
@@ -40,25 +38,14 @@ pub struct PaymentRequest<'a> {
     pub expires_at: UnixMs,
     /// How long a locked payment waits for the recipient's answer.
     pub hold: Duration,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl PaymentRequest<'_> {
     /// The letter: `multipart/alternative` of text and HTML, the latter with its QR picture beside it.
     pub fn render(&self) -> Vec<u8> {
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            // Never the original's subject: this mail is not encrypted.
-            subject: format!("Your mail to {} is waiting: {}", self.recipient, self.amount),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Replied,
-        };
-        let mut message = head.begin();
+        // Never the original's subject: this mail is not encrypted.
+        let subject = format!("Your mail to {} is waiting: {}", self.recipient, self.amount);
+        let mut message = self.cover.begin(subject, Automatic::Replied);
         // RFC 5322 §3.6.4: the answer names what it answers, so that it threads under the sent mail.
         if let Some(id) = self.in_reply_to.and_then(message_id) {
             message = message.in_reply_to(id.clone()).references(id);
@@ -67,7 +54,7 @@ impl PaymentRequest<'_> {
         if let Some(bolt11) = self.bolt11.filter(|bolt11| bolt11.len() <= FIELD_BYTES_MAX) {
             message = message.header(outbound_price::FIELD, Raw::new(bolt11));
         }
-        let cid = format!("qr.{}", self.message_id);
+        let cid = format!("qr.{}", self.cover.message_id);
         let picture = self.bolt11.and_then(qr::png);
         let page = text_part("text/html", &self.html(picture.as_ref().map(|_| cid.as_str())));
         let rich = match picture {
@@ -76,12 +63,12 @@ impl PaymentRequest<'_> {
                     .inline()
                     .cid(cid);
                 let kind = ContentType::new("multipart/related").attribute("type", "text/html");
-                multipart(kind, self.message_id, 2, vec![page, image])
+                multipart(kind, self.cover.message_id, 2, vec![page, image])
             }
             None => page,
         };
         let kind = ContentType::new("multipart/alternative");
-        finish(message, multipart(kind, self.message_id, 1, vec![text_part("text/plain", &self.text()), rich]))
+        finish(message, multipart(kind, self.cover.message_id, 1, vec![text_part("text/plain", &self.text()), rich]))
     }
 
     fn text(&self) -> String {
@@ -249,9 +236,13 @@ mod tests {
 
     fn request() -> PaymentRequest<'static> {
         PaymentRequest {
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "bob@shop.test",
+                message_id: "4f2a@satchel.test",
+                now: 1_795_234_200_000,
+            },
             server_name: "satchel.test",
-            from: "postmaster@satchel.test",
-            to: "bob@shop.test",
             in_reply_to: Some("<orig.1@shop.test>"),
             recipient: "alice@satchel.test",
             amount: Msat(100_000),
@@ -260,8 +251,6 @@ mod tests {
             page_url: "http://127.0.0.1:8080/pay/0123456789abcdef0123456789abcdef",
             expires_at: 1_795_237_800_000,
             hold: Duration::from_secs(86_400),
-            message_id: "4f2a@satchel.test",
-            now: 1_795_234_200_000,
         }
     }
 
@@ -366,7 +355,7 @@ mod tests {
         let mut hostile = request();
         hostile.in_reply_to = Some("x>\r\nBcc: eve@evil.test");
         hostile.recipient = "\"<script>\"@satchel.test";
-        hostile.to = "bob@shop.test>\r\nBcc: eve@evil.test";
+        hostile.cover.to = "bob@shop.test>\r\nBcc: eve@evil.test";
         let octets = hostile.render();
         let message = MessageParser::default().parse(&octets).unwrap();
         assert!(message.header_raw("Bcc").is_none() && message.header_raw("In-Reply-To").is_none());

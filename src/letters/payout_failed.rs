@@ -1,24 +1,16 @@
 //! To an owner: what they are owed could not be paid out.
 
-use store::UnixMs;
-
-use super::compose::{Automatic, Head, finish, text_part, wrap};
+use super::compose::{Cover, wrap};
 
 /// Says why, once.
 #[derive(Debug, Clone, Copy)]
 pub struct PayoutFailed<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// Where it was to go, in words.
     pub target: &'a str,
     /// Why it did not.
     pub why: &'a str,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl PayoutFailed<'_> {
@@ -31,17 +23,9 @@ impl PayoutFailed<'_> {
             self.why
         )) + &format!(
             "  satchel account payout {to} --to name@example.org --above SAT\n  satchel account payout {to} --off\n",
-            to = self.to
+            to = self.cover.to
         );
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: "A payout to you failed".into(),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        self.cover.report("A payout to you failed", &text)
     }
 }
 
@@ -53,12 +37,14 @@ mod tests {
     #[test]
     fn it_says_where_to_why_and_that_nothing_is_lost() {
         let letter = PayoutFailed {
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "1@satchel.test",
+                now: 0,
+            },
             target: "alice@wallet.example",
             why: "the server of this Lightning address does not answer",
-            message_id: "1@satchel.test",
-            now: 0,
         };
         let octets = letter.render();
         let message = MessageParser::default().parse(&octets).unwrap();

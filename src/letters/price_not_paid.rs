@@ -1,27 +1,20 @@
 //! To an owner: another bridge asks a price for a mail of theirs, and their wallet did not pay it.
 
 use lnmp::Msat;
-use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, text_part, wrap};
+use super::compose::{Cover, wrap};
 
 /// Says why, and how to pay it all the same.
 #[derive(Debug, Clone, Copy)]
 pub struct PriceNotPaid<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// The price.
     pub amount: Msat,
     /// Why it was not paid.
     pub why: &'a str,
     /// The invoice.
     pub bolt11: &'a str,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl PriceNotPaid<'_> {
@@ -32,16 +25,9 @@ impl PriceNotPaid<'_> {
              request lies in your INBOX and names price, invoice and page; its invoice is open for a short while only. To pay it \
              from what you are owed here:\n\n",
             self.amount, self.why
-        )) + &format!("  satchel wallet payout {} {}\n", self.to, self.bolt11);
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: format!("A price of {} was not paid", self.amount),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        )) + &format!("  satchel wallet payout {} {}\n", self.cover.to, self.bolt11);
+        let subject = format!("A price of {} was not paid", self.amount);
+        self.cover.report(subject, &text)
     }
 }
 
@@ -53,13 +39,15 @@ mod tests {
     #[test]
     fn it_says_how_much_why_and_how_to_pay_it() {
         let letter = PriceNotPaid {
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "1@satchel.test",
+                now: 0,
+            },
             amount: Msat(200_000),
             why: "the budget that your wallet gives this connection is used up (QUOTA_EXCEEDED)",
             bolt11: "lnbcrt2u1",
-            message_id: "1@satchel.test",
-            now: 0,
         };
         let octets = letter.render();
         let message = MessageParser::default().parse(&octets).unwrap();

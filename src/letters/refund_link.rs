@@ -1,27 +1,20 @@
 //! To an author whose money is kept in escrow: a link that changes where a refund goes.
 
 use lnmp::Msat;
-use store::UnixMs;
 
-use super::compose::{Automatic, Head, finish, text_part, wrap};
+use super::compose::{Cover, wrap};
 
 /// Hands out the link, or says that it is needed.
 #[derive(Debug, Clone, Copy)]
 pub struct RefundLink<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The author's aligned address.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// What is kept.
     pub amount: Msat,
     /// The refund is due and does not get through.
     pub stuck: bool,
     /// The link; it works once.
     pub url: &'a str,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 impl RefundLink<'_> {
@@ -51,15 +44,7 @@ impl RefundLink<'_> {
                 "The link works once. If you do not know what this is about, please ignore it: nothing changes by itself."
             )
         );
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject,
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        self.cover.report(subject, &text)
     }
 }
 
@@ -73,13 +58,15 @@ mod tests {
         for stuck in [true, false] {
             let url = "http://h.test/refund/12-0123456789abcdef0123456789abcdef";
             let octets = RefundLink {
-                from: "postmaster@satchel.test",
-                to: "bob@shop.test",
+                cover: Cover {
+                    from: "postmaster@satchel.test",
+                    to: "bob@shop.test",
+                    message_id: "1@satchel.test",
+                    now: 1_795_234_200_000,
+                },
                 amount: Msat(100_000),
                 stuck,
                 url,
-                message_id: "1@satchel.test",
-                now: 1_795_234_200_000,
             }
             .render();
             let message = MessageParser::default().parse(&octets).unwrap();

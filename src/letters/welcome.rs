@@ -3,27 +3,19 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use store::UnixMs;
-
-use super::compose::{Automatic, Head, finish, text_part, wrap};
+use super::compose::{Cover, wrap};
 
 /// Greets a new owner.
 #[derive(Debug, Clone, Copy)]
 pub struct Welcome<'a> {
-    /// The bridge's own address.
-    pub from: &'a str,
-    /// The owner.
-    pub to: &'a str,
+    /// From whom, to whom, when.
+    pub cover: Cover<'a>,
     /// Every form of the owner's address, the one with the checksum too.
     pub addresses: &'a [&'a str],
     /// Whether strangers are asked to pay: the wallet can hold a payment.
     pub asks: bool,
     /// How to send a test mail; `None` outside the sandbox.
     pub sandbox: Option<Try<'a>>,
-    /// Of this letter, without brackets.
-    pub message_id: &'a str,
-    /// Its date.
-    pub now: UnixMs,
 }
 
 /// Where a sandbox can be tried.
@@ -86,7 +78,7 @@ impl Welcome<'_> {
                  swaks --server {smtp} --from bob@shop.test --to {to} \\\n        --header 'Subject: Hello'\n\n\
                  It appears in Unpaid. The payment request for bob is caught at\n\n  {public_url}/sandbox\n\n\
                  Follow its link, pay with the sandbox wallet, and look at Requests.",
-                to = self.to
+                to = self.cover.to
             );
         }
         self.finish(text)
@@ -94,15 +86,7 @@ impl Welcome<'_> {
 
     fn finish(&self, mut text: String) -> Vec<u8> {
         text.push_str("\n\n-- \nSatchel\n");
-        let head = Head {
-            from: self.from,
-            to: self.to,
-            subject: "Welcome to Satchel".into(),
-            message_id: self.message_id,
-            now: self.now,
-            automatic: Automatic::Generated,
-        };
-        finish(head.begin(), text_part("text/plain", &text))
+        self.cover.report("Welcome to Satchel", &text)
     }
 }
 
@@ -113,13 +97,15 @@ mod tests {
 
     fn welcome(asks: bool, sandbox: Option<Try<'_>>) -> String {
         let octets = Welcome {
+            cover: Cover {
+                from: "postmaster@satchel.test",
+                to: "alice@satchel.test",
+                message_id: "1@satchel.test",
+                now: 1_795_234_200_000,
+            },
             asks,
-            from: "postmaster@satchel.test",
-            to: "alice@satchel.test",
             addresses: &["alice@satchel.test", "alice#a3f2b9@satchel.test"],
             sandbox,
-            message_id: "1@satchel.test",
-            now: 1_795_234_200_000,
         }
         .render();
         assert!(octets.is_ascii());
