@@ -49,9 +49,11 @@ impl Ended {
 
 /// Works until `stop`.
 pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    // What a mail client decides is committed below the house: only the store hears of it.
+    let made = house.store.job_bell();
     let refunds = Arc::new(Semaphore::new(REFUNDS_AT_ONCE));
     loop {
-        let bell = house.work.notified();
+        let (bell, made) = (house.work.notified(), made.notified());
         match house.store.lease_jobs(now_ms(), LEASE_MS, JOBS_AT_ONCE).await {
             Ok(jobs) if !jobs.is_empty() => {
                 for job in jobs {
@@ -72,6 +74,7 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         }
         tokio::select! {
             () = bell => {}
+            () = made => {}
             () = tokio::time::sleep(IDLE) => {}
             () = stopped(&mut stop) => return,
         }

@@ -54,6 +54,7 @@ pub use rights::{AclChange, Rights, RightsMode, SharedMailbox};
 pub use sqlite::Sqlite;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -392,6 +393,8 @@ pub trait Store: Send + Sync + 'static {
     async fn erase_authors(&self, before: UnixMs) -> Result<usize>;
 
     // ---- jobs: what must happen after a commit, at least once ----
+    /// Rung after every commit that made a job, whoever's act it was.
+    fn job_bell(&self) -> Arc<tokio::sync::Notify>;
     /// Due jobs, leased until `now + lease_ms`.
     async fn lease_jobs(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<Job>>;
     /// Ends a job, committing what it caused (a payment request is enqueued exactly here).

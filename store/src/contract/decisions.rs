@@ -1,3 +1,5 @@
+use std::pin::pin;
+
 use lnmp::{AcceptOn, Act, Verdict};
 
 use super::*;
@@ -18,6 +20,21 @@ pub async fn an_unpaid_mail_shows_it_and_asks_its_author(store: Subject) {
     let silent = NewGate { ask: None, ..priced(alice, "x@y.test").gate.unwrap() };
     deliver(&store, Delivery { gate: Some(silent), ..priced(alice, "x@y.test") }).await;
     assert!(jobs(&store, NOW).await.is_empty());
+}
+
+pub async fn a_commit_that_makes_a_job_rings(store: Subject) {
+    let alice = account(&store, "alice").await;
+    let paid = paid(&store, alice, 100).await;
+    let bell = store.job_bell();
+    let mut rung = pin!(bell.notified());
+    rung.as_mut().enable();
+    // Reading it decides nothing.
+    let uid = only(&store, alice, Place::Requests).await.uid;
+    set(&store, alice, Place::Requests, &[uid], FlagMode::Add, Flags::SEEN, &[], NOW).await;
+    assert!(!rung.as_mut().enable(), "no job, no bell");
+    move_only(&store, alice, Place::Requests, Place::Inbox, NOW).await;
+    assert!(rung.as_mut().enable(), "a claim");
+    assert!(jobs(&store, NOW).await.contains(&JobKind::Claim(paid.quote, paid.hash)));
 }
 
 pub async fn moving_out_of_unpaid_lets_in_free_and_voids_the_invoice(store: Subject) {

@@ -111,6 +111,7 @@ macro_rules! store_contract {
         ]);
         $crate::store_contract!($make, decisions: [
             an_unpaid_mail_shows_it_and_asks_its_author,
+            a_commit_that_makes_a_job_rings,
             moving_out_of_unpaid_lets_in_free_and_voids_the_invoice,
             an_unaligned_author_gets_a_pass_instead_of_a_relation,
             moving_a_paid_mail_to_inbox_accepts_it,

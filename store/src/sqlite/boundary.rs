@@ -1,11 +1,12 @@
 //! The boundary, method by method: what reads, what writes, and on which thread.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use lnmp::{Act, CancelReason, GateId, Msat, PaymentHash, Place, Preimage, QuoteId, RefundTarget, Relation, Room};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::db::Db;
 use super::entries::Transfer;
@@ -545,6 +546,10 @@ impl Store for Sqlite {
 
     async fn erase_authors(&self, before: UnixMs) -> Result<usize> {
         self.writer.write(move |tx| gates::erase(tx, before)).await
+    }
+
+    fn job_bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.jobs)
     }
 
     async fn lease_jobs(&self, now: UnixMs, lease_ms: i64, max: usize) -> Result<Vec<Job>> {

@@ -16,6 +16,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// Queues a job.
 pub(super) fn push(tx: &Tx<'_>, due: UnixMs, kind: &JobKind) -> Result<()> {
     tx.insert("INSERT INTO job(due_at, kind) VALUES (?1, ?2)", (due, tx.vault.seal_json(Of::Job, kind)))?;
+    tx.announce_job();
     Ok(())
 }
 

@@ -52,7 +52,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lnmp::BridgeKey;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::limits::WATCH_BACKLOG;
 use crate::{Change, Result, Rules};
@@ -66,6 +66,7 @@ pub struct Sqlite {
     readers: Arc<Readers>,
     vault: Arc<Vault>,
     changes: broadcast::Sender<Change>,
+    jobs: Arc<Notify>,
 }
 
 impl Sqlite {
@@ -78,9 +79,10 @@ impl Sqlite {
         let vault = Arc::new(Vault::new(&key));
         let conn = schema::open_writer(path, &vault)?;
         let (changes, _) = broadcast::channel(WATCH_BACKLOG);
+        let jobs = Arc::new(Notify::new());
         let readers = Readers::open(path, vault.clone())?;
-        let writer = Writer::start(path, conn, vault.clone(), rules, changes.clone())?;
-        Ok(Arc::new(Self { writer, readers, vault, changes }))
+        let writer = Writer::start(path, conn, vault.clone(), rules, changes.clone(), Arc::clone(&jobs))?;
+        Ok(Arc::new(Self { writer, readers, vault, changes, jobs }))
     }
 }
 

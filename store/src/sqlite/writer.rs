@@ -7,6 +7,7 @@
 //! A write that fails rolls back to its savepoint and takes nobody with it. When the disk is full the whole
 //! group is told so, and nothing of it happened.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use super::db::Db;
 use super::desk;
@@ -38,6 +39,8 @@ pub(super) struct Tx<'a> {
     /// CIDs that may have lost their last reference.
     pub(super) freed: Vec<String>,
     changes: Vec<Change>,
+    /// Whether it made a job.
+    made_job: Cell<bool>,
 }
 
 impl<'a> Deref for Tx<'a> {
@@ -56,6 +59,11 @@ impl Tx<'_> {
     /// Announces, after the commit, that annotations of a mailbox, or of the account, changed.
     pub(super) fn announce_annotations(&mut self, account: AccountId, mailbox: Option<MailboxId>, names: Vec<String>) {
         self.changes.push(Change { account, mailbox, modseq: ModSeq(0), annotations: Some(names.into()) });
+    }
+
+    /// Rings, after the commit, for whoever does the jobs.
+    pub(super) fn announce_job(&self) {
+        self.made_job.set(true);
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -136,12 +144,13 @@ impl Writer {
         vault: Arc<Vault>,
         rules: Arc<dyn Rules>,
         changes: broadcast::Sender<Change>,
+        jobs: Arc<Notify>,
     ) -> Result<Self> {
         let (orders, queue) = mpsc::channel(WRITE_QUEUE);
         let wal = Wal::start(path)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || WriterThread { conn, vault, rules, changes, wal }.run(queue))
+            .spawn(move || WriterThread { conn, vault, rules, changes, jobs, wal }.run(queue))
             .map_err(|error| StoreError::Disk(error.to_string()))?;
         Ok(Self { orders, closed: AtomicBool::new(false), _thread: thread })
     }
@@ -175,6 +184,7 @@ struct WriterThread {
     vault: Arc<Vault>,
     rules: Arc<dyn Rules>,
     changes: broadcast::Sender<Change>,
+    jobs: Arc<Notify>,
     wal: Wal,
 }
 
@@ -213,7 +223,8 @@ impl WriterThread {
 
     fn commit(&self, mut group: Vec<Box<dyn Write>>) {
         let mut changes = Vec::new();
-        let committed = self.run_group(&mut group, &mut changes);
+        let mut made_job = false;
+        let committed = self.run_group(&mut group, &mut changes, &mut made_job);
         if committed.is_err() && !self.conn.is_autocommit() {
             // Nothing more can be done about a failing rollback than to let the next BEGIN fail as well.
             let _ = self.conn.execute_batch("ROLLBACK");
@@ -225,13 +236,16 @@ impl WriterThread {
                 // No watcher is no error.
                 let _ = self.changes.send(change);
             }
+            if made_job {
+                self.jobs.notify_waiters();
+            }
         }
         for write in group {
             write.answer(committed.as_ref().map(|&()| ()));
         }
     }
 
-    fn run_group(&self, group: &mut [Box<dyn Write>], changes: &mut Vec<Change>) -> Result<()> {
+    fn run_group(&self, group: &mut [Box<dyn Write>], changes: &mut Vec<Change>, made_job: &mut bool) -> Result<()> {
         let run = |sql: &str| -> Result<()> {
             self.conn.prepare_cached(sql)?.execute(())?;
             Ok(())
@@ -246,9 +260,13 @@ impl WriterThread {
                 stirred: BTreeSet::new(),
                 freed: Vec::new(),
                 changes: Vec::new(),
+                made_job: Cell::new(false),
             };
             match write.run(&mut tx) {
-                Ok(()) => changes.append(&mut tx.changes),
+                Ok(()) => {
+                    changes.append(&mut tx.changes);
+                    *made_job |= tx.made_job.get();
+                }
                 Err(failed) => {
                     // SQLite may have rolled back everything by itself (SQLITE_FULL, SQLITE_IOERR).
                     if failed.disk || self.conn.is_autocommit() {
