@@ -59,7 +59,7 @@ pub use invoice::Invoice;
 pub use lnurl::{LightningAddress, LnurlError, Reach};
 pub use records::{RecordError, RecordFile};
 pub use remote::{Backend, Pace, RemoteConfig, RemoteError, RemoteWallet};
-pub use sandbox::{Customer, CustomerPayment, Sandbox, SandboxError};
+pub use sandbox::{Customer, CustomerPayment, Misreading, Sandbox, SandboxError};
 pub use wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,
 };

@@ -51,6 +51,10 @@ pub const CLEAN_WITHIN: Duration = Duration::from_secs(10);
 pub const STRAY_LOOK_EVERY: Duration = Duration::from_secs(3);
 /// So many looks in a row must find the same: nine seconds, far more than a payment's way to its event.
 pub const STRAY_LOOKS: u32 = 3;
+/// For what came within so many looks after the node's start: half a minute, in which it hears of what it had.
+pub const STRAY_START_LOOKS: u32 = 10;
+/// So many looks for what came later: BOLT 4 asks to wait 60 seconds for the other parts of a payment.
+pub const STRAY_PARTS_LOOKS: u32 = 22;
 /// Longest wait for a peer to accept a connection.
 pub const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// Threads that run the nodes' tasks: LDK writes to SQLite on them, so the mail doors have their own.
@@ -108,6 +112,8 @@ pub const SANDBOX_BRIDGE_SAT: u64 = 10_000_000;
 pub const SANDBOX_COIN_SAT: u64 = 15_000_000;
 /// Coins the customer starts with: an interrupted channel opening may strand one.
 pub const SANDBOX_COINS: usize = 8;
+/// On-chain satoshis the sandbox's second customer gets from the first: one channel, its reserve and fees.
+pub const SANDBOX_SECOND_SAT: u64 = SANDBOX_CHANNEL_SAT + 100_000;
 /// Blocks mined before anything else: one coinbase is mature then.
 pub const PREMINE_BLOCKS: u32 = COINBASE_MATURITY + 1;
 /// Longest wait until the sandbox's channel is usable on both sides.

@@ -56,8 +56,8 @@ impl Rig for Real {
         self.0.bridge()
     }
     async fn pay(&self, bolt11: &str) {
-        // Somebody who pays again must have their money back first.
-        until("a payment", || async { self.0.customer().pay(bolt11).await.ok() }).await;
+        // Somebody who pays again must have their money back first. Tightly: LDK's own blocks would hide a short window.
+        until("a payment", || async { self.0.customer().pay_tightly(bolt11).await.ok() }).await;
     }
     async fn mine(&self, blocks: u32) {
         self.0.mine(blocks).await.unwrap();

@@ -23,7 +23,7 @@ fn a_channel_holds_fifty_payments_and_fails_the_next_at_once() {
         let sandbox = sandbox(dir.path()).await;
         let wallet = sandbox.wallet();
         let mut first = 0;
-        for sat in [10, 1000] {
+        for sat in [10, 100, 1000] {
             let mut locked = Vec::new();
             for n in first..first + 51 {
                 let hash = secret(n).hash();

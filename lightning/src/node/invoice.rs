@@ -75,6 +75,30 @@ impl Signer {
         self.sign_with(draft, secret, now)
     }
 
+    /// The same invoice over other numbers, fresh again: what a payer acts by who does not keep to it. Hash and secret
+    /// are its own, so that what such a payer sends is what is sent.
+    pub(crate) fn sign_misread(
+        &self,
+        invoice: &Bolt11Invoice,
+        amount: Option<Msat>,
+        final_cltv: Option<u16>,
+        now: Duration,
+    ) -> Result<String, WalletError> {
+        if invoice.recover_payee_pub_key() != self.public {
+            return Err(WalletError::BadInvoice("it is not this bridge's"));
+        }
+        let asked = u16::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u16::MAX);
+        let draft = Draft {
+            hash: lnmp::PaymentHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash())),
+            amount: amount.unwrap_or(Msat(invoice.amount_milli_satoshis().unwrap_or(0))),
+            description: String::new(),
+            expiry: Duration::from_secs(3600),
+            final_cltv: final_cltv.unwrap_or(asked),
+            hints: invoice.route_hints(),
+        };
+        self.sign_with(draft, *invoice.payment_secret(), now)
+    }
+
     fn sign_with(&self, draft: Draft, secret: PaymentSecret, now: Duration) -> Result<String, WalletError> {
         let hash = sha256::Hash::from_byte_array(draft.hash.0);
         let mut builder = InvoiceBuilder::new(self.currency.clone())
@@ -172,6 +196,19 @@ mod tests {
         assert_eq!(invoice.amount_milli_satoshis(), Some(100_000));
         assert_eq!(invoice.min_final_cltv_expiry_delta(), 244);
         assert_eq!(invoice.expiry_time(), Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn a_misread_invoice_keeps_its_hash_and_secret_and_is_fresh_again() {
+        let (signer, invoice) = signed();
+        let asked = parse_payable(&invoice, Network::Regtest, NOW).unwrap();
+        let later = NOW + Duration::from_secs(7200);
+        let misread = signer.sign_misread(&asked, Some(Msat(7)), Some(50), later).unwrap();
+        let misread = parse_payable(&misread, Network::Regtest, later).unwrap();
+        assert_eq!((misread.payment_hash(), misread.payment_secret()), (asked.payment_hash(), asked.payment_secret()));
+        assert_eq!((misread.amount_milli_satoshis(), misread.min_final_cltv_expiry_delta()), (Some(7), 50));
+        let other = Signer::new(&[8; 64], Network::Regtest).unwrap();
+        assert!(matches!(other.sign_misread(&asked, None, None, NOW), Err(WalletError::BadInvoice(_))));
     }
 
     #[test]

@@ -32,6 +32,8 @@ use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Address, Network};
 use ldk_node::config::Config;
 use ldk_node::{Builder, Node, NodeError};
+use lightning_invoice::Bolt11Invoice;
+use lnmp::Msat;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
@@ -196,6 +198,17 @@ impl LdkNode {
     /// The node's public key.
     pub fn node_id(&self) -> PublicKey {
         self.inner.node_id
+    }
+
+    /// One of the node's invoices over other numbers; registers nothing.
+    pub(crate) fn sign_misread(
+        &self,
+        invoice: &Bolt11Invoice,
+        amount: Option<Msat>,
+        final_cltv: Option<u16>,
+        now: Duration,
+    ) -> Result<String, WalletError> {
+        self.inner.signer.sign_misread(invoice, amount, final_cltv, now)
     }
 
     /// A new address of the node's on-chain wallet.

@@ -4,6 +4,9 @@
 //! another was being handled: a payment is locked then, and no hold knows it. When a channel carries the same unknown
 //! amount for a while and no event comes, whatever is locked under a hash that is not held is failed back. Its invoice
 //! stays good: who pays again is heard.
+//!
+//! What is there soon after the node's start is such a payment, most likely. What comes later is more likely the first
+//! part of a payment whose other parts are on their way, and they have their time.
 
 use std::sync::{Arc, Weak};
 
@@ -18,31 +21,55 @@ use super::inbound::Channels;
 use super::wallet::{held, register};
 use super::{Inner, LdkNode};
 use crate::WalletError;
-use crate::limits::{EXPIRY_MIN, STRAY_LOOK_EVERY, STRAY_LOOKS};
+use crate::limits::{EXPIRY_MIN, STRAY_LOOK_EVERY, STRAY_LOOKS, STRAY_PARTS_LOOKS, STRAY_START_LOOKS};
 
 /// Looks after strays until the node stops.
 pub(super) async fn watch(inner: Weak<Inner>) {
-    let (mut same, mut looks) = (Msat::ZERO, 0);
+    let mut looks = Looks::default();
     loop {
         sleep(STRAY_LOOK_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         let node = LdkNode { inner: Arc::clone(&inner) };
         drop(inner);
-        match node.call(|node, inner| Ok(unexplained(node, inner))).await {
-            Ok(amount) => {
-                looks = if amount == Msat::ZERO || amount != same { 0 } else { looks + 1 };
-                same = amount;
-            }
+        let amount = match node.call(|node, inner| Ok(unexplained(node, inner))).await {
+            Ok(amount) => amount,
             Err(WalletError::NotRunning) => return,
             Err(_) => continue,
-        }
-        if looks >= STRAY_LOOKS {
-            looks = 0;
+        };
+        if looks.see(amount) {
             match node.call(fail_strays).await {
-                Ok(()) => tracing::warn!(msat = same.0, "lightning: returned a payment no hold knows"),
+                Ok(()) => tracing::warn!(msat = amount.0, "lightning: returned a payment no hold knows"),
                 Err(error) => tracing::warn!(%error, "lightning: a payment no hold knows could not be returned"),
             }
         }
+    }
+}
+
+/// How long the same has been locked without anybody knowing why.
+#[derive(Debug, Default)]
+struct Looks {
+    same: Msat,
+    count: u32,
+    total: u32,
+    /// It came when the node had been running for a while.
+    came_later: bool,
+}
+
+impl Looks {
+    /// One more look; whether what is there goes back now.
+    fn see(&mut self, amount: Msat) -> bool {
+        self.total = self.total.saturating_add(1);
+        if amount != self.same {
+            (self.same, self.count, self.came_later) = (amount, 0, self.total > STRAY_START_LOOKS);
+        } else if amount != Msat::ZERO {
+            self.count += 1;
+        }
+        let enough = if self.came_later { STRAY_PARTS_LOOKS } else { STRAY_LOOKS };
+        let goes_back = self.count >= enough;
+        if goes_back {
+            self.count = 0;
+        }
+        goes_back
     }
 }
 
@@ -86,6 +113,28 @@ mod tests {
     use crate::sandbox::Sandbox;
     use crate::{CustomerPayment, Event, HoldStatus, NewHold, Wallet};
 
+    /// The first look, counted from 1, at which the last of `amounts` (which stays) goes back.
+    fn goes_back_at(amounts: &[u64]) -> usize {
+        let mut looks = Looks::default();
+        let amounts = amounts.iter().chain(std::iter::repeat(amounts.last().unwrap()));
+        1 + amounts.take(1000).position(|amount| looks.see(Msat(*amount))).unwrap()
+    }
+
+    #[test]
+    fn what_a_start_finds_goes_back_soon_and_parts_have_their_minute() {
+        let (soon, later, start) = (STRAY_LOOKS as usize, STRAY_PARTS_LOOKS as usize, STRAY_START_LOOKS as usize);
+        assert_eq!(goes_back_at(&[7]), 1 + soon);
+        // Events that wait at the start hide it for a moment.
+        assert_eq!(goes_back_at(&[0, 0, 7]), 3 + soon);
+        let late = [&vec![0; start][..], &[7]].concat();
+        assert_eq!(goes_back_at(&late), start + 1 + later);
+        let second = [&late[..], &[7, 7, 7, 9]].concat();
+        assert_eq!(goes_back_at(&second), start + 5 + later, "another part begins anew");
+        assert!(STRAY_LOOK_EVERY * (STRAY_PARTS_LOOKS - 1) >= Duration::from_secs(60));
+        let mut looks = Looks::default();
+        assert!((0..1000).all(|_| !looks.see(Msat::ZERO)));
+    }
+
     #[test]
     fn a_payment_whose_event_was_lost_goes_back_and_its_invoice_stays_good() {
         let dir = tempfile::tempdir().unwrap();
@@ -104,6 +153,10 @@ mod tests {
             bridge.event_handled().await.unwrap();
             let gone = Hold { state: State::Gone, amount: Msat(100_000), deadline_height: 0 };
             bridge.call(move |_, inner| inner.holds().set(hash, gone)).await.unwrap();
+            sandbox.stop().await.unwrap();
+            drop(sandbox);
+            let sandbox = Sandbox::start(dir.path(), &[1; 32]).await.unwrap();
+            let bridge = sandbox.bridge();
             let state = sandbox.customer().wait(hash, PAY_WITHIN).await.unwrap();
             assert!(matches!(state, CustomerPayment::Failed { .. }), "{state:?}");
             assert_eq!(bridge.lookup(hash).await.unwrap(), HoldStatus::Open);

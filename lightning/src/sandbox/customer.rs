@@ -42,8 +42,8 @@ pub enum CustomerPayment {
 
 /// The customer. Its node can be stopped and started alone.
 pub struct Customer {
-    config: NodeConfig,
-    runtime: Arc<NodeRuntime>,
+    pub(super) config: NodeConfig,
+    pub(super) runtime: Arc<NodeRuntime>,
     running: Mutex<Option<Running>>,
     failures: Arc<Mutex<HashMap<PaymentHash, String>>>,
     changes: watch::Sender<u64>,

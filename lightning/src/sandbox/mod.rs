@@ -15,6 +15,7 @@ mod customer;
 mod funding;
 mod http;
 mod miner;
+mod payer;
 mod port;
 mod rpc;
 mod seeds;
@@ -25,19 +26,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{Network, OutPoint};
-use lnmp::Msat;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
 
 use self::chain::{Chain, ChainError};
 pub use self::customer::{Customer, CustomerPayment};
 use self::miner::Server;
-use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY, SANDBOX_CHANNEL_MAX_SAT, SANDBOX_CHANNEL_MIN_SAT};
+pub use self::payer::Misreading;
+use crate::limits::{SANDBOX_CHANNEL_MAX_SAT, SANDBOX_CHANNEL_MIN_SAT};
 use crate::node::{ChainSource, LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
-use crate::{HoldStatus, Wallet, WalletError};
-
-/// An event loop takes a payment's event within milliseconds; after this there is none.
-const UNWATCHED_AFTER: Duration = Duration::from_millis(300);
+use crate::{Wallet, WalletError};
 
 /// Why the sandbox does not start or do what it was asked.
 #[derive(Debug, Error)]
@@ -97,6 +94,7 @@ impl SandboxError {
 pub struct Sandbox {
     bridge: LdkNode,
     customer: Customer,
+    second: tokio::sync::Mutex<Option<Arc<Customer>>>,
     chain: Arc<Chain>,
     /// Held while a channel is opened: which is the new one is seen by comparing.
     opening: tokio::sync::Mutex<()>,
@@ -150,8 +148,15 @@ impl Sandbox {
             bootstrap::channel(&chain, &bridge, &customer_node, address).await?;
             customer.adopt(customer_node, bridge.node_id(), address);
             server.begin_mining();
-            let opening = tokio::sync::Mutex::new(());
-            Ok(Self { bridge, customer, chain, opening, bridge_address: address, server })
+            Ok(Self {
+                bridge,
+                customer,
+                second: tokio::sync::Mutex::default(),
+                chain,
+                opening: tokio::sync::Mutex::new(()),
+                bridge_address: address,
+                server,
+            })
         })
     }
 
@@ -198,7 +203,12 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::Node`] when one is not there in time.
     pub async fn sync(&self, blocks: u32) -> Result<(), SandboxError> {
-        bootstrap::sync(&self.bridge, self.customer.node().ok().as_ref(), blocks).await
+        bootstrap::sync(&self.bridge, self.customer.node().ok().as_ref(), blocks).await?;
+        let second = self.second.lock().await.clone();
+        match second.and_then(|second| second.node().ok()) {
+            Some(second) => second.sync(sync_within(blocks)).await.map_err(SandboxError::customer),
+            None => Ok(()),
+        }
     }
 
     /// The customer opens one more channel to the bridge, all of it on the customer's side; confirmed and usable on both
@@ -233,20 +243,7 @@ impl Sandbox {
     /// [`SandboxError::Node`] with [`WalletError::BadInvoice`], [`WalletError::AlreadyPaid`] or
     /// [`WalletError::NoCapacity`].
     pub async fn pay(&self, bolt11: &str) -> Result<CustomerPayment, SandboxError> {
-        let hash = self.customer.pay(bolt11).await?;
-        let began = Instant::now();
-        loop {
-            let state = self.customer.payment(hash).await?;
-            let held = self.bridge.lookup(hash).await.map_err(SandboxError::bridge)?;
-            let locked = matches!(held, HoldStatus::Held { .. })
-                // Nobody takes the bridge's events: the channel itself shows that something is there.
-                || (began.elapsed() > UNWATCHED_AFTER
-                    && self.bridge.inbound().await.map_err(SandboxError::bridge)?.unexplained > Msat::ZERO);
-            if state != CustomerPayment::Locked || locked || began.elapsed() > CUSTOMER_PAY_WITHIN {
-                return Ok(state);
-            }
-            sleep(POLL_EVERY).await;
-        }
+        self.pay_from(&self.customer, bolt11, false).await
     }
 
     /// Stops both nodes, then the chain. Calls to the wallet answer [`WalletError::NotRunning`] from now on.
@@ -254,8 +251,14 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::Node`] when one does not stop in time.
     pub async fn stop(&self) -> Result<(), SandboxError> {
-        let (customer, bridge) = tokio::join!(self.customer.stop(), self.bridge.stop());
-        customer?;
+        let second = async {
+            match self.second.lock().await.take() {
+                Some(second) => second.stop().await,
+                None => Ok(()),
+            }
+        };
+        let (customer, second, bridge) = tokio::join!(self.customer.stop(), second, self.bridge.stop());
+        customer.and(second)?;
         bridge.map_err(SandboxError::bridge)
     }
 }
