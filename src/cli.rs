@@ -27,7 +27,7 @@ pub use filter::{AllowVerb, FilterVerb};
 pub use gate::GateVerb;
 pub use group::GroupVerb;
 pub use queue::QueueVerb;
-pub use sandbox::SandboxVerb;
+pub use sandbox::{Payer, SandboxVerb};
 pub use wallet::WalletVerb;
 
 /// An email bridge: SMTP and IMAP outside, encrypted and paid LNMP messages inside.
@@ -221,6 +221,7 @@ pub enum Request {
     WalletStatement { address: Option<String>, csv: bool },
     WalletPayout { address: String, bolt11: String },
     SandboxPay { bolt11: String },
+    SandboxPayAs { bolt11: String, payer: Payer },
     SandboxInvoice { sat: u64 },
     SandboxMine { blocks: u32 },
     SandboxChannel { capacity_sat: u64 },

@@ -18,7 +18,7 @@ use lnmp::{Act, GateId};
 use serde_json::{Value, json};
 use store::{Account, UnixMs};
 
-use crate::cli::Request;
+use crate::cli::{Payer, Request};
 use crate::config::{Config, ConfigError};
 use crate::dir::Dir;
 use crate::dkim::verbs;
@@ -126,7 +126,8 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::WalletAudit => wallet::audit(house).await,
         Request::WalletStatement { address, csv: _ } => books::statement(house, address.as_deref()).await,
         Request::WalletPayout { address, bolt11 } => books::payout(house, &address, &bolt11).await,
-        Request::SandboxPay { bolt11 } => sandbox::pay(house, &bolt11).await,
+        Request::SandboxPay { bolt11 } => sandbox::pay(house, &bolt11, Payer::default()).await,
+        Request::SandboxPayAs { bolt11, payer } => sandbox::pay(house, &bolt11, payer).await,
         Request::SandboxInvoice { sat } => sandbox::invoice(house, sat).await,
         Request::SandboxMine { blocks } => sandbox::mine(house, blocks).await,
         Request::SandboxChannel { capacity_sat } => sandbox::channel(house, capacity_sat).await,

@@ -13,9 +13,10 @@ pub fn says_failure(request: &Request, value: &Value) -> bool {
         Request::WalletAudit => value["ok"] != Value::Bool(true),
         // Where nothing could be asked, nothing is wrong yet.
         Request::Dns { .. } => value["checked"] == Value::Bool(true) && value["ok"] != Value::Bool(true),
-        Request::WalletPay { .. } | Request::WalletPayout { .. } | Request::SandboxPay { .. } => {
-            value["state"] == "failed"
-        }
+        Request::WalletPay { .. }
+        | Request::WalletPayout { .. }
+        | Request::SandboxPay { .. }
+        | Request::SandboxPayAs { .. } => value["state"] == "failed",
         _ => false,
     }
 }

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "journeys/blocks.rs"]
+mod blocks;
 #[path = "journeys/books.rs"]
 mod books;
 #[path = "journeys/decisions.rs"]
@@ -12,6 +14,8 @@ mod decisions;
 mod desk;
 #[path = "journeys/escrow.rs"]
 mod escrow;
+#[path = "journeys/figures.rs"]
+mod figures;
 #[path = "journeys/filters.rs"]
 mod filters;
 #[path = "journeys/free_passes.rs"]
@@ -34,12 +38,16 @@ mod outbound_price;
 mod outgoing;
 #[path = "journeys/own_wallet.rs"]
 mod own_wallet;
+#[path = "journeys/payers.rs"]
+mod payers;
 #[path = "journeys/reports.rs"]
 mod reports;
 #[path = "journeys/rules.rs"]
 mod rules;
 #[path = "journeys/sent.rs"]
 mod sent;
+#[path = "journeys/twin.rs"]
+mod twin;
 #[path = "journeys/vouchers.rs"]
 mod vouchers;
 #[path = "journeys/wishes.rs"]

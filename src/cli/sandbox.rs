@@ -2,7 +2,8 @@
 
 #![expect(missing_docs, reason = "the fields are documented by the help they make")]
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
 
 use super::{Common, Request};
 
@@ -13,6 +14,8 @@ pub enum SandboxVerb {
     Pay {
         /// The invoice
         bolt11: String,
+        #[command(flatten)]
+        payer: Payer,
         #[command(flatten)]
         common: Common,
     },
@@ -70,11 +73,29 @@ pub enum CustomerVerb {
     },
 }
 
+/// Somebody who does not simply pay what an invoice says: a bridge meets them all.
+#[derive(Debug, Clone, Copy, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Payer {
+    /// Add no blocks to those the invoice asks for, as most wallets do
+    #[arg(long)]
+    pub tight: bool,
+    /// Pay so many sat instead of what is asked
+    #[arg(long, value_name = "SAT")]
+    pub sat: Option<u64>,
+    /// Pay even what has expired
+    #[arg(long)]
+    pub late: bool,
+    /// Pay from a second wallet with a channel of its own, which is made when it is first used
+    #[arg(long)]
+    pub second_wallet: bool,
+}
+
 impl SandboxVerb {
     /// What it asks of the house.
     pub fn request(self) -> (Common, Request) {
         match self {
-            Self::Pay { bolt11, common } => (common, Request::SandboxPay { bolt11 }),
+            Self::Pay { bolt11, payer, common } => (common, Request::SandboxPayAs { bolt11, payer }),
             Self::Invoice { sat, common } => (common, Request::SandboxInvoice { sat }),
             Self::Mine { blocks, common } => (common, Request::SandboxMine { blocks }),
             Self::Channel { capacity_sat, common } => (common, Request::SandboxChannel { capacity_sat }),

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lightning::{Customer, CustomerPayment, Misreading};
 use lnmp::{GateState, Msat, QuoteState};
 use serde_json::{Value, json};
 use store::{Gate, GateFilter, Store};
 
 use super::rfc3339;
+use crate::cli::Payer;
 use crate::flow::expire;
 use crate::house::House;
 use crate::run;
@@ -16,30 +18,51 @@ use crate::run;
 const MINE_BLOCKS_MAX: u32 = 2016;
 /// The node's event is committed within this, or the machine is in trouble.
 const HEARD_DEADLINE: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is.
+const HEARD_EVERY: Duration = Duration::from_millis(10);
 /// After mining, the node gets this long to see the new tip.
 const CHAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-pub(super) async fn pay(house: &House, bolt11: &str) -> anyhow::Result<Value> {
+pub(super) async fn pay(house: &House, bolt11: &str, payer: Payer) -> anyhow::Result<Value> {
     let sandbox = run::sandbox(house)?;
-    let state = sandbox.pay(bolt11).await?;
+    let amount = payer.sat.map(|sat| Msat::from_sat(sat).context("the amount is too large")).transpose()?;
+    let misread = if payer.late || amount.is_some() {
+        Some(sandbox.misread(bolt11, Misreading { amount, final_cltv: None })?)
+    } else {
+        None
+    };
+    let second = if payer.second_wallet { Some(sandbox.second_customer().await?) } else { None };
+    let customer = second.as_deref().unwrap_or(sandbox.customer());
+    let mut state = sandbox.pay_from(customer, misread.as_deref().unwrap_or(bolt11), payer.tight).await?;
     // In escrow it is taken, often before we look.
-    if matches!(state, lightning::CustomerPayment::Locked | lightning::CustomerPayment::Succeeded { .. }) {
-        wait_until_heard(house, bolt11).await?;
+    if matches!(state, CustomerPayment::Locked | CustomerPayment::Succeeded { .. }) {
+        let heard = wait_until_heard(house, customer, bolt11).await?;
+        if matches!(heard, CustomerPayment::Failed { .. }) {
+            state = heard;
+        }
     }
     Ok(json!({ "state": run::payment_state(&state) }))
 }
 
-/// Locked at the node is not yet committed here: waits until the gate knows, so that the next command sees it.
-async fn wait_until_heard(house: &House, bolt11: &str) -> anyhow::Result<()> {
+/// Locked at the node is not yet committed here: waits until the gate knows, so that the next command sees it, or until
+/// it was failed back; how the payment is then.
+async fn wait_until_heard(house: &House, customer: &Customer, bolt11: &str) -> anyhow::Result<CustomerPayment> {
     let hash = lightning::Invoice::parse(bolt11)?.hash;
     let deadline = tokio::time::Instant::now() + HEARD_DEADLINE;
-    while let Some(quote) = house.store.quote(&hash).await?
-        && matches!(quote.state, QuoteState::Live | QuoteState::Expired | QuoteState::Claiming)
-        && tokio::time::Instant::now() < deadline
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    loop {
+        let state = customer.payment(hash).await?;
+        let quote = house.store.quote(&hash).await?;
+        let is_open = match quote.map(|quote| quote.state) {
+            Some(QuoteState::Claiming) => true,
+            Some(QuoteState::Held) | None => false,
+            // Not heard yet, or refused and on its way back.
+            Some(_) => state == CustomerPayment::Locked,
+        };
+        if !is_open || tokio::time::Instant::now() >= deadline {
+            return Ok(state);
+        }
+        tokio::time::sleep(HEARD_EVERY).await;
     }
-    Ok(())
 }
 
 pub(super) async fn invoice(house: &House, sat: u64) -> anyhow::Result<Value> {

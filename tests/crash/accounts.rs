@@ -93,7 +93,7 @@ pub fn pay(satchel: &Satchel, author: &str) {
     assert!(deliver(satchel.ports.smtp, author, &["alice@satchel.test"], message.as_bytes()).unwrap());
     let gate = satchel.gate_of(author).expect("a 250 means that the gate is there");
     let bolt11 = invoice(satchel, &gate);
-    assert_eq!(satchel.ask(&["sandbox", "pay", &bolt11])["state"], "locked");
+    assert_eq!(satchel.ask(&["sandbox", "pay", &bolt11, "--tight"])["state"], "locked");
 }
 
 /// A whole paid mail, from DATA to the ledger.

@@ -328,7 +328,7 @@ fn a_priority_mail_comes_to_inbox_and_is_decided_there() {
     let read = pays_priority("f@urgent.test", "Left alone read");
     let read_uid = wait_in(&mut imap, "INBOX", "Left alone read");
     imap.ok(&format!("UID STORE {read_uid} +FLAGS (\\Seen)"));
-    // The payer's wallet pads what it pays, so each hold has a deadline of its own.
+    // A block may have come between the two.
     let mut deadlines = ["e", "f"].map(|name| {
         let gate = satchel.gate_of(&format!("{name}@urgent.test")).unwrap();
         gate["deadline_height"].as_u64().unwrap() - u64::from(policy::MARGIN_BLOCKS)

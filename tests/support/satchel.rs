@@ -14,6 +14,11 @@ use super::imap::Imap;
 /// The built binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_satchel");
 
+/// The binary the tests run: the built one, or the one `SATCHEL_TEST_BINARY` names (a release build, for figures).
+fn binary() -> PathBuf {
+    std::env::var_os("SATCHEL_TEST_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
+}
+
 /// Where things are bound.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
 pub struct Ports {
@@ -71,7 +76,7 @@ impl Satchel {
     /// Starts without waiting.
     pub fn spawn(&mut self) -> mpsc::Receiver<String> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        let mut child = Command::new(BINARY)
+        let mut child = Command::new(binary())
             .args(["up", "--dir"])
             .arg(self.path())
             .stdin(Stdio::null())
@@ -176,7 +181,7 @@ impl Satchel {
 
     /// A command as people type it, to be run.
     pub fn plain_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(arguments).arg("--dir").arg(self.path()).stdin(Stdio::null());
         command
     }
