@@ -1,10 +1,12 @@
 //! Blocks pass, on two real nodes, while mails are paid and decided: every hold ends before its deadline, by us.
 //! (The month is in `twin`.)
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use lightning::sandbox::chain::Chain;
 use serde_json::Value;
 
+use crate::payers::{lies_in, page_shows};
 use crate::support::satchel::Satchel;
 use crate::support::{eventually, is_long};
 
@@ -84,4 +86,56 @@ fn as_blocks_pass_every_hold_ends_before_its_margin_and_the_channel_stays() {
     assert_eq!(channels["channels"][0]["usable"], true, "{channels}");
     satchel.assert_audit();
     println!("FIGURE {blocks} blocks, {mails} mails paid, {} ended, in {:?}", ended.len(), begun.elapsed());
+}
+
+#[test]
+fn deadlines_that_pass_while_the_server_is_down_are_told_at_its_next_start() {
+    let mut satchel = Satchel::start("");
+    let before = satchel.customer_msat();
+    let (alone, accepted) = ("a@away.test", "b@away.test");
+    let unanswered = satchel.stranger_pays(alone, "Left alone");
+    let decided = satchel.stranger_pays(accepted, "Accepted too late");
+    let [left, taken] = [alone, accepted].map(|author| satchel.gate_of(author).unwrap());
+    let deadline = number(&taken["deadline_height"]).max(number(&left["deadline_height"]));
+    satchel.stop();
+    // Accepted while nobody is there to claim it, and then the blocks pass by, but not the HTLCs' own end.
+    satchel.ask(&["gate", "accept", &taken["id"].to_string()]);
+    {
+        let chain = Chain::open(&satchel.path().join("lightning/chain.log"), bitcoin::ScriptBuf::new()).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let blocks = u32::try_from(deadline).unwrap() + 5 - chain.height();
+        chain.mine(blocks, u32::try_from(now).unwrap()).unwrap();
+    }
+    satchel.resume();
+
+    let gate = satchel.wait_for_state(alone, "waiting");
+    assert_eq!(gate["refunded"], true, "{gate}");
+    let gate = satchel.wait_for_state(accepted, "lost");
+    for bolt11 in [&unanswered, &decided] {
+        satchel.wait_for_payment(bolt11, "failed");
+    }
+    satchel.wait_for_customer(before);
+    let mut imap = satchel.imap();
+    lies_in(&mut imap, "Unpaid", "Left alone", &["$Unpaid", "$Refunded"]);
+    lies_in(&mut imap, "Requests", "Accepted too late", &["$Refunded"]);
+    page_shows(&satchel, &gate, &["Closed", "before it could be collected: refunded"]);
+    eventually("its owner is told", || imap.find("INBOX", "An accepted payment of 100 sat was lost").first().copied());
+    eventually("its author is told", || {
+        let mails = satchel.ask(&["sandbox", "mail"]);
+        let told = |mail: &Value| {
+            mail["to"] == accepted && mail["message"].as_str().unwrap().contains("Your payment of 100 sat was returned")
+        };
+        mails.as_array().unwrap().iter().any(told).then_some(())
+    });
+    let balance = satchel.ask(&["wallet", "balance"]);
+    assert_eq!((&balance["users_msat"], &balance["held_msat"]), (&0.into(), &0.into()), "{balance}");
+    satchel.assert_audit();
+
+    // The channel stands, and the first mail can be paid again.
+    satchel.pay(&satchel.invoice(&left));
+    satchel.wait_for_state(alone, "held");
+    satchel.ask(&["gate", "accept", &left["id"].to_string()]);
+    satchel.wait_for_state(alone, "settled");
+    satchel.wait_for_customer(before - 100_000);
+    satchel.assert_audit();
 }

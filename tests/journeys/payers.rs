@@ -12,7 +12,7 @@ use crate::support::satchel::Satchel;
 const PRICE: u64 = 100_000;
 
 /// The one mail with this subject lies in a mailbox, and bears these of the server's keywords and no others.
-fn lies_in(imap: &mut Imap, mailbox: &str, subject: &str, keywords: &[&str]) -> u32 {
+pub(crate) fn lies_in(imap: &mut Imap, mailbox: &str, subject: &str, keywords: &[&str]) -> u32 {
     let ours = ["$Unpaid", "$Paid", "$Settled", "$Accepted", "$Refunded", "$Declined", "$Priority"];
     let mut last = String::new();
     eventually(&format!("{subject} is in {mailbox} with {keywords:?}"), || {
@@ -28,7 +28,7 @@ fn lies_in(imap: &mut Imap, mailbox: &str, subject: &str, keywords: &[&str]) -> 
 }
 
 /// What the author sees.
-fn page_shows(satchel: &Satchel, gate: &Value, words: &[&str]) {
+pub(crate) fn page_shows(satchel: &Satchel, gate: &Value, words: &[&str]) {
     let (status, shown) = http(satchel, "GET", &page(satchel, gate), "");
     assert_eq!(status, 200, "{shown}");
     for word in words {
