@@ -190,6 +190,8 @@ fn a_payment_in_two_parts_is_held_settled_and_returned_as_one() {
         let inbound = wallet.inbound().await.unwrap();
         assert_eq!((inbound.held.len(), inbound.unexplained), (1, Msat::ZERO));
         assert_eq!(wallet.balance().await.unwrap().held, amount);
+        let room = wallet.capacity().await.unwrap();
+        assert_eq!(room.slots_total - room.slots_free, 2, "each part has a slot");
         wallet.cancel(preimage(1).hash()).await.unwrap();
         let state = sandbox.customer().wait(preimage(1).hash(), SOON).await.unwrap();
         assert!(matches!(state, CustomerPayment::Failed { .. }), "{state:?}");

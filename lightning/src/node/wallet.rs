@@ -376,8 +376,10 @@ fn capacity(node: &Node, inner: &Inner) -> Capacity {
         all.dust_total = all.dust_total + room.dust;
     }
     let held = held(node, inner);
-    all.slots_free = all.slots_total.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
     let dust = held.iter().filter(|payment| payment.amount < all.dust_below);
+    // A payment in parts takes a slot for each: what is not dust is counted by the channels themselves.
+    let used = held.len().max(seen.named.len() + dust.clone().count());
+    all.slots_free = all.slots_total.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
     all.dust_free = all.dust_total - dust.fold(Msat::ZERO, |sum, payment| sum + payment.amount);
     all
 }
