@@ -60,6 +60,15 @@ pub const NAMES: &[&str] = &[
     "payout.sent",
     "payout.booked",
     "payout.ended",
+    // By itself; and from a wallet of the user's own.
+    "share.noted",
+    "share.paid",
+    "price.noted",
+    "price.asked",
+    "price.answered",
+    // The mail comes that a voucher was paid for.
+    "voucher.begin",
+    "voucher.committed",
     // A start brings both sides to agree.
     "reconcile.drained",
     "reconcile.done",

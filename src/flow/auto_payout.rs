@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lightning::nwc::{Purse, PurseError};
-use lightning::{Invoice, LightningAddress, LnurlError, Paid, WalletError};
+use lightning::{Invoice, LightningAddress, LnurlError, Paid, WalletError, failpoint};
 use lnmp::Msat;
 use store::{AccountId, Batch, UnixMs};
 use tokio::sync::watch;
@@ -98,6 +98,7 @@ async fn look(house: &House, account: AccountId) -> anyhow::Result<()> {
             // Another target was chosen meanwhile.
             return Ok(());
         }
+        failpoint::pass("share.noted");
     } else if expires_at < SystemTime::now() {
         let unseen = house.running()?.wallet.balance().await?.sending.is_none_or(|sending| sending == Msat::ZERO);
         if unseen && expires_at + DEAD_AFTER < SystemTime::now() {
@@ -172,6 +173,7 @@ async fn invoice(house: &House, to: &Target, amount: Msat) -> Result<String, Str
 }
 
 async fn paid(house: &House, account: AccountId, mut payouts: Payouts) -> anyhow::Result<()> {
+    failpoint::pass("share.paid");
     let now = now_ms();
     let pause = i64::try_from(house.config.money.payout_every.as_millis()).unwrap_or(BACKOFF_MAX_MS);
     payouts.state = State { next_at: now + pause, ..State::default() };

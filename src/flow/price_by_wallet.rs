@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lightning::nwc::{Purse, PurseError};
-use lightning::{Invoice, Paid};
+use lightning::{Invoice, Paid, failpoint};
 use serde::{Deserialize, Serialize};
 use store::{AccountId, Batch, UnixMs};
 use tokio::sync::watch;
@@ -83,7 +83,7 @@ pub async fn note(house: &House, account: AccountId, bolt11: &str) -> anyhow::Re
     }
     causes.meta.push((PRICES.to_owned(), serde_json::to_vec(&prices)?));
     house.store.commit(causes, now).await?;
-    house.work.notify_waiters();
+    failpoint::pass("price.noted");
     Ok(())
 }
 
@@ -172,7 +172,10 @@ async fn step(house: &House, one: &ToPay) -> anyhow::Result<()> {
         }
         // From here on only look-ups, whatever happens.
         change(house, &one.bolt11, Batch::default(), |one| one.asked = true).await?;
-        return match purse.pay(&one.bolt11).await {
+        failpoint::pass("price.asked");
+        let answer = purse.pay(&one.bolt11).await;
+        failpoint::pass("price.answered");
+        return match answer {
             Ok(Paid::Succeeded { .. }) => ended(house, one, "a price was paid by its user's wallet").await,
             Ok(Paid::Failed) => not_paid(house, one, &PurseError::PaymentFailed.to_string()).await,
             Ok(Paid::Pending) => Ok(()),

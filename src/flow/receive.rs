@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use lightning::failpoint;
 use lnmp::{Msat, PublicKey, UnpaidPolicy};
 use rand::RngCore;
 use smtp::{Accepted, AuthResult, DkimOutcome, Envelope, Kind, PeerInfo, Recipient, Refusal, ReversePath, Spool};
@@ -410,7 +411,14 @@ pub async fn commit(house: &House, batch: Batch, now: UnixMs) -> Result<(), Refu
         || !batch.large_outgoing.is_empty()
         || !batch.auto_pay.is_empty()
         || batch.deliveries.iter().any(|delivery| delivery.gate.is_some());
+    let by_voucher = batch.deliveries.iter().filter_map(|delivery| delivery.gate.as_ref()).any(|gate| gate.voucher);
+    if by_voucher {
+        failpoint::pass("voucher.begin");
+    }
     house.store.commit(batch, now).await.map_err(refuse_store)?;
+    if by_voucher {
+        failpoint::pass("voucher.committed");
+    }
     if has_work {
         house.work.notify_waiters();
     }

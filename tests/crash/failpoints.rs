@@ -91,6 +91,10 @@ const PAID_BACK_LATE: &[&str] = &["hold.ended", "refund.noted"];
 const PAID_OUT: &[&str] = &["payout.noted", "pay.noted", "payout.sent", "payout.booked", "payout.ended"];
 /// What another bridge asks for is paid.
 const PRICE_PAID: &[&str] = &["price.due", "payout.noted", "pay.noted", "payout.sent", "payout.booked", "payout.ended"];
+/// A share that leaves by itself, and a price from a wallet of the user's own: walked in tests/journeys/own_wallet.rs.
+const OWN_WALLET: &[&str] = &["share.noted", "share.paid", "price.noted", "price.asked", "price.answered"];
+/// The mail comes that a voucher was paid for: walked in tests/journeys/vouchers.rs.
+const VOUCHER: &[&str] = &["voucher.begin", "voucher.committed"];
 /// A start after a death dies, too.
 const STARTING: &[&str] = &["reconcile.drained", "reconcile.done"];
 
@@ -108,6 +112,8 @@ fn every_point_is_walked_and_stands_in_the_code_once() {
         PAID_BACK_LATE,
         PAID_OUT,
         PRICE_PAID,
+        OWN_WALLET,
+        VOUCHER,
         STARTING,
     ];
     let walked: HashSet<&str> = walked.concat().into_iter().collect();

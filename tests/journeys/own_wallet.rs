@@ -77,23 +77,24 @@ impl OwnWallet {
 
 #[test]
 fn what_exceeds_the_threshold_is_paid_out_once_whenever_the_bridge_is_killed() {
-    let mut satchel = Satchel::start("[money]\npayout_every = \"1s\"\n");
+    let mut satchel = Satchel::prepared("[money]\npayout_every = \"1s\"\n");
+    let point = satchel.die_at();
+    satchel.resume();
     satchel.ask(&["price", ALICE, "--stranger", "5000", "--priority", "5000"]);
     let before = satchel.customer_msat();
     let set = satchel.ask(&["account", "payout", ALICE, "--to", "sandbox", "--above", "1000"]);
     assert_eq!((&set["payout"]["to"], &set["payout"]["above_sat"]), (&"sandbox".into(), &1000.into()), "{set}");
-    for (round, wait) in (1..).zip([400, 1200, 2200]) {
+    for (round, dies) in (1..).zip(["share.noted", "payout.sent", "share.paid"]) {
+        std::fs::write(&point, dies).unwrap();
         earn(&satchel, &format!("bob{round}@shop.test"));
-        std::thread::sleep(Duration::from_millis(wait));
-        satchel.kill();
-        satchel.resume();
+        satchel.rise(&point);
         // What is left is the threshold, what the fees might have come to, and less than a least payout.
         eventually("what exceeds the threshold is paid out", || {
             let settled = satchel.gates().iter().all(|gate| gate["state"] == "settled");
             (settled && owed(&satchel) < 1_000_000 + 1_060_000).then_some(())
         });
         eventually("nothing is under way", || (listed(&satchel)["payout"]["under_way"] == false).then_some(()));
-        // All that left is with the customer, who paid 5000 sat each time: nothing was paid twice.
+        // Dying at any point: all that left is with the customer, who paid 5000 sat each time: nothing was paid twice.
         let paid_out = satchel.customer_msat() + round * 5_000_000 - before;
         assert_eq!(paid_out + owed(&satchel), round * SHARE);
         assert!(owed(&satchel) >= 1_000_000);
@@ -120,6 +121,8 @@ fn a_payout_that_fails_is_told_and_goes_to_the_users_own_wallet_instead() {
     assert!(set["warning"].as_str().unwrap().contains("Lightning address"), "{set}");
     earn(&satchel, "bob@shop.test");
     let mut imap = satchel.imap();
+    eventually("it is tried further", || (listed(&satchel)["payout"]["failures"].as_u64()? >= 3).then_some(()));
+    assert_eq!(imap.find("INBOX", "A payout to you failed").len(), 1);
     let uid = eventually("she is told", || imap.find("INBOX", "A payout to you failed").first().copied());
     let text = String::from_utf8_lossy(&imap.body(uid)).into_owned();
     assert!(text.contains("alice@wallet.invalid") && text.contains("stays yours"), "{text}");
@@ -136,16 +139,22 @@ fn a_payout_that_fails_is_told_and_goes_to_the_users_own_wallet_instead() {
     assert_eq!((&set["payout"]["to"], &set["payout"]["above_sat"]), (&"nwc".into(), &0.into()), "{set}");
     assert_eq!(set["warning"], Value::Null);
     eventually("that fails, too", || listed(&satchel)["payout"]["failing"].is_string().then_some(()));
-    // Told once for each choice.
+    // Told once for each choice, at the second failure.
     eventually("she is told again", || (imap.find("INBOX", "A payout to you failed").len() == 2).then_some(()));
-    eventually("it is tried further", || (listed(&satchel)["payout"]["failures"].as_u64()? >= 3).then_some(()));
-    assert_eq!(imap.find("INBOX", "A payout to you failed").len(), 2);
     // Nothing of the secret is told or kept in the clear.
     let secret = wallet.service.uri.split("secret=").nth(1).unwrap()[..64].to_owned();
     assert!(!satchel.log_text().contains(&secret) && !listed(&satchel).to_string().contains(&secret));
     let found = Command::new("grep").args(["-rlF", &secret]).arg(satchel.path()).output().unwrap();
     assert!(found.stdout.is_empty(), "{found:?}");
     satchel.assert_audit();
+}
+
+/// A mail of alice's to somebody there.
+fn submit(satchel: &Satchel, subject: &str) {
+    let (user, password) = satchel.first_login();
+    let mail = plain(ALICE, "dave@books.test", subject, "A question.");
+    let reply = Smtp::login(satchel.ports.submission, &user, &password).mail(ALICE, "dave@books.test", &mail);
+    assert!(reply.starts_with("250"), "{reply}");
 }
 
 /// What a bridge at books.test answers to the mail of this subject.
@@ -180,12 +189,6 @@ fn a_price_is_paid_by_the_users_wallet_once_whatever_it_says_and_whenever_the_br
     let set = satchel.ask(&["account", "wallet", ALICE, "--nwc-file", wallet.file()]);
     assert_eq!((&set["wallet"], &set["warning"]), (&"nwc".into(), &Value::Null), "{set}");
     assert_eq!(listed(&satchel)["wallet"], "nwc");
-    let (user, password) = satchel.first_login();
-    let submit = |satchel: &Satchel, subject: &str| {
-        let mail = plain(ALICE, "dave@books.test", subject, "A question.");
-        let reply = Smtp::login(satchel.ports.submission, &user, &password).mail(ALICE, "dave@books.test", &mail);
-        assert!(reply.starts_with("250"), "{reply}");
-    };
     let world = wallet.world.clone();
     let invoice = || world.customer_invoice(200_000);
     for subject in ["One", "Two", "Three", "Four"] {
@@ -235,5 +238,32 @@ fn a_price_is_paid_by_the_users_wallet_once_whatever_it_says_and_whenever_the_br
     satchel.ask(&["account", "wallet", ALICE, "--off"]);
     assert_eq!(listed(&satchel)["wallet"], Value::Null);
     assert_eq!(owed(&satchel), 0);
+    satchel.assert_audit();
+}
+
+#[test]
+fn a_wallet_is_asked_for_a_price_once_wherever_the_bridge_dies() {
+    let mut satchel = Satchel::prepared("");
+    let point = satchel.die_at();
+    satchel.resume();
+    let wallet = OwnWallet::start();
+    satchel.ask(&["price", ALICE, "--max-auto-pay", "300"]);
+    satchel.ask(&["account", "wallet", ALICE, "--nwc-file", wallet.file()]);
+    let mut bolt11s = Vec::new();
+    for (dies, paid) in [("price.asked", 0), ("price.noted", 1), ("price.answered", 2)] {
+        submit(&satchel, &format!("Letter {dies}"));
+        std::fs::write(&point, dies).unwrap();
+        let bolt11 = wallet.world.customer_invoice(200_000);
+        request(&satchel, &format!("Letter {dies}"), &format!("A price {dies}"), &bolt11);
+        satchel.rise(&point);
+        bolt11s.push(bolt11);
+        eventually(&format!("{dies}: it is paid, and that is known"), || {
+            (satchel.log_text().matches("a price was paid by its user's wallet").count() == paid).then_some(())
+        });
+    }
+    // Whether the wallet was asked cannot be known of the first: it is not asked again.
+    assert_eq!(wallet.asked(), 2);
+    assert_eq!(bolt11s.iter().map(|bolt11| wallet.has_paid(bolt11)).collect::<Vec<_>>(), [false, true, true]);
+    assert!(satchel.imap().find("INBOX", "was not paid").is_empty());
     satchel.assert_audit();
 }

@@ -245,3 +245,32 @@ fn who_refuses_unpaid_mail_comes_alone_and_over_lmtp_has_a_page_each() {
         assert!(shown.contains(recipient), "{shown}");
     }
 }
+
+#[test]
+fn a_death_before_or_after_the_commit_of_its_mail_leaves_a_voucher_whole_or_used() {
+    let mut satchel = Satchel::prepared("");
+    let point = satchel.die_at();
+    satchel.resume();
+    satchel.ask(&["price", ALICE, "--unpaid", "reject"]);
+    for (n, name) in ["voucher.begin", "voucher.committed"].into_iter().enumerate() {
+        let author = format!("ida{n}@mortal.test");
+        let page = page_of(&send(&satchel, &author, &author, "Refused")).unwrap();
+        let gate = pay(&satchel, &page, &author);
+        std::fs::write(&point, name).unwrap();
+        // The connection ends without an answer: the sender's server will try again.
+        let subject = format!("To {name}");
+        assert_eq!(send(&satchel, &author, &author, &subject), "");
+        satchel.rise(&point);
+        let committed = name == "voucher.committed";
+        let is = satchel.gate_of(&author).unwrap();
+        assert_eq!((&is["state"], &is["voucher"]), (&"held".into(), &(if committed { "used" } else { "open" }).into()));
+        let reply = send(&satchel, &author, &author, &subject);
+        assert_eq!(reply.starts_with("250"), !committed, "{name}: {reply}");
+        assert_eq!(satchel.imap().find("Requests", &subject).len(), 1, "{name}");
+        satchel.ask(&["gate", "accept", &gate["id"].to_string()]);
+        eventually("it is settled", || {
+            (satchel.gates().iter().find(|one| one["id"] == gate["id"])?["state"] == "settled").then_some(())
+        });
+    }
+    satchel.assert_audit();
+}

@@ -73,6 +73,21 @@ impl Satchel {
         self.dir.path()
     }
 
+    /// Before a start: the file that names the point it dies at (`lightning::failpoint`).
+    pub fn die_at(&mut self) -> PathBuf {
+        let file = self.path().with_extension("point");
+        self.environment = Some(("SATCHEL_FAILPOINT", format!("@{}", file.display())));
+        file
+    }
+
+    /// It has died there, and starts again to live.
+    pub fn rise(&mut self, point: &Path) {
+        super::eventually("it dies", || (!self.is_running()).then_some(()));
+        std::fs::remove_file(point).unwrap();
+        self.kill();
+        self.resume();
+    }
+
     /// Starts without waiting.
     pub fn spawn(&mut self) -> mpsc::Receiver<String> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
