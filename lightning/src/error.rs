@@ -47,6 +47,15 @@ pub enum WalletError {
         /// Where the node is.
         height: u32,
     },
+    /// Permanent: the node's state is older than what was noted of it apart from it.
+    #[error(
+        "the node's state in {dir} is an old copy: starting it would forfeit its channels. Put back the newer one; if there \
+         is none, move that folder away for good (docs/backup.md says what comes back)"
+    )]
+    OldState {
+        /// Where it is.
+        dir: String,
+    },
     /// Permanent: the preimage belongs to another hash.
     #[error("the preimage does not match the payment hash")]
     WrongPreimage,
@@ -78,6 +87,7 @@ impl WalletError {
             | Self::AlreadyClaimed
             | Self::AlreadyCancelled
             | Self::TooLate { .. }
+            | Self::OldState { .. }
             | Self::WrongPreimage
             | Self::CannotHold
             | Self::Refused { .. }

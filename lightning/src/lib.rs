@@ -38,10 +38,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod chain;
 mod cln;
 mod error;
 pub mod failpoint;
 mod invoice;
+mod later;
 pub mod limits;
 mod lnd;
 pub mod lnurl;
@@ -51,11 +53,14 @@ pub mod nwc;
 mod phoenixd;
 mod records;
 pub mod remote;
+mod rpc_door;
 pub mod sandbox;
 mod wallet;
 
+pub use chain::{ChainError, ChainSource, ChainWatch};
 pub use error::WalletError;
 pub use invoice::Invoice;
+pub use later::{LaterWallet, NotYet, Opener};
 pub use lnurl::{LightningAddress, LnurlError, Reach};
 pub use records::{RecordError, RecordFile};
 pub use remote::{Backend, Pace, RemoteConfig, RemoteError, RemoteWallet};

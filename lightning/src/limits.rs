@@ -22,8 +22,40 @@ pub const DESCRIPTION_MAX: usize = 128;
 /// Octets of a BOLT 11 string that is looked at at all.
 pub const BOLT11_MAX: usize = 4096;
 
-/// A chain that answered the last poll this recently is fresh: the node polls every 2 s, so 60 s is thirty misses.
+/// A chain that answered the last poll this recently is fresh: the slowest source is polled every 30 s, so 60 s is a miss
+/// forgiven.
 pub const FRESH_WITHIN: Duration = Duration::from_secs(60);
+/// How often a bitcoind is asked how high its chain is: as often as LDK asks it for blocks.
+pub const BITCOIND_POLL: Duration = Duration::from_secs(2);
+/// How often an Esplora server is. Public ones let an address ask some 700 times an hour: this takes 240, LDK's look at the
+/// tip 120 more, its wallet's addresses a dozen each, and the rest is for channels and blocks.
+pub const ESPLORA_POLL: Duration = Duration::from_secs(15);
+/// How often an Electrum server is, over a connection that stays open.
+pub const ELECTRUM_POLL: Duration = Duration::from_secs(10);
+/// How often LDK looks at an Esplora server's tip. A new block that [`ESPLORA_POLL`] finds is looked at at once.
+pub const ESPLORA_LIGHTNING_SYNC: Duration = Duration::from_secs(30);
+/// How often the on-chain wallet asks an Esplora server about its addresses, one request each.
+pub const ESPLORA_ONCHAIN_SYNC: Duration = Duration::from_secs(300);
+/// How often LDK looks at an Electrum server's tip.
+pub const ELECTRUM_LIGHTNING_SYNC: Duration = Duration::from_secs(20);
+/// How often the on-chain wallet asks an Electrum server about its addresses, in batches.
+pub const ELECTRUM_ONCHAIN_SYNC: Duration = Duration::from_secs(60);
+/// How often fee rates are asked for (ldk-node's default).
+pub const FEE_RATES_EVERY: Duration = Duration::from_secs(600);
+/// How often the source's height is compared with the node's.
+pub const FOLLOW_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Wait after a sync that failed: LDK's own come meanwhile.
+pub const FOLLOW_AGAIN: Duration = Duration::from_secs(5);
+/// Longest wait for a connection to a chain source.
+pub const CHAIN_CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for its answer.
+pub const CHAIN_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for a block that LDK asks a bitcoind for: an old one comes from a slow disk.
+pub const BLOCK_WITHIN: Duration = Duration::from_secs(60);
+/// Octets of it: the largest block in hex, and what is around it.
+pub const BLOCK_ANSWER_MAX: usize = 9 << 20;
+/// Octets of an answer about heights and hashes.
+pub const CHAIN_ANSWER_MAX: usize = 64 << 10;
 /// HTLCs a peer may have towards us per channel (LDK's `our_max_accepted_htlcs`; ldk-node cannot change it).
 pub const HTLCS_PER_CHANNEL: u32 = 50;
 /// Share of slots, value and dust that quotes may reserve; the rest stays for ordinary payments.
@@ -35,12 +67,21 @@ pub const DUST_FEE_RATE_SAT_PER_KW: u64 = 2_775;
 /// On-chain satoshis kept per anchor channel, so that a force-close can be paid for (ldk-node's default).
 pub const ANCHOR_RESERVE_SAT: u64 = 25_000;
 
+/// First wait before a wallet that was away is opened again; it doubles.
+pub const OPEN_AGAIN_MIN: Duration = Duration::from_secs(1);
+/// Longest such wait: somebody who repaired it wants to see that it works.
+pub const OPEN_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How long a start waits for a wallet before it goes on without.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long [`pay`](crate::Wallet::pay) waits for an end before it answers "pending".
 pub const PAY_WITHIN: Duration = Duration::from_secs(30);
 /// Longest call into the node before the caller is told to come back: LDK's own time-outs are 5 and 10 s.
 pub const NODE_CALL_WITHIN: Duration = Duration::from_secs(20);
 /// Longest stop of a node: LDK waits 5 s for tasks and 30 s for its event handler.
 pub const STOP_WITHIN: Duration = Duration::from_secs(40);
+/// Longest wait until a node that was stopped lets go of its state.
+pub const STATE_FREE_WITHIN: Duration = Duration::from_secs(5);
 /// Connections a gate passes on at a time: far more channels than one bridge needs.
 pub const PEERS_MAX: usize = 64;
 /// Octets a gate passes on at a time: a Lightning message and its frame.

@@ -20,6 +20,15 @@ pub trait Wallet: Send + Sync {
         true
     }
 
+    /// Why the wallet cannot be used now and will be by itself; `None` when it is there. Then every call answers
+    /// [`WalletError::NotRunning`].
+    fn away(&self) -> Option<String> {
+        None
+    }
+
+    /// Waits until the wallet is there.
+    async fn there(&self) {}
+
     /// Registers `new.hash` and returns the invoice (BOLT 11) that locks money under it. Repeatable for one hash; only
     /// the last invoice of a hash need be published.
     async fn create(&self, new: NewHold) -> Result<String, WalletError>;

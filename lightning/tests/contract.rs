@@ -1,10 +1,11 @@
-//! What every wallet promises, asked of the twin, of a real node, and of every back-end against a server that speaks its
-//! node's API.
+//! What every wallet promises, asked of the twin, of a real node over each chain source, and of every back-end against a
+//! server that speaks its node's API.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod backends;
 mod common;
 mod servers;
+mod sources;
 
 use std::time::Duration;
 

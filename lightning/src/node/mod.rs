@@ -1,4 +1,4 @@
-//! The real wallet: ldk-node 0.7.1 over a bitcoind RPC.
+//! The real wallet: ldk-node 0.7.1 over a bitcoind, an Esplora or an Electrum server.
 //!
 //! ldk-node's calls block and its tasks write to SQLite, so the node has threads of its own ([`NodeRuntime`]) and each
 //! call runs on one of their blocking threads, with a deadline. Nothing here ever blocks the caller's runtime.
@@ -9,7 +9,9 @@
 //! What ldk-node does not tell is kept beside it: which payments are held, with their deadlines (`holds`), because
 //! it neither repeats an event after a restart nor reports a hold that timed out.
 
+mod birth;
 mod failure;
+mod follow;
 mod gate;
 mod holds;
 mod inbound;
@@ -23,14 +25,16 @@ mod stray;
 mod wallet;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bitcoin::secp256k1::PublicKey;
-use bitcoin::{Address, Network};
-use ldk_node::config::Config;
+use bitcoin::{Address, Network, Txid};
+use futures::future::BoxFuture;
+use ldk_node::config::{BackgroundSyncConfig, Config, ElectrumSyncConfig, EsploraSyncConfig};
 use ldk_node::{Builder, Node, NodeError};
 use lightning_invoice::Bolt11Invoice;
 use lnmp::Msat;
@@ -46,23 +50,11 @@ pub use self::runtime::NodeRuntime;
 pub(crate) use self::sending::send;
 use self::shared::SharedNode;
 use crate::WalletError;
-use crate::limits::{NODE_CALL_WITHIN, PEERS_MAX, POLL_EVERY, STOP_WITHIN};
-
-/// Where blocks come from: a bitcoind RPC.
-#[derive(Clone)]
-pub struct ChainSource {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// User of the RPC.
-    pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-}
-
-/// The height of the chain source's best block, without a call to the node.
-pub type SourceHeight = Arc<dyn Fn() -> u32 + Send + Sync>;
+use crate::chain::{ChainError, ChainSource, Relay, SourceTip};
+use crate::limits::{
+    ELECTRUM_LIGHTNING_SYNC, ELECTRUM_ONCHAIN_SYNC, ESPLORA_LIGHTNING_SYNC, ESPLORA_ONCHAIN_SYNC, FEE_RATES_EVERY,
+    NODE_CALL_WITHIN, PEERS_MAX, POLL_EVERY, STOP_WITHIN,
+};
 
 /// What a node is made of.
 pub struct NodeConfig {
@@ -74,8 +66,13 @@ pub struct NodeConfig {
     pub network: Network,
     /// Where blocks come from.
     pub chain: ChainSource,
-    /// Where that source is.
-    pub source_height: SourceHeight,
+    /// How high that source is.
+    pub source_tip: Arc<dyn SourceTip>,
+    /// Where a node without a state begins to look for its coins; `None`: it is new, and nothing was paid to it. Servers that
+    /// look up transactions need none.
+    pub birth_height: Option<u32>,
+    /// How often this state was opened, as the caller has noted apart from it; `None`: nobody counts.
+    pub epoch: Option<u64>,
     /// Where peers connect to, if they may. Bound already, so that nobody takes the port while the node is built.
     pub listen: Option<StdListener>,
 }
@@ -94,7 +91,14 @@ pub(crate) struct Inner {
     /// Held while a payment of ours is between LDK and its note.
     sending: Arc<tokio::sync::Mutex<()>>,
     gates: Mutex<Gates>,
-    source_height: SourceHeight,
+    source_tip: Arc<dyn SourceTip>,
+    /// LDK asks about its own transactions instead of reading every block.
+    is_by_transaction: bool,
+    epoch: Option<u64>,
+    /// Held until the node is stopped: LDK may keep its store longer, but writes no more.
+    lock: Mutex<Option<File>>,
+    /// Between LDK and its bitcoind, where one is needed.
+    relay: Option<Relay>,
     stopping: watch::Sender<bool>,
     runtime: Arc<NodeRuntime>,
 }
@@ -134,17 +138,23 @@ impl LdkNode {
             None => None,
         };
         ldk.listening_addresses = way_in.as_ref().map(|(_, private)| vec![(*private).into()]);
+        let relay = match &config.chain {
+            ChainSource::Bitcoind(bitcoind) if bitcoind.cookie.is_some() || config.birth_height.is_some() => {
+                Some(Relay::start(bitcoind, config.birth_height).map_err(source_error)?)
+            }
+            ChainSource::Bitcoind(_) | ChainSource::Esplora(_) | ChainSource::Electrum(_) => None,
+        };
+        let lock = store::lock(&config.dir).map_err(disk)?;
         let store = store::Store::open(&config.dir).map_err(|error| WalletError::Disk(error.to_string()))?;
+        if let Some(epoch) = config.epoch {
+            store.set_epoch(epoch).map_err(|error| WalletError::Disk(error.to_string()))?;
+        }
         let gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
         let (sending, traces) = (store.sending(), store.traces());
         let mut builder = Builder::from_config(ldk);
         builder.set_entropy_seed_bytes(*config.seed);
-        builder.set_chain_source_bitcoind_rpc(
-            config.chain.host.clone(),
-            config.chain.port,
-            config.chain.user.clone(),
-            config.chain.password.to_string(),
-        );
+        let relayed = relay.as_ref().map(|relay| ChainSource::Bitcoind(relay.bitcoind()));
+        set_chain_source(&mut builder, relayed.as_ref().unwrap_or(&config.chain));
         builder.set_custom_logger(Arc::new(log::ToTracing));
         builder.set_runtime(runtime.handle().clone());
         let node = builder
@@ -163,11 +173,24 @@ impl LdkNode {
                 holds: Mutex::new(holds),
                 sending,
                 gates: Mutex::new(gates),
-                source_height: config.source_height,
+                source_tip: config.source_tip,
+                is_by_transaction: config.chain.is_by_transaction(),
+                epoch: config.epoch,
+                lock: Mutex::new(Some(lock)),
+                relay,
                 stopping: watch::Sender::new(false),
                 runtime,
             }),
         })
+    }
+
+    /// Builds the node and starts it. A new one begins at the source's best block, or at its birth height.
+    ///
+    /// # Errors
+    /// As [`LdkNode::build`] and [`LdkNode::start`]; a node that did not start is gone.
+    pub fn open(config: NodeConfig, runtime: &Arc<NodeRuntime>) -> BoxFuture<'_, Result<Self, WalletError>> {
+        // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
+        Box::pin(birth::open(config, runtime))
     }
 
     /// Starts the node's tasks, and fails again what was being failed when it last stopped.
@@ -192,7 +215,15 @@ impl LdkNode {
         })
         .await?;
         self.inner.runtime.handle().spawn(stray::watch(Arc::downgrade(&self.inner)));
+        if self.inner.is_by_transaction {
+            self.inner.runtime.handle().spawn(follow::watch(Arc::downgrade(&self.inner)));
+        }
         Ok(())
+    }
+
+    /// How often its state was opened, this time included: for the caller to note.
+    pub fn epoch(&self) -> Option<u64> {
+        self.inner.epoch
     }
 
     /// The node's public key.
@@ -217,6 +248,15 @@ impl LdkNode {
     /// Temporary ones, and [`WalletError::Disk`].
     pub async fn new_address(&self) -> Result<Address, WalletError> {
         self.call(|node, _| Ok(node.onchain_payment().new_address()?)).await
+    }
+
+    /// Sends coins of the on-chain wallet; what anchor channels need stays.
+    ///
+    /// # Errors
+    /// [`WalletError::NoCapacity`] when the wallet holds too little.
+    pub async fn send_coins(&self, to: &Address, sat: u64) -> Result<Txid, WalletError> {
+        let to = to.clone();
+        self.call(move |node, _| Ok(node.onchain_payment().send_to_address(&to, sat, None)?)).await
     }
 
     /// Connects to a peer and remembers it; fine when it is connected.
@@ -253,8 +293,9 @@ impl LdkNode {
     pub async fn sync(&self, within: Duration) -> Result<(), WalletError> {
         let until = Instant::now() + within;
         loop {
-            let there =
-                |node: &Node, inner: &Inner| Ok(node.status().current_best_block.height == (inner.source_height)());
+            let there = |node: &Node, inner: &Inner| {
+                Ok(node.status().current_best_block.height == inner.source_tip.tip().height)
+            };
             if self.call(there).await? {
                 return Ok(());
             }
@@ -334,6 +375,7 @@ impl LdkNode {
                 std::thread::sleep(POLL_EVERY);
             }
             drop(node);
+            drop(inner.take_lock());
             match stopped {
                 // Every fail is in LDK's state now and need not be repeated.
                 Ok(()) => inner.holds().forget_cancelled(),
@@ -345,6 +387,38 @@ impl LdkNode {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(WalletError::Bug(panicked.to_string())),
             Err(_) => Err(WalletError::Busy),
+        }
+    }
+}
+
+/// A source that is away now may be there in a moment.
+fn source_error(error: ChainError) -> WalletError {
+    if error.is_temporary() { WalletError::Busy } else { WalletError::Bug(error.to_string()) }
+}
+
+/// Tells LDK where blocks come from, and how often to ask there. A bitcoind it asks every 2 s, which nobody can change.
+fn set_chain_source(builder: &mut Builder, source: &ChainSource) {
+    let every = |lightning: Duration, onchain: Duration| {
+        Some(BackgroundSyncConfig {
+            onchain_wallet_sync_interval_secs: onchain.as_secs(),
+            lightning_wallet_sync_interval_secs: lightning.as_secs(),
+            fee_rate_cache_update_interval_secs: FEE_RATES_EVERY.as_secs(),
+        })
+    };
+    match source {
+        ChainSource::Bitcoind(bitcoind) => {
+            let (host, user) = (bitcoind.host.clone(), bitcoind.user.clone());
+            builder.set_chain_source_bitcoind_rpc(host, bitcoind.port, user, bitcoind.password.to_string());
+        }
+        ChainSource::Esplora(base) => {
+            let background_sync_config = every(ESPLORA_LIGHTNING_SYNC, ESPLORA_ONCHAIN_SYNC);
+            // Paths are put behind it, each with a slash of its own.
+            let base = base.trim_end_matches('/').to_owned();
+            builder.set_chain_source_esplora(base, Some(EsploraSyncConfig { background_sync_config }));
+        }
+        ChainSource::Electrum(address) => {
+            let background_sync_config = every(ELECTRUM_LIGHTNING_SYNC, ELECTRUM_ONCHAIN_SYNC);
+            builder.set_chain_source_electrum(address.clone(), Some(ElectrumSyncConfig { background_sync_config }));
         }
     }
 }
@@ -367,6 +441,17 @@ impl Inner {
 
     fn gates(&self) -> MutexGuard<'_, Gates> {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_lock(&self) -> Option<File> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The state is made: the source is as high as it is.
+    fn is_born(&self) {
+        if let Some(relay) = &self.relay {
+            relay.is_born();
+        }
     }
 
     /// Lets peers in.
@@ -411,9 +496,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Dropping a node stops it, which blocks; no async thread may do that.
         if let Some(node) = self.node.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            let runtime = Arc::clone(&self.runtime);
+            let (runtime, lock) = (Arc::clone(&self.runtime), self.take_lock());
             std::thread::spawn(move || {
                 drop(node);
+                drop(lock);
                 drop(runtime);
             });
         }

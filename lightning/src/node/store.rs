@@ -14,11 +14,13 @@
 //! Pinned to lightning 0.2.7: it reads two numbers out of LDK's formats, and a channel it cannot find it leaves alone.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bitcoin::Txid;
 use bitcoin::hashes::Hash;
@@ -31,10 +33,14 @@ use ldk::util::persist::{
 use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
 use tokio::sync::watch;
 
-use crate::limits::POLL_EVERY;
+use crate::limits::{POLL_EVERY, STATE_FREE_WITHIN};
 
 /// Where a whole monitor waits for the manager.
 const AHEAD: &str = "monitors_ahead";
+/// Where we keep what is ours.
+const OURS: &str = "satchel";
+/// How often the state was opened.
+const EPOCH: &str = "epoch";
 /// Ends a manager that says what it covers: `{ channel id (32) | number (8) }*, count (4), this`.
 const COVER: &[u8; 8] = b"SATCOVER";
 /// LDK writes the whole monitor instead of every so many-th update (ldk-node's setting).
@@ -116,6 +122,11 @@ impl Store {
         Traces(Arc::clone(&self.shared))
     }
 
+    /// Writes how often the state was opened.
+    pub(super) fn set_epoch(&self, epoch: u64) -> io::Result<()> {
+        KVStoreSync::write(&self.shared.sqlite, OURS, "", EPOCH, epoch.to_be_bytes().to_vec())
+    }
+
     /// Whether a monitor is ahead of the manager on the disk.
     pub(super) fn dirty(&self) -> watch::Receiver<bool> {
         self.shared.dirty.subscribe()
@@ -151,6 +162,50 @@ fn strike(state: &[u8], hashes: &mut HashSet<[u8; 32]>) {
     }
     for at in state.windows(32).filter(|at| begins[begin(at)]) {
         hashes.remove(at);
+    }
+}
+
+/// What is known of a state before anybody builds on it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Look {
+    /// It belongs to a node that was started: it has a manager.
+    pub(super) has_run: bool,
+    /// How often it was opened, as it says itself.
+    pub(super) epoch: u64,
+}
+
+/// Looks at the state in `dir`.
+pub(super) fn look(dir: &Path) -> io::Result<Look> {
+    let _lock = lock(dir)?;
+    if !dir.join(SQLITE_DB_FILE_NAME).exists() {
+        return Ok(Look::default());
+    }
+    let sqlite = SqliteStore::new(dir.into(), Some(SQLITE_DB_FILE_NAME.into()), Some(KV_TABLE_NAME.into()))?;
+    let manager = found(KVStoreSync::read(&sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY))?;
+    let epoch = found(KVStoreSync::read(&sqlite, OURS, "", EPOCH))?;
+    let epoch = epoch.and_then(|epoch| epoch.try_into().ok()).map_or(0, u64::from_be_bytes);
+    Ok(Look { has_run: manager.is_some(), epoch })
+}
+
+/// The files of a state.
+pub(super) fn files() -> [String; 3] {
+    ["", "-wal", "-journal"].map(|end| format!("{SQLITE_DB_FILE_NAME}{end}"))
+}
+
+/// Takes `dir` for one node, as long as the file lives: a second one on the same state would cost the channels. One that is
+/// stopping may need a moment.
+pub(super) fn lock(dir: &Path) -> std::io::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+    let until = Instant::now() + STATE_FREE_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                return Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, "another node uses this state"));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL_EVERY),
+        }
     }
 }
 

@@ -123,10 +123,12 @@ impl Wallet for LdkNode {
         self.call(|node, inner| {
             let status = node.status();
             let height = status.current_best_block.height;
-            let source_height = (inner.source_height)();
+            let source = inner.source_tip.tip();
             let synced_at = status.latest_lightning_wallet_sync_timestamp.map(|s| UNIX_EPOCH + Duration::from_secs(s));
-            let recent = synced_at.is_some_and(|at| at.elapsed().map_or(true, |age| age < FRESH_WITHIN));
-            Ok(ChainState { height, source_height, synced_at, fresh: recent && height == source_height })
+            let recent = |at: SystemTime| at.elapsed().map_or(true, |age| age < FRESH_WITHIN);
+            // Both must have heard of the source: the node, and we, to know how high it is.
+            let fresh = height == source.height && synced_at.is_some_and(recent) && recent(source.asked_at);
+            Ok(ChainState { height, source_height: source.height, synced_at, fresh })
         })
         .await
     }

@@ -39,6 +39,7 @@ use crate::limits::{
 use crate::{RecordError, WalletError};
 
 /// Which node, and how it is reached.
+#[derive(Clone)]
 pub enum Backend {
     /// LND, over its REST API.
     Lnd {

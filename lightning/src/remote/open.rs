@@ -19,8 +19,8 @@ use crate::phoenixd::Phoenixd;
 const BOOK: &str = "remote-payments.log";
 
 impl RemoteWallet {
-    /// Opens the book and asks the node who it is. Fails when it does not answer: a bridge that starts without its wallet
-    /// would promise what it cannot keep.
+    /// Opens the book and asks the node who it is. Fails when it does not answer: [`LaterWallet`](crate::LaterWallet) asks
+    /// again.
     pub fn open(config: RemoteConfig) -> BoxFuture<'static, Result<Self, RemoteError>> {
         // Boxed, so that it is compiled here, once.
         Box::pin(async move {

@@ -73,7 +73,9 @@ impl Customer {
             seed: self.config.seed.clone(),
             network: self.config.network,
             chain: self.config.chain.clone(),
-            source_height: Arc::clone(&self.config.source_height),
+            source_tip: Arc::clone(&self.config.source_tip),
+            birth_height: None,
+            epoch: None,
             listen: None,
         };
         LdkNode::build(config, &self.runtime).await.map_err(SandboxError::customer)

@@ -13,9 +13,10 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::chain::Chain;
-use super::{http, rpc};
+use super::rpc;
+use crate::chain::Bitcoind;
 use crate::limits::{BLOCK_AFTER_TX, BLOCK_INTERVAL};
-use crate::node::ChainSource;
+use crate::rpc_door;
 
 /// Unix seconds.
 pub(super) fn now() -> u64 {
@@ -59,9 +60,12 @@ impl Server {
                     Err(error) => return tracing::error!(%error, "sandbox chain: no listener"),
                 };
                 let answering = Arc::clone(&chain);
-                let handler: http::Handler = Arc::new(move |body| rpc::answer(&answering, body, now()));
+                let handler: rpc_door::Handler = Arc::new(move |body| {
+                    let answer = rpc_door::Answer::json(&rpc::answer(&answering, &body, now()));
+                    Box::pin(std::future::ready(answer))
+                });
                 tokio::select! {
-                    () = http::serve(listener, &credentials, handler) => {}
+                    () = rpc_door::serve(listener, &credentials, handler) => {}
                     () = mine(&chain, may_mine) => {}
                     _ = stopped.changed() => {}
                 }
@@ -70,12 +74,13 @@ impl Server {
         Ok(Self { address, user, password, mining, stop, thread: Some(thread) })
     }
 
-    pub(super) fn source(&self) -> ChainSource {
-        ChainSource {
+    pub(super) fn source(&self) -> Bitcoind {
+        Bitcoind {
             host: self.address.ip().to_string(),
             port: self.address.port(),
             user: self.user.clone(),
             password: self.password.clone(),
+            cookie: None,
         }
     }
 

@@ -13,7 +13,6 @@ mod bootstrap;
 pub mod chain;
 mod customer;
 mod funding;
-mod http;
 mod miner;
 mod payer;
 mod port;
@@ -23,7 +22,7 @@ mod seeds;
 use futures::future::BoxFuture;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bitcoin::{Network, OutPoint};
 use thiserror::Error;
@@ -32,8 +31,9 @@ use self::chain::{Chain, ChainError};
 pub use self::customer::{Customer, CustomerPayment};
 use self::miner::Server;
 pub use self::payer::Misreading;
+use crate::chain::{Bitcoind, ChainSource, SourceTip, Tip};
 use crate::limits::{SANDBOX_CHANNEL_MAX_SAT, SANDBOX_CHANNEL_MIN_SAT};
-use crate::node::{ChainSource, LdkNode, NodeConfig, NodeRuntime, SourceHeight, private_dir};
+use crate::node::{LdkNode, NodeConfig, NodeRuntime, private_dir};
 use crate::{Wallet, WalletError};
 
 /// Why the sandbox does not start or do what it was asked.
@@ -90,6 +90,15 @@ impl SandboxError {
     }
 }
 
+/// The nodes' source: it is in this process, so it is always known.
+struct Source(Arc<Chain>);
+
+impl SourceTip for Source {
+    fn tip(&self) -> Tip {
+        Tip { height: self.0.height(), asked_at: SystemTime::now() }
+    }
+}
+
 /// The running sandbox.
 pub struct Sandbox {
     bridge: LdkNode,
@@ -124,14 +133,15 @@ impl Sandbox {
             let door = port::listen(dir)?;
             let address = door.local_addr()?;
 
-            let counting = Arc::clone(&chain);
-            let source_height: SourceHeight = Arc::new(move || counting.height());
+            let source_tip: Arc<dyn SourceTip> = Arc::new(Source(Arc::clone(&chain)));
             let config = |name: &str, seed, listen| NodeConfig {
                 dir: dir.join(name),
                 seed,
                 network: Network::Regtest,
-                chain: server.source(),
-                source_height: Arc::clone(&source_height),
+                chain: ChainSource::Bitcoind(server.source()),
+                source_tip: Arc::clone(&source_tip),
+                birth_height: None,
+                epoch: None,
                 listen,
             };
             let runtime = NodeRuntime::start()?;
@@ -181,7 +191,7 @@ impl Sandbox {
     }
 
     /// Where the chain's RPC is, for this run: the port and credential change with every start.
-    pub fn chain_source(&self) -> ChainSource {
+    pub fn chain_source(&self) -> Bitcoind {
         self.server.source()
     }
 

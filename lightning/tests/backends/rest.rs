@@ -199,7 +199,8 @@ fn an_answer_without_end_or_sense_is_an_error() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
         for body in ["x".repeat(9 << 20), "{\"chain\":".into(), "[]".into(), "{}".into()] {
-            let address = http::serve(None, move |_| Say { body: body.clone(), ..Say::json(200, &Value::Null) }).await;
+            let address =
+                http::serve(None, move |_| Say { body: body.clone().into(), ..Say::json(200, &Value::Null) }).await;
             let (address, password) = (format!("http://{address}"), Zeroizing::new("x".to_owned()));
             let refused = open(Backend::Phoenixd { address, password }, &dir, PACE).await.err().unwrap();
             assert!(matches!(refused, RemoteError::Node(WalletError::Bug(_))), "{refused}");
@@ -211,7 +212,7 @@ fn an_answer_without_end_or_sense_is_an_error() {
             let node = world.clone();
             let answer = move |ask: Ask| {
                 let garbled = ask.path.starts_with("/v2/router/");
-                let said = Say { body: body.clone(), ..Say::json(200, &Value::Null) };
+                let said = Say { body: body.clone().into(), ..Say::json(200, &Value::Null) };
                 if garbled { said } else { lnd::answer(&node, &ask) }
             };
             let address = format!("https://{}", http::serve(Some(tls), answer).await);

@@ -35,16 +35,16 @@ impl Ask {
 pub(crate) struct Say {
     pub(crate) status: u16,
     pub(crate) kind: &'static str,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Say {
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self { status, kind: "application/json", body: body.to_string() }
+        Self { status, kind: "application/json", body: body.to_string().into_bytes() }
     }
 
     pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
-        Self { status, kind: "text/plain; charset=UTF-8", body: body.into() }
+        Self { status, kind: "text/plain; charset=UTF-8", body: body.into().into_bytes() }
     }
 }
 

@@ -242,7 +242,7 @@ fn send(world: &World, body: &Map<String, Value>) -> Say {
             let mut shown = payment(Some(hash), "SUCCEEDED", "FAILURE_REASON_NONE");
             shown["value_msat"] = json!(sent.amount_msat.to_string());
             shown["payment_preimage"] = json!(hex::encode(sent.preimage));
-            Say { body: format!("{}\n", json!({ "result": shown })), ..Say::json(200, &Value::Null) }
+            Say { body: format!("{}\n", json!({ "result": shown })).into(), ..Say::json(200, &Value::Null) }
         }
         // Before anything was streamed, an error is the whole answer.
         Err("already paid") => {
@@ -262,7 +262,7 @@ fn track(world: &World, hash: &str) -> Say {
     match world.lock().sent.get(&hash) {
         Some(_) => {
             let shown = payment(Some(hash), "SUCCEEDED", "FAILURE_REASON_NONE");
-            Say { body: format!("{}\n", json!({ "result": shown })), ..Say::json(200, &Value::Null) }
+            Say { body: format!("{}\n", json!({ "result": shown })).into(), ..Say::json(200, &Value::Null) }
         }
         None => Say::json(404, &json!({ "error": { "code": 5, "message": "payment isn't initiated", "details": [] } })),
     }

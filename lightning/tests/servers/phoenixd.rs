@@ -44,7 +44,7 @@ fn answer(world: &World, ask: &Ask) -> Say {
     // Kotlin's serializer prints prettily.
     result.map_or_else(
         |refused| refused,
-        |value| Say { body: serde_json::to_string_pretty(&value).unwrap(), ..Say::json(200, &Value::Null) },
+        |value| Say { body: serde_json::to_string_pretty(&value).unwrap().into(), ..Say::json(200, &Value::Null) },
     )
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,11 +13,23 @@ use tokio::time::timeout;
 
 use crate::limits::{HTTP_BODY_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_MAX, HTTP_IDLE, HTTP_REQUEST_WITHIN};
 
-/// What a server does with a body: the JSON it answers with.
-pub(super) type Handler = Arc<dyn Fn(&[u8]) -> serde_json::Value + Send + Sync>;
+/// What a server does with a body.
+pub(crate) type Handler = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// A body, and whether it says yes: a JSON-RPC error comes as 500.
+pub(crate) struct Answer {
+    pub(crate) ok: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(answer: &serde_json::Value) -> Self {
+        Self { ok: answer["error"].is_null(), body: answer.to_string().into_bytes() }
+    }
+}
 
 /// Serves until it is dropped. `credentials` is `user:password`.
-pub(super) async fn serve(listener: TcpListener, credentials: &str, handler: Handler) {
+pub(crate) async fn serve(listener: TcpListener, credentials: &str, handler: Handler) {
     let expected: Arc<str> = format!("Basic {}", STANDARD.encode(credentials)).into();
     let slots = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     loop {
@@ -53,26 +66,27 @@ async fn connection(mut stream: TcpStream, expected: &str, handler: &Handler) ->
             return Ok(());
         };
         let (response, close) = match request? {
-            Err(status) => (response(status, ""), true),
+            Err(status) => (response(status, b""), true),
             Ok(None) => return Ok(()),
-            Ok(Some(request)) if !request.authorized => (response("401 Unauthorized", ""), true),
-            Ok(Some(request)) if !request.post => (response("405 Method Not Allowed", ""), true),
+            Ok(Some(request)) if !request.authorized => (response("401 Unauthorized", b""), true),
+            Ok(Some(request)) if !request.post => (response("405 Method Not Allowed", b""), true),
             Ok(Some(request)) => {
-                let answer = handler(&request.body);
-                let status = if answer["error"].is_null() { "200 OK" } else { "500 Internal Server Error" };
-                (response(status, &answer.to_string()), request.close)
+                let answer = handler(request.body).await;
+                let status = if answer.ok { "200 OK" } else { "500 Internal Server Error" };
+                (response(status, &answer.body), request.close)
             }
         };
         // One write: with two, the peer's delayed acknowledgement costs 40 ms each time.
-        timeout(HTTP_REQUEST_WITHIN, stream.write_all(response.as_bytes())).await.unwrap_or(Ok(()))?;
+        timeout(HTTP_REQUEST_WITHIN, stream.write_all(&response)).await.unwrap_or(Ok(()))?;
         if close {
             return Ok(());
         }
     }
 }
 
-fn response(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// One request out of `buffer` and the stream; `Ok(None)` when the peer closed between two.
