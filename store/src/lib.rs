@@ -54,6 +54,7 @@ pub use rights::{AclChange, Rights, RightsMode, SharedMailbox};
 pub use sqlite::Sqlite;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -425,6 +426,9 @@ pub trait Store: Send + Sync + 'static {
     async fn set_meta(&self, key: &str, value: &[u8]) -> Result<()>;
     /// Every CID some message references, for pin restore and orphan collection.
     async fn cids(&self) -> Result<Vec<String>>;
+    /// Writes a copy of everything as it is at one moment to the new file `to` (mode 0600), which is on the disk when this
+    /// returns. Reading and writing go on meanwhile.
+    async fn backup(&self, to: &Path) -> Result<()>;
     /// Flushes and closes; later calls fail.
     async fn close(&self);
 }

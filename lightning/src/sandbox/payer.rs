@@ -163,7 +163,9 @@ impl Customer {
             seed,
             network: self.config.network,
             chain: self.config.chain.clone(),
-            source_height: Arc::clone(&self.config.source_height),
+            source_tip: Arc::clone(&self.config.source_tip),
+            birth_height: None,
+            epoch: None,
             listen: None,
         };
         Self::new(config, Arc::clone(&self.runtime))

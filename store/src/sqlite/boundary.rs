@@ -1,6 +1,7 @@
 //! The boundary, method by method: what reads, what writes, and on which thread.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,8 +13,8 @@ use super::db::Db;
 use super::entries::Transfer;
 use super::writer::Tx;
 use super::{
-    Sqlite, accounts, agreements, annotations, audit, contacts, desk, digests, entries, escrow, gates, jobs, ledger,
-    mailboxes, messages, payments, queue, quotas, sharing, vault, verdicts, vouchers,
+    Sqlite, accounts, agreements, annotations, audit, backup, contacts, desk, digests, entries, escrow, gates, jobs,
+    ledger, mailboxes, messages, payments, queue, quotas, sharing, vault, verdicts, vouchers,
 };
 use crate::limits::{INLINE_READ_BYTES, INLINE_READ_ROWS};
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     FlagChange, FlagsSet, Gate, GateFilter, HeldOutcome, Incoming, Job, JobId, LedgerAudit, LedgerLine, Mailbox,
     MailboxId, MailboxStatus, MessageId, ModSeq, NewAccount, NewAlias, NewCredential, NewVoucher, ObjectId, Page,
     Posting, QueueId, QueueItem, QueueOutcome, Quota, Quote, Resolution, Result, Rights, SharedMailbox, SpecialUse,
-    Standing, StandingQuery, Store, Uid, UnixMs, View,
+    Standing, StandingQuery, Store, StoreError, Uid, UnixMs, View,
 };
 
 /// Whether anything is due: workers ask often, and an idle store should not fsync for it.
@@ -603,6 +604,12 @@ impl Store for Sqlite {
 
     async fn cids(&self) -> Result<Vec<String>> {
         self.readers.long(messages::cids).await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<()> {
+        let (from, to) = (self.path.clone(), to.to_owned());
+        let copying = tokio::task::spawn_blocking(move || backup::copy(&from, &to));
+        copying.await.map_err(|_| StoreError::Busy)?
     }
 
     async fn close(&self) {

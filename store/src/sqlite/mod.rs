@@ -20,6 +20,7 @@ mod accounts;
 mod agreements;
 mod annotations;
 mod audit;
+mod backup;
 mod boundary;
 mod contacts;
 mod db;
@@ -48,7 +49,7 @@ mod verdicts;
 mod vouchers;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lnmp::BridgeKey;
@@ -67,6 +68,7 @@ pub struct Sqlite {
     vault: Arc<Vault>,
     changes: broadcast::Sender<Change>,
     jobs: Arc<Notify>,
+    path: PathBuf,
 }
 
 impl Sqlite {
@@ -82,7 +84,7 @@ impl Sqlite {
         let jobs = Arc::new(Notify::new());
         let readers = Readers::open(path, vault.clone())?;
         let writer = Writer::start(path, conn, vault.clone(), rules, changes.clone(), Arc::clone(&jobs))?;
-        Ok(Arc::new(Self { writer, readers, vault, changes, jobs }))
+        Ok(Arc::new(Self { writer, readers, vault, changes, jobs, path: path.to_owned() }))
     }
 }
 

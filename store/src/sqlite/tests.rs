@@ -50,6 +50,34 @@ async fn what_was_answered_survives_a_crash_without_close() {
 }
 
 #[tokio::test]
+async fn a_copy_made_while_mail_comes_in_holds_all_that_was_answered_before_and_opens_by_itself() {
+    let (store, dir) = fresh_store().await;
+    let alice = account(&store, "alice").await;
+    for _ in 0..20 {
+        deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    }
+    let coming = async {
+        for _ in 0..40 {
+            deliver(&store, mail(alice, Place::Inbox, "bob@shop.test")).await;
+        }
+    };
+    let copy = dir.path().join("copy.sqlite");
+    let (copied, ()) = tokio::join!(store.backup(&copy), coming);
+    copied.unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(store.backup(&copy).await, Err(StoreError::Disk(_))), "no file is written over");
+    assert_eq!(entries(&store, alice, Place::Inbox).await.len(), 60);
+    let there: Subject = open(&copy);
+    let held = entries(&there, alice, Place::Inbox).await.len();
+    assert!((20..=60).contains(&held), "{held} of 60");
+    assert_eq!(there.audit().await.unwrap().findings, Vec::<String>::new());
+    // It is a database like the first: mail goes on in it.
+    deliver(&there, mail(alice, Place::Inbox, "bob@shop.test")).await;
+    assert_eq!(entries(&there, alice, Place::Inbox).await.len(), held + 1);
+}
+
+#[tokio::test]
 async fn nothing_that_tells_who_or_what_is_readable_in_the_files() {
     let (store, dir) = fresh_store().await;
     let secrets = [
