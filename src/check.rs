@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::Request;
-use crate::config::Config;
+use crate::config::{ChainKind, Config};
 use crate::control::{self, Answer};
 use crate::dir::Dir;
 use crate::run;
@@ -149,8 +149,16 @@ fn certificate(config: &Config, findings: &mut Vec<Finding>) {
 
 /// Reads the files of `[wallet]`, and asks nobody.
 fn wallet(config: &Config, findings: &mut Vec<Finding>) {
+    let embedded = || match config.chain.source {
+        ChainKind::None => Ok(None),
+        _ => crate::wallet::chain_source(config).map(|_| Some(crate::wallet::place(config))),
+    };
     let finding = match crate::wallet::backend(config) {
-        Ok(None) => return,
+        Ok(None) => match embedded() {
+            Ok(None) => return,
+            Ok(Some(place)) => Finding::fine("chain", format!("{place}: its files are there")),
+            Err(error) => Finding::wrong("chain", error.0),
+        },
         Ok(Some(_)) => {
             let name = config.wallet.backend.name();
             Finding::fine("wallet", format!("{name}: its files are there and private"))

@@ -67,6 +67,13 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Copy what cannot be made again into a new folder, while the server runs; without bridge key and channels
+    Backup {
+        /// A folder that is not there yet, or is empty
+        to: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Accounts and their passwords
     #[command(subcommand)]
     Account(AccountVerb),
@@ -216,6 +223,10 @@ pub enum Request {
     WalletBalance,
     WalletInvoice { sat: u64, description: String },
     WalletPay { bolt11: String },
+    Backup { to: PathBuf },
+    WalletChain,
+    WalletSeed,
+    WalletRestore { words: String, since: Option<u32> },
     WalletChannels,
     WalletAudit,
     WalletStatement { address: Option<String>, csv: bool },

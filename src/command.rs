@@ -25,7 +25,8 @@ use crate::dkim::verbs;
 use crate::flow::{reports, tls_report};
 use crate::house::{House, PolicyRules};
 use crate::keys::Keys;
-use crate::{accounts, allow, books, dns, filters, groups, outside, run, sharing};
+use crate::wallet::seed;
+use crate::{accounts, allow, backup, books, dns, filters, groups, outside, run, sharing};
 
 pub(crate) use wallet::paid;
 
@@ -122,6 +123,10 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::WalletBalance => wallet::balance(house).await,
         Request::WalletInvoice { sat, description } => wallet::invoice(house, sat, description).await,
         Request::WalletPay { bolt11 } => wallet::pay(house, &bolt11).await,
+        Request::Backup { to } => backup::make(house, &to).await,
+        Request::WalletSeed => seed::show(house).await,
+        Request::WalletRestore { words, since } => seed::restore(house, &words, since).await,
+        Request::WalletChain => crate::wallet::chain(house).await,
         Request::WalletChannels => wallet::channels(house).await,
         Request::WalletAudit => wallet::audit(house).await,
         Request::WalletStatement { address, csv: _ } => books::statement(house, address.as_deref()).await,

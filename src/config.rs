@@ -3,6 +3,7 @@
 //! Parsing is strict: an unknown key or a bad value is refused with file, line, key and what is allowed,
 //! before anything is started or touched.
 
+mod chain;
 mod dns;
 mod money;
 mod names;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::chain::{Chain, ChainKind};
 pub use self::dns::{Dns, LookUps};
 pub use self::money::Money;
 use self::names::is_domain;
@@ -55,6 +57,8 @@ pub struct Config {
     pub listen: Listen,
     /// The Lightning node.
     pub wallet: WalletConfig,
+    /// Where the embedded node's blocks come from.
+    pub chain: Chain,
     /// Holds and graces.
     pub money: Money,
     /// Sizes and counts.
@@ -88,6 +92,14 @@ pub enum Network {
     /// The embedded regtest chain with two real nodes.
     #[default]
     Sandbox,
+    /// Bitcoin.
+    Mainnet,
+    /// The fourth test network, which the embedded node cannot.
+    Testnet4,
+    /// The test network whose blocks are signed.
+    Signet,
+    /// A chain of one's own.
+    Regtest,
 }
 
 /// Whether escrow is allowed.
@@ -147,6 +159,7 @@ impl Default for Config {
             server: Server::default(),
             listen: Listen::default(),
             wallet: WalletConfig::default(),
+            chain: Chain::default(),
             money: Money::default(),
             limits: Limits::default(),
             smtp: Smtp::default(),
@@ -220,7 +233,8 @@ impl Config {
                 format!("{} is out of range; allowed: 1 to 1024", self.limits.message_mib),
             ));
         }
-        self.wallet.check()?;
+        self.wallet.check(self.network)?;
+        self.chain.check(self.network, self.wallet.backend)?;
         let (least, most) = (policy::FINAL_CLTV_MIN, policy::FINAL_CLTV_MAX);
         if !(least..=most).contains(&self.money.final_cltv) {
             return Err((
@@ -290,13 +304,12 @@ impl Config {
 
     /// Whether the money may be worth something: anything but the sandbox's own node.
     pub fn is_real(&self) -> bool {
-        match (self.network, self.wallet.backend) {
-            (Network::Sandbox, WalletBackend::Embedded) => false,
-            (
-                Network::Sandbox,
-                WalletBackend::Lnd | WalletBackend::Cln | WalletBackend::Nwc | WalletBackend::Phoenixd,
-            ) => true,
-        }
+        !self.has_sandbox()
+    }
+
+    /// Whether the sandbox's chain and nodes are run.
+    pub fn has_sandbox(&self) -> bool {
+        self.network == Network::Sandbox && self.wallet.backend == WalletBackend::Embedded
     }
 
     /// How long a paid mail waits for an answer, by how its payment is held.
@@ -357,7 +370,32 @@ mod tests {
         for (text, parts) in [
             ("\n[listen]\nsmtp = 70000\n", ["line 3", "smtp", "u16"]),
             ("[money]\nhold = \"soon\"\n", ["line 2", "hold", "like \"24h\""]),
-            ("network = \"mainnet\"\n", ["line 1", "network", "sandbox"]),
+            ("network = \"testnet\"\n", ["line 1", "network", "`mainnet`"]),
+            ("network = \"testnet4\"\n", ["line 1", "LDK", "\"signet\""]),
+            ("network = \"mainnet\"\n", ["chain.source", "127.0.0.1:8332", "ssl://HOST:50002"]),
+            ("network = \"signet\"\n[chain]\nsource = \"neutrino\"\n", ["line 3", "source", "`electrum`"]),
+            ("network = \"signet\"\n[chain]\nsource = \"bitcoind\"\n", ["line 2", "chain.address", "127.0.0.1:8332"]),
+            (
+                "network = \"signet\"\n[chain]\nsource = \"bitcoind\"\naddress = \"a:1\"\n",
+                ["line 2", "chain.cookie_file", "user and password_file"],
+            ),
+            (
+                "network = \"signet\"\n[chain]\nsource = \"bitcoind\"\naddress = \"a:1\"\nuser = \"x\"\n",
+                ["line 5", "chain.user", "belong together"],
+            ),
+            (
+                "network = \"signet\"\n[chain]\nsource = \"electrum\"\naddress = \"a:1\"\n",
+                ["line 4", "chain.address", "ssl://"],
+            ),
+            (
+                "network = \"signet\"\n[chain]\nsource = \"esplora\"\naddress = \"https://a.test/api\"\nuser = \"x\"\n",
+                ["line 5", "chain.user", "only a bitcoind"],
+            ),
+            (
+                "[chain]\nsource = \"esplora\"\naddress = \"https://a.test\"\n",
+                ["line 2", "chain.source", "the sandbox"],
+            ),
+            ("[chain]\naddress = \"https://a.test\"\n", ["line 1", "chain.source", "\"esplora\""]),
             ("[server]\nnmae = \"x\"\n", ["line 2", "nmae", "expected one of"]),
             ("[server]\nname = \"not a name\"\n", ["line 2", "server.name", "labels"]),
             ("[limits]\nmessage_mib = 0\n", ["line 2", "message_mib", "1 to 1024"]),
@@ -373,6 +411,8 @@ mod tests {
             ("[dns]\nresolver = \"System\"\n", ["line 2", "resolver", "\"system\""]),
             ("[wallet]\nbackend = \"electrum\"\n", ["line 2", "backend", "`phoenixd`"]),
             ("[listen]\naddress = \"::1\"\n[wallet]\naddress = \"x\"\n", ["line 4", "wallet.address", "empty"]),
+            ("[wallet]\nlisten = \"9735\"\n", ["line 2", "listen", "0.0.0.0:9735"]),
+            ("[wallet]\nlisten = \"0.0.0.0:9735\"\n", ["line 2", "wallet.listen", "sandbox"]),
             ("[wallet]\nbackend = \"lnd\"\n", ["line 1", "wallet.address", "https://127.0.0.1:8080"]),
             (
                 "[wallet]\nbackend = \"cln\"\naddress = \"http://10.0.0.1\"\n",

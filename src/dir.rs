@@ -57,6 +57,16 @@ impl Dir {
         self.root.join("lightning")
     }
 
+    /// The embedded node's state on a network that is not the sandbox.
+    pub fn node(&self, network: &str) -> PathBuf {
+        self.lightning().join(network)
+    }
+
+    /// The embedded node's recovery phrase on that network, sealed.
+    pub fn wallet_seed(&self, network: &str) -> PathBuf {
+        self.keys().join(format!("wallet-{network}"))
+    }
+
     /// Attachments.
     pub fn ipfs(&self) -> PathBuf {
         self.root.join("ipfs")

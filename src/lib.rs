@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod acme;
 pub mod allow;
+pub mod backup;
 pub mod books;
 pub mod check;
 pub mod cli;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use satchel::cli::{AccountVerb, CapabilityChange, Cli, Common, PayoutChange, PriceChange, Request, ShareChange, Verb};
+use satchel::cli::{
+    AccountVerb, CapabilityChange, Cli, Common, PayoutChange, PriceChange, Request, ShareChange, Verb, WalletVerb,
+};
 use satchel::config::{ConfigError, DurationText};
 use satchel::control::{self, Answer};
 use satchel::dir::Dir;
@@ -50,6 +52,8 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Verb::Check { config, dnsbl, json } => return check::check(&config, dnsbl, json).await,
+        // The server may stand in another folder.
+        Verb::Backup { to, common } => (common, Request::Backup { to: std::path::absolute(&to)? }),
         Verb::Account(verb) => account(verb).await?,
         Verb::Alias(verb) => verb.request()?,
         Verb::Group(verb) => verb.request(),
@@ -86,7 +90,7 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Allow(verb) => verb.request()?,
         Verb::Gate(verb) => verb.request(),
         Verb::Queue(verb) => verb.request(),
-        Verb::Wallet(verb) => verb.request(),
+        Verb::Wallet(verb) => wallet(verb)?,
         Verb::Sandbox(verb) => verb.request(),
         Verb::Dkim(verb) => verb.request()?,
         Verb::Reports { send, common } => (common, Request::Reports { send }),
@@ -169,6 +173,23 @@ async fn account(verb: AccountVerb) -> anyhow::Result<(Common, Request)> {
         }
         AccountVerb::Remove { address, common } => (common, Request::AccountRemove { address }),
     })
+}
+
+/// What must be read before: the operator's word, or a phrase.
+fn wallet(verb: WalletVerb) -> anyhow::Result<(Common, Request)> {
+    let (common, mut request) = verb.request();
+    match &mut request {
+        Request::WalletSeed => {
+            let wanted = "show";
+            eprintln!("Whoever sees the 24 words can take what the node has on the chain. Is nobody looking?");
+            if prompt(&format!("Type {wanted} to see them"))? != wanted {
+                anyhow::bail!("nothing was shown: the answer was not \"{wanted}\"");
+            }
+        }
+        Request::WalletRestore { words, .. } => *words = prompt("The 24 words, on one line")?,
+        _ => {}
+    }
+    Ok((common, request))
 }
 
 /// Whether a command on this account's keys must read a secret first.

@@ -9,10 +9,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use smtp::{AuthResult, Authentication, DmarcPolicy, TlsPolicy};
 
-use crate::config::MtaStsMode;
-use crate::dns;
+use crate::config::{MtaStsMode, WalletBackend};
 use crate::flow::web_host::mta_sts;
 use crate::house::{House, Running, now_ms};
+use crate::{dns, wallet};
 
 /// Days before its end that a certificate should have been renewed.
 const EXPIRES_SOON_DAYS: i64 = 14;
@@ -43,6 +43,7 @@ pub async fn look(house: &House, dnsbl: &[String]) -> anyhow::Result<Value> {
         look.mail(domain).await;
         look.policy(domain).await;
     }
+    look.wallet().await?;
     look.port_25().await;
     look.certificates();
     look.ports().await;
@@ -79,6 +80,37 @@ impl Look<'_> {
         } else {
             self.advise(check, format!("{text} (in the sandbox nobody minds)"));
         }
+    }
+
+    /// Whether the node is there and sees the chain. The sandbox's always does.
+    async fn wallet(&mut self) -> anyhow::Result<()> {
+        if self.house.config.has_sandbox() {
+            return Ok(());
+        }
+        let chain = wallet::chain(self.house).await?;
+        if let Some(why) = chain["away"].as_str() {
+            let text = format!("away: {why}; mail goes on, nobody is asked to pay, and it is tried again");
+            self.say("wallet", false, text);
+            return Ok(());
+        }
+        let place = match self.house.config.wallet.backend {
+            WalletBackend::Embedded => wallet::place(&self.house.config),
+            other => other.name().to_owned(),
+        };
+        let number = |key: &str| chain[key].as_u64().unwrap_or(0);
+        let at = format!(
+            "{place}: block {}, {} behind its source, in step {} s ago",
+            number("height"),
+            number("behind"),
+            number("synced_seconds_ago")
+        );
+        let fresh = chain["fresh"] == true;
+        self.say(
+            "wallet",
+            fresh,
+            if fresh { at } else { format!("{at}: no payment is claimed until it has caught up") },
+        );
+        Ok(())
     }
 
     /// MX, SPF, DKIM, DMARC, PTR and the rest, as `satchel dns` judges them.

@@ -57,6 +57,22 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::Dns { .. } => records(value),
         Request::WalletStatement { csv: true, .. } => books::csv(value),
         Request::WalletStatement { csv: false, .. } => table(value, books::columns()),
+        Request::Backup { .. } => format!(
+            "{} is whole: the database, {} attachment blocks, the sealed keys, the config.\n\
+             Not in it, and to be kept apart: the bridge key ({}), without which nobody can read this.\n\
+             Not in it on purpose: the node's channels ({}). docs/backup.md says how to restore.\n",
+            word(&value["to"]),
+            word(&value["attachment_blocks"]),
+            word(&value["left_out"][0]),
+            word(&value["left_out"][1])
+        ),
+        Request::WalletSeed => format!(
+            "The embedded node's words on {}:\n\n    {}\n\n\
+             Write them down and keep them apart from this machine. They bring back what the node has on the chain, not its \
+             channels.\n",
+            word(&value["network"]),
+            word(&value["words"])
+        ),
         Request::WalletInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
         _ => fields(value, 0),
     }

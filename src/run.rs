@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use attachments::Shelf;
-use lightning::{CustomerPayment, Sandbox};
+use lightning::{CustomerPayment, Sandbox, Wallet, WalletError};
 use lnmp::Msat;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use crate::acme::Acme;
-use crate::config::{Config, ConfigError, Role, TEMPLATE};
+use crate::config::{Config, ConfigError, Role, TEMPLATE, WalletBackend};
 use crate::dir::{Dir, DirLock, write_durably};
 use crate::dkim::verbs;
 use crate::flow::mailbox::ImapHost;
@@ -28,7 +28,7 @@ use crate::flow::{auto_payout, expire, greylist, pay, price_by_wallet, reconcile
 use crate::house::{House, NotRunning, Ports, Running, now_ms, stopped};
 use crate::letters;
 use crate::tls::Certificates;
-use crate::{accounts, command, control, dns, tls, wallet};
+use crate::{accounts, backup, command, control, dns, tls, wallet};
 
 /// The sandbox's first account.
 const FIRST_ACCOUNT: &str = "alice";
@@ -39,6 +39,8 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections that wait to be accepted, at each port: a burst of 200 overflows the usual 128, and whoever is dropped
 /// comes again only after one second, three, seven. The system's own limit (`net.core.somaxconn`) is 4096.
 const LISTEN_BACKLOG: u32 = 4096;
+/// How often a wallet that came later is asked until everything agrees with it.
+const TAKE_UP_AGAIN: Duration = Duration::from_secs(2);
 /// How often DIR is tried meanwhile.
 const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// The name of the start epoch in the database.
@@ -165,13 +167,11 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
             acme: acme.clone(),
         });
         let is_fresh = house.store.accounts().await?.is_empty();
-        open_books(&house).await?;
-        reconcile::reconcile(&house).await?;
+        let is_there = wallet.away().is_none() && is_taken_up(&house).await?;
         keep_attachments(&house).await?;
         first_account(&house).await?;
-        prove_invoice(&house).await?;
 
-        workers.spawn(pay::run(Arc::clone(&house), wallet, stop.clone()));
+        workers.spawn(take_payments(Arc::clone(&house), wallet, is_there, stop.clone()));
         workers.spawn(work::run(Arc::clone(&house), stop.clone()));
         workers.spawn(send::run(Arc::clone(&house), stop.clone()));
         workers.spawn(tls_report::run(Arc::clone(&house), stop.clone()));
@@ -188,7 +188,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         workers.spawn(make_rsa_key(Arc::clone(&house), is_fresh, stop.clone()));
 
         write_durably(&house.dir.ready(), serde_json::to_string(&ports)?.as_bytes())?;
-        greet(&house, ports)?;
+        greet(&house, ports, wallet::seed::is_unseen(&house).await?)?;
         signal().await?;
 
         tracing::info!("stopping");
@@ -209,6 +209,46 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
         let _ = std::fs::remove_file(house.dir.control());
         Ok(())
     })
+}
+
+/// Brings the books, the store and a wallet that is there to agree, before anything is done with it.
+async fn take_up(house: &House) -> anyhow::Result<()> {
+    open_books(house).await?;
+    reconcile::reconcile(house).await?;
+    prove_invoice(house).await
+}
+
+/// The same; `false` for a wallet that went away meanwhile.
+async fn is_taken_up(house: &House) -> anyhow::Result<bool> {
+    match take_up(house).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.downcast_ref::<WalletError>().is_some_and(WalletError::is_temporary) => {
+            tracing::warn!(%error, "the wallet went away while the server started; it is asked again");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Handles the node's events, once it is there.
+async fn take_payments(house: Arc<House>, wallet: Arc<dyn Wallet>, is_there: bool, mut stop: watch::Receiver<bool>) {
+    if !is_there {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = wallet.there() => {}
+        }
+        while let Err(error) = take_up(&house).await {
+            tracing::warn!(%error, "the wallet is not ready; it is asked again");
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = tokio::time::sleep(TAKE_UP_AGAIN) => {}
+            }
+        }
+        tracing::info!("payments are taken from now on");
+        // What waited for the wallet need not wait longer.
+        house.work.notify_waiters();
+    }
+    pay::run(house, wallet, stop).await;
 }
 
 async fn keep_certificate(acme: Option<Arc<Acme>>, stop: watch::Receiver<bool>) {
@@ -282,24 +322,47 @@ async fn resolver(
 /// One epoch in our database and beside LDK's: an old copy of either forfeits channels (design section 4).
 async fn check_epoch(house: &House) -> anyhow::Result<()> {
     let path = house.dir.lightning().join("epoch");
+    let restored = house.dir.lightning().join(backup::RESTORED);
     let ours = house.store.get_meta(EPOCH).await?;
     let theirs = std::fs::read(&path).ok();
     // Written to LDK's side first: a crash between leaves `theirs` one ahead, which is the next start's own doing.
     let epoch = |bytes: &Option<Vec<u8>>| {
         bytes.as_ref().and_then(|b| std::str::from_utf8(b).ok()?.parse::<u64>().ok()).unwrap_or(0)
     };
+    let is_restored = restored.exists() && theirs.is_none();
     let (ours, theirs) = (epoch(&ours), epoch(&theirs));
-    if theirs != ours && theirs != ours + 1 {
-        bail!(
-            "the database (start {ours}) and {} (start {theirs}) are not of one time: one of them is an old copy. \
-             Starting would risk the channels. Put back the newer copy of both together; where there is none, begin with \
-             a fresh directory",
+    match theirs {
+        _ if is_restored => tracing::warn!("this directory was restored from a backup: it has no channels"),
+        0 if ours > 0 => bail!(
+            "{} is missing, but the database was started {ours} times: the Lightning state is not here. Is a disk not \
+             mounted? Put it back. If it is lost for good, make the empty file {}: the server then begins without \
+             channels, and coins on the chain come back from the words",
+            path.display(),
+            restored.display()
+        ),
+        theirs if theirs > ours + 1 => bail!(
+            "the database (start {ours}) is an old copy, {} is newer (start {theirs}): payments since then are not in it. \
+             Put back the newer database. If there is none, write {ours} into that file: the channels are safe, what is \
+             locked in them is given back, and `satchel wallet audit` shows what the books miss",
             path.display()
-        );
+        ),
+        theirs if theirs < ours => bail!(
+            "the Lightning state ({}: start {theirs}) is an old copy, the database is newer (start {ours}). Starting it \
+             would forfeit its channels. Put back the newer state. If there is none, move {} away, never to be started \
+             again, and make the empty file {}: coins on the chain come back from the words, the channels do not",
+            path.display(),
+            house.dir.lightning().display(),
+            restored.display()
+        ),
+        _ => {}
     }
     let next = (ours + 1).to_string();
     write_durably(&path, next.as_bytes())?;
     house.store.set_meta(EPOCH, next.as_bytes()).await?;
+    if is_restored {
+        wallet::forget_state(house).await?;
+        std::fs::remove_file(&restored)?;
+    }
     Ok(())
 }
 
@@ -455,7 +518,7 @@ fn open_doors(
 }
 
 /// What a person sees: where everything is and how to begin.
-fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
+fn greet(house: &House, ports: Ports, unseen_words: bool) -> anyhow::Result<()> {
     let running = house.running()?;
     let address = house.config.listen.address;
     let mut out = io::stdout().lock();
@@ -473,9 +536,23 @@ fn greet(house: &House, ports: Ports) -> anyhow::Result<()> {
     match running.sandbox {
         Some(_) => writeln!(out, "  money      sandbox: a regtest chain and two real Lightning nodes on this machine")?,
         None => {
-            let can = if running.wallet.can_hold() { "holds payments" } else { "cannot hold: nobody is asked to pay" };
-            writeln!(out, "  money      {}: {can}", house.config.wallet.backend.name())?;
+            let place = match house.config.wallet.backend {
+                WalletBackend::Embedded => wallet::place(&house.config),
+                other => other.name().to_owned(),
+            };
+            let can = match running.wallet.away() {
+                Some(why) => format!("away ({why}); mail goes on, nobody is asked to pay until it is there"),
+                None if running.wallet.can_hold() => "holds payments".to_owned(),
+                None => "cannot hold: nobody is asked to pay".to_owned(),
+            };
+            writeln!(out, "  money      {place}: {can}")?;
         }
+    }
+    if unseen_words {
+        writeln!(
+            out,
+            "  recovery   nobody has looked at the node's 24 words yet: `satchel wallet seed` shows them; write them down"
+        )?;
     }
     if let Ok(text) = std::fs::read_to_string(house.dir.first_login())
         && let Some((user, password)) = text.trim_end().split_once('\n')

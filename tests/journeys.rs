@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "journeys/backup.rs"]
+mod backup;
 #[path = "journeys/blocks.rs"]
 mod blocks;
 #[path = "journeys/books.rs"]
@@ -30,6 +32,8 @@ mod lmtp;
 mod local;
 #[path = "journeys/main_road.rs"]
 mod main_road;
+#[path = "journeys/networks.rs"]
+mod networks;
 #[path = "journeys/nodes.rs"]
 mod nodes;
 #[path = "journeys/outbound_price.rs"]

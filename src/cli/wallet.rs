@@ -36,6 +36,24 @@ pub enum WalletVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Show the 24 words that bring back what the embedded node has on the chain
+    Seed {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Give a directory that has no node yet the words of another; they are read from the terminal or standard input
+    Restore {
+        /// The block from which on coins are looked for over a bitcoind; without it the first that a Satchel can have seen
+        #[arg(long)]
+        since: Option<u32>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Where the node is, and the source of its blocks
+    Chain {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Pay an invoice from what an account is owed; the fees on the way are the account's
     Payout {
         /// Whose money
@@ -71,6 +89,10 @@ impl WalletVerb {
                 (common, Request::WalletInvoice { sat: amount, description })
             }
             Self::Pay { bolt11, common } => (common, Request::WalletPay { bolt11 }),
+            Self::Seed { common } => (common, Request::WalletSeed),
+            // The words are read where the terminal is.
+            Self::Restore { since, common } => (common, Request::WalletRestore { words: String::new(), since }),
+            Self::Chain { common } => (common, Request::WalletChain),
             Self::Channels { common } => (common, Request::WalletChannels),
             Self::Payout { address, bolt11, common } => (common, Request::WalletPayout { address, bolt11 }),
             Self::Statement { address, csv, common } => (common, Request::WalletStatement { address, csv }),

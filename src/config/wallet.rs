@@ -1,8 +1,12 @@
 //! `[wallet]`: the Lightning node.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::Network;
 
 /// The Lightning node: the embedded one, or one that somebody else runs.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -16,6 +20,19 @@ pub struct WalletConfig {
     pub certificate: PathBuf,
     /// A file that holds the macaroon, the rune, the connection string or the password.
     pub secret_file: PathBuf,
+    /// Where other nodes connect to the embedded one, `"0.0.0.0:9735"`; `None`: it connects to them.
+    #[serde(deserialize_with = "listen")]
+    pub listen: Option<SocketAddr>,
+}
+
+fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        D::Error::custom(format!("\"{text}\" is no address; allowed: IP and port, like \"0.0.0.0:9735\", or empty"))
+    })
 }
 
 /// What a bridge can take payments with.
@@ -50,7 +67,7 @@ impl WalletBackend {
 
 impl WalletConfig {
     /// What types cannot say.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(super) fn check(&self, network: Network) -> Result<(), (&'static str, String)> {
         let (name, remote) = (self.backend.name(), self.backend != WalletBackend::Embedded);
         let none = |key, what: &str| Err((key, format!("{what}; allowed with backend = \"{name}\": empty")));
         match (self.address.is_empty(), self.backend) {
@@ -67,6 +84,11 @@ impl WalletConfig {
             (true, WalletBackend::Embedded | WalletBackend::Nwc) => {}
             (false, _) => lightning::remote::check_address(&self.address)
                 .map_err(|error| ("wallet.address", format!("\"{}\" is refused: {error}", self.address)))?,
+        }
+        if self.listen.is_some() && (remote || network == Network::Sandbox) {
+            let who = if remote { name } else { "sandbox" };
+            let text = "is for the embedded node on a network of its own; allowed here: empty";
+            return Err(("wallet.listen", format!("{text} (\"{who}\")")));
         }
         if !self.certificate.as_os_str().is_empty() && !matches!(self.backend, WalletBackend::Lnd | WalletBackend::Cln)
         {

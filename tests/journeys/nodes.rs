@@ -9,6 +9,7 @@ use lightning::Invoice;
 use serde_json::Value;
 
 use crate::escrow::{http, page};
+use crate::networks::Way;
 use crate::servers::nwc::{METHODS, Service};
 use crate::servers::relay::Relay;
 use crate::servers::world::{FEE_MSAT, Is, World};
@@ -129,6 +130,31 @@ fn mails_are_paid_accepted_and_declined_over_nostr_wallet_connect() {
     let log = satchel.log_text();
     let secret = node.service.unwrap().uri.split("secret=").nth(1).unwrap()[..64].to_owned();
     assert!(!log.contains(&secret) && !log.contains(&paid[0].0), "{log}");
+    satchel.stop();
+}
+
+#[test]
+fn a_bridge_whose_lnd_is_away_starts_takes_mail_and_asks_for_payment_when_it_is_back() {
+    let node = Node::start("lnd");
+    let port = node.config.split("https://127.0.0.1:").nth(1).unwrap().split('"').next().unwrap();
+    let way = Way::to(format!("127.0.0.1:{port}").parse().unwrap());
+    let config = node.config.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", way.port));
+    let mut satchel = Satchel::start(&config);
+    let chain = satchel.ask(&["wallet", "chain"]);
+    assert!(chain["away"].is_string() && chain["backend"] == "lnd", "{chain}");
+    let gate = satchel.stranger_writes("bob@shop.test", "An offer");
+    assert!(!satchel.command(&["gate", "invoice", &gate["id"].to_string()]).output().unwrap().status.success());
+    way.open(true);
+    eventually("the wallet", || satchel.ask(&["wallet", "chain"])["away"].is_null().then_some(()));
+    let hash = node.pay(&satchel.invoice(&gate));
+    satchel.wait_for_state("bob@shop.test", "held");
+    let mut imap = satchel.imap();
+    let [offer] = imap.find("Requests", "An offer")[..] else { panic!("the paid mail is in Requests") };
+    imap.ok(&format!("UID MOVE {offer} INBOX"));
+    satchel.wait_for_state("bob@shop.test", "settled");
+    eventually("the claim", || (node.state(hash) == Is::Settled).then_some(()));
+    // What the node had before it was there for the first time is the operator's; what came since is booked.
+    satchel.assert_audit();
     satchel.stop();
 }
 
