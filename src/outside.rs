@@ -104,6 +104,10 @@ impl Look<'_> {
             number("behind"),
             number("synced_seconds_ago")
         );
+        if let Some(why) = chain["source_trouble"].as_str() {
+            self.say("wallet", false, format!("{at}; {why}: no payment is claimed until it does"));
+            return Ok(());
+        }
         let fresh = chain["fresh"] == true;
         self.say(
             "wallet",

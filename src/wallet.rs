@@ -80,6 +80,7 @@ pub async fn chain(house: &House) -> anyhow::Result<Value> {
         "source": config.chain.source.name(),
         "address": config.chain.address,
         "away": wallet.away(),
+        "source_trouble": wallet.source_trouble(),
         "height": state.map(|state| state.height),
         "source_height": state.map(|state| state.source_height),
         "behind": state.map(|state| state.source_height.saturating_sub(state.height)),

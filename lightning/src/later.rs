@@ -161,6 +161,10 @@ impl Wallet for LaterWallet {
         }
     }
 
+    fn source_trouble(&self) -> Option<String> {
+        self.wallet().ok()?.source_trouble()
+    }
+
     async fn create(&self, new: NewHold) -> Result<String, WalletError> {
         self.wallet()?.create(new).await
     }

@@ -29,6 +29,11 @@ pub trait Wallet: Send + Sync {
     /// Waits until the wallet is there.
     async fn there(&self) {}
 
+    /// Why the source of its blocks did not answer when it was last asked; `None` when it did.
+    fn source_trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Registers `new.hash` and returns the invoice (BOLT 11) that locks money under it. Repeatable for one hash; only
     /// the last invoice of a hash need be published.
     async fn create(&self, new: NewHold) -> Result<String, WalletError>;

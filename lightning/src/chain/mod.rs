@@ -70,6 +70,11 @@ pub trait SourceTip: Send + Sync {
 
     /// Asks for a look soon: somebody knows that there is more.
     fn look(&self) {}
+
+    /// Why the source did not answer when it was last asked; `None` when it did.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a source cannot be used. No variant holds a credential.

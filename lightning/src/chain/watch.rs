@@ -46,11 +46,6 @@ impl ChainWatch {
             Ok(Self { tip, trouble, look, task })
         })
     }
-
-    /// Why the source did not answer when it was last asked; `None` when it did.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 impl SourceTip for ChainWatch {
@@ -60,6 +55,10 @@ impl SourceTip for ChainWatch {
 
     fn look(&self) {
         self.look.notify_one();
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -28,6 +28,10 @@ use crate::{WalletError, failpoint, limits};
 
 #[async_trait]
 impl Wallet for LdkNode {
+    fn source_trouble(&self) -> Option<String> {
+        self.inner.source_tip.trouble()
+    }
+
     async fn create(&self, new: NewHold) -> Result<String, WalletError> {
         new.check()?;
         self.call(move |node, inner| {
