@@ -250,7 +250,7 @@ fn a_hold_that_the_wallet_ends_on_its_own_returns_the_mail_to_unpaid() {
 }
 
 #[test]
-fn a_wallet_that_is_not_there_or_a_secret_others_can_read_stops_the_start() {
+fn a_secret_that_is_wrong_or_that_others_can_read_stops_the_start() {
     let satchel = Satchel::prepared(
         "[wallet]\nbackend = \"lnd\"\naddress = \"https://127.0.0.1:1\"\nsecret_file = \"/etc/hostname\"\n",
     );
@@ -258,16 +258,19 @@ fn a_wallet_that_is_not_there_or_a_secret_others_can_read_stops_the_start() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("wallet.secret_file") && text.contains("0600"), "{text}");
+    // Waiting would not mend it.
+    let node = Node::start("phoenixd");
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::write(secret.path(), "x").unwrap();
+    let address = node.config.lines().find(|line| line.starts_with("address")).unwrap();
     satchel.configure(&format!(
-        "[wallet]\nbackend = \"phoenixd\"\naddress = \"http://127.0.0.1:1\"\nsecret_file = \"{}\"\n",
+        "[wallet]\nbackend = \"phoenixd\"\n{address}\nsecret_file = \"{}\"\n",
         secret.path().display()
     ));
     let output = Command::new(BINARY).args(["up", "--dir"]).arg(satchel.path()).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("phoenixd") && text.contains("not running"), "{text}");
+    assert!(text.contains("phoenixd") && text.contains("401"), "{text}");
 }
 
 #[test]
