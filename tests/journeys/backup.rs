@@ -24,7 +24,7 @@ fn subject(sender: usize, number: usize) -> String {
 
 /// A mail with a part that is kept as an attachment.
 fn with_attachment(subject: &str) -> Vec<u8> {
-    let part = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3ODkr\r\n".repeat(1500);
+    let part = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n".repeat(1700);
     let head = format!(
         "From: bob@shop.test\r\nTo: {ALICE}\r\nSubject: {subject}\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
          Message-ID: <{}@shop.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n",
