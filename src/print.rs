@@ -44,7 +44,9 @@ pub fn text(request: &Request, value: &Value) -> String {
         Request::GroupList => table(value, &["address", "members"]),
         Request::AliasList => table(value, &["address", "for", "expires_at", "uses", "max_uses"]),
         Request::ContactList { .. } => table(value, &["author", "relation", "since"]),
-        Request::GateList => table(value, &["id", "state", "price_msat", "author", "recipient", "hold_until"]),
+        Request::GateList => {
+            table(value, &["id", "state", "voucher", "price_msat", "author", "recipient", "hold_until"])
+        }
         Request::QueueList => {
             table(value, &["id", "state", "from", "to", "attempts", "due_at", "expires_at", "last_error"])
         }

@@ -190,7 +190,12 @@ async fn step(house: &House, one: &ToPay) -> anyhow::Result<()> {
         // It was locked, and the mail not accepted: that is no news.
         Ok(Some(Paid::Failed)) if one.under_way => ended(house, one, "a price came back to its user's wallet").await,
         Ok(Some(Paid::Failed)) => not_paid(house, one, &PurseError::PaymentFailed.to_string()).await,
-        Ok(None) if over(NEVER_AFTER) => not_paid(house, one, &PurseError::Silent.to_string()).await,
+        // Some wallets look up only what they take in.
+        Ok(None) if over(NEVER_AFTER) => {
+            let why =
+                format!("{}, and knows of no such payment; look there before you pay it again", PurseError::Silent);
+            not_paid(house, one, &why).await
+        }
         Ok(None) => Ok(()),
         Err(error) if over(GIVE_UP_AFTER) => {
             let why = format!("{error}, and whether it paid cannot be found out; look there before you pay again");
