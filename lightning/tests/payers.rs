@@ -156,13 +156,15 @@ fn a_second_payer_never_touches_what_the_first_has_locked_or_paid() {
         assert_eq!(wallet.ready_event().await.filter(|event| *event != Event::Other), None);
         assert_eq!(wallet.channels().await.unwrap().iter().filter(|channel| channel.usable).count(), 2);
 
-        // It comes back after a restart.
+        // It is there after a restart, without being asked for.
         sandbox.stop().await.unwrap();
         drop((sandbox, wallet, second));
         let sandbox = self::sandbox(dir.path()).await;
+        let wallet = sandbox.wallet();
+        assert_eq!(wallet.channels().await.unwrap().iter().filter(|channel| channel.usable).count(), 2);
         let second = sandbox.second_customer().await.unwrap();
         assert_eq!(second.balance().await.unwrap().channel, start);
-        assert_eq!(sandbox.wallet().channels().await.unwrap().len(), 2, "no third channel");
+        assert_eq!(wallet.channels().await.unwrap().len(), 2, "no third channel");
         sandbox.stop().await.unwrap();
     });
 }

@@ -158,7 +158,7 @@ impl Sandbox {
             bootstrap::channel(&chain, &bridge, &customer_node, address).await?;
             customer.adopt(customer_node, bridge.node_id(), address);
             server.begin_mining();
-            Ok(Self {
+            let sandbox = Self {
                 bridge,
                 customer,
                 second: tokio::sync::Mutex::default(),
@@ -166,7 +166,9 @@ impl Sandbox {
                 opening: tokio::sync::Mutex::new(()),
                 bridge_address: address,
                 server,
-            })
+            };
+            sandbox.second_comes_back().await;
+            Ok(sandbox)
         })
     }
 

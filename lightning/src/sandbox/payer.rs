@@ -23,6 +23,9 @@ use crate::{HoldStatus, Invoice, Wallet, WalletError};
 /// An event loop takes a payment's event within milliseconds; after this there is none.
 const UNWATCHED_AFTER: Duration = Duration::from_millis(300);
 
+/// The second customer's directory, beside the first one's.
+const SECOND: &str = "second";
+
 /// What a payer makes of an invoice instead of what it says. Whatever is misread is not expired any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Misreading {
@@ -86,8 +89,18 @@ impl Sandbox {
         self.bridge.lookup(hash).await.map_err(SandboxError::bridge)
     }
 
+    /// A second customer that was made once is there after every start: its channel would be closed for it otherwise,
+    /// when it has a payment under way.
+    pub(super) async fn second_comes_back(&self) {
+        if self.customer.another(SECOND).config.dir.is_dir()
+            && let Err(error) = self.second_customer().await
+        {
+            tracing::warn!(%error, "sandbox: the second customer did not come back");
+        }
+    }
+
     /// Another customer, with a node and a channel of its own: somebody who pays what the first has paid. Made when it
-    /// is asked for, which takes seconds; after a restart it comes back when it is asked for again.
+    /// is first asked for, which takes seconds.
     ///
     /// # Errors
     /// [`SandboxError::Node`], [`SandboxError::NotReady`].
@@ -96,7 +109,7 @@ impl Sandbox {
         if let Some(second) = &*second {
             return Ok(Arc::clone(second));
         }
-        let customer = Arc::new(self.customer.another("second"));
+        let customer = Arc::new(self.customer.another(SECOND));
         let node = customer.build_node().await?;
         let is_new = self.fund(&node).await?;
         node.start().await.map_err(SandboxError::customer)?;
