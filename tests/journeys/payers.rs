@@ -43,7 +43,7 @@ fn nothing_is_held(satchel: &Satchel) {
 
 #[test]
 fn whoever_pays_too_late_has_it_back_and_the_mail_may_still_be_paid() {
-    let satchel = Satchel::start("[money]\nquote = \"3s\"\n");
+    let mut satchel = Satchel::start("[money]\nquote = \"2s\"\n");
     let mut imap = satchel.imap();
     let (author, subject) = ("ann@late.test", "Paid too late");
     let gate = satchel.stranger_writes(author, subject);
@@ -65,6 +65,11 @@ fn whoever_pays_too_late_has_it_back_and_the_mail_may_still_be_paid() {
     lies_in(&mut imap, "Unpaid", subject, &["$Unpaid"]);
     assert!(imap.find("Requests", subject).is_empty());
 
+    // From now on there is time to pay.
+    satchel.stop();
+    satchel.configure("");
+    satchel.resume();
+    let mut imap = satchel.imap();
     // The page has another invoice, under another hash.
     page_shows(&satchel, &gate, &["Waiting for payment", "lnbcrt"]);
     let again = satchel.invoice(&gate);
