@@ -14,7 +14,7 @@ const PRICE: u64 = 100_000;
 const RESERVED: usize = 30;
 
 /// One request to the web door; status and the rest.
-pub fn http(satchel: &Satchel, method: &str, path: &str, form: &str) -> (u16, String) {
+pub(crate) fn http(satchel: &Satchel, method: &str, path: &str, form: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(("127.0.0.1", satchel.ports.web)).unwrap();
     let length = form.len();
     let head = format!(
@@ -29,7 +29,7 @@ pub fn http(satchel: &Satchel, method: &str, path: &str, form: &str) -> (u16, St
 }
 
 /// The path of a gate's page.
-pub fn page(satchel: &Satchel, gate: &Value) -> String {
+pub(crate) fn page(satchel: &Satchel, gate: &Value) -> String {
     let shown = satchel.ask(&["gate", "show", &gate["id"].to_string()]);
     let url = shown["page"].as_str().unwrap().to_owned();
     url[url.find("/pay/").unwrap()..].to_owned()
