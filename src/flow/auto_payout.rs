@@ -9,8 +9,9 @@
 //! One attempt at a time. Its invoice is written down before the node hears of it; after a kill the same one is sent again,
 //! which no node pays twice, and another one is asked for only when that one has ended.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use lightning::nwc::{Purse, PurseError};
 use lightning::{Invoice, LightningAddress, LnurlError, Paid, WalletError, failpoint};
@@ -26,6 +27,8 @@ use crate::{letters, run};
 
 /// How often it is looked whether anybody is owed enough.
 const TICK: Duration = Duration::from_secs(2);
+/// A node that does not answer is asked again after this long.
+const AWAY: Duration = Duration::from_secs(15);
 /// Less is not worth its fees: the way costs up to 1 % and 50 sat.
 const LEAST: Msat = Msat(1_000_000);
 /// How long an invoice must be payable.
@@ -45,6 +48,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(4 * 3600);
 pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut put_off: HashMap<AccountId, Instant> = HashMap::new();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -57,11 +61,13 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
                 continue;
             }
         };
-        for account in accounts {
+        put_off.retain(|_, until| *until > Instant::now());
+        for account in accounts.into_iter().filter(|account| !put_off.contains_key(account)).collect::<Vec<_>>() {
             if *stop.borrow() {
                 return;
             }
             if let Err(error) = look(&house, account).await {
+                put_off.insert(account, Instant::now() + AWAY);
                 tracing::warn!(account = account.0, error = format!("{error:#}"), "a payout cannot be made now");
             }
         }
