@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod account;
 mod alias;
+mod channel;
 mod contact;
 mod dkim;
 mod filter;
@@ -21,6 +22,7 @@ mod wallet;
 
 pub use account::AccountVerb;
 pub use alias::AliasVerb;
+pub use channel::ChannelVerb;
 pub use contact::ContactVerb;
 pub use dkim::DkimVerb;
 pub use filter::{AllowVerb, FilterVerb};
@@ -136,6 +138,9 @@ pub enum Verb {
     /// The bridge's money
     #[command(subcommand)]
     Wallet(WalletVerb),
+    /// The Lightning channels of the embedded node: what they hold, opening, closing, buying, backups
+    #[command(subcommand)]
+    Channel(ChannelVerb),
     /// The sandbox: its customer's wallet, its chain, its catch-all
     #[command(subcommand)]
     Sandbox(SandboxVerb),
@@ -231,6 +236,16 @@ pub enum Request {
     WalletAudit,
     WalletStatement { address: Option<String>, csv: bool },
     WalletPayout { address: String, bolt11: String },
+    ChannelList,
+    ChannelPlan,
+    ChannelOpen { peer: String, capacity_sat: u64, push_sat: u64 },
+    ChannelClose { id: String, force: bool, yes: bool },
+    ChannelFees { id: String, base_msat: u64, ppm: u32 },
+    ChannelReceive { sat: u64, fee_max_sat: Option<u64> },
+    ChannelBuy { capacity_sat: Option<u64>, expiry_blocks: u32, order: Option<String>, yes: bool },
+    ChannelOrder { id: String },
+    ChannelBackup { file: PathBuf },
+    ChannelRecover { file: PathBuf },
     SandboxPay { bolt11: String },
     SandboxPayAs { bolt11: String, payer: Payer },
     SandboxInvoice { sat: u64 },

@@ -2,6 +2,7 @@
 
 mod account;
 mod alias;
+mod channel;
 mod contact;
 mod gate;
 mod own_wallet;
@@ -131,6 +132,20 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::WalletAudit => wallet::audit(house).await,
         Request::WalletStatement { address, csv: _ } => books::statement(house, address.as_deref()).await,
         Request::WalletPayout { address, bolt11 } => books::payout(house, &address, &bolt11).await,
+        Request::ChannelList => channel::list(house).await,
+        Request::ChannelPlan => channel::plan(house).await,
+        Request::ChannelOpen { peer, capacity_sat, push_sat } => {
+            channel::open(house, &peer, capacity_sat, push_sat).await
+        }
+        Request::ChannelClose { id, force, yes } => channel::close(house, &id, force, yes).await,
+        Request::ChannelFees { id, base_msat, ppm } => channel::fees(house, &id, base_msat, ppm).await,
+        Request::ChannelReceive { sat, fee_max_sat } => channel::receive(house, sat, fee_max_sat).await,
+        Request::ChannelBuy { capacity_sat, expiry_blocks, order, yes } => {
+            channel::buy(house, capacity_sat, expiry_blocks, order, yes).await
+        }
+        Request::ChannelOrder { id } => channel::order(house, &id).await,
+        Request::ChannelBackup { file } => channel::backup(house, &file).await,
+        Request::ChannelRecover { file } => channel::recover(house, &file).await,
         Request::SandboxPay { bolt11 } => sandbox::pay(house, &bolt11, Payer::default()).await,
         Request::SandboxPayAs { bolt11, payer } => sandbox::pay(house, &bolt11, payer).await,
         Request::SandboxInvoice { sat } => sandbox::invoice(house, sat).await,

@@ -4,6 +4,7 @@
 //! before anything is started or touched.
 
 mod chain;
+mod channels;
 mod dns;
 mod money;
 mod names;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::chain::{Chain, ChainKind};
+pub use self::channels::Channels;
 pub use self::dns::{Dns, LookUps};
 pub use self::money::Money;
 use self::names::is_domain;
@@ -59,6 +61,8 @@ pub struct Config {
     pub wallet: WalletConfig,
     /// Where the embedded node's blocks come from.
     pub chain: Chain,
+    /// Where the embedded node's channels come from.
+    pub channels: Channels,
     /// Holds and graces.
     pub money: Money,
     /// Sizes and counts.
@@ -160,6 +164,7 @@ impl Default for Config {
             listen: Listen::default(),
             wallet: WalletConfig::default(),
             chain: Chain::default(),
+            channels: Channels::default(),
             money: Money::default(),
             limits: Limits::default(),
             smtp: Smtp::default(),
@@ -235,6 +240,7 @@ impl Config {
         }
         self.wallet.check(self.network)?;
         self.chain.check(self.network, self.wallet.backend)?;
+        self.channels.check(self.wallet.backend == WalletBackend::Embedded)?;
         let (least, most) = (policy::FINAL_CLTV_MIN, policy::FINAL_CLTV_MAX);
         if !(least..=most).contains(&self.money.final_cltv) {
             return Err((

@@ -57,6 +57,11 @@ impl Dir {
         self.root.join("lightning")
     }
 
+    /// What a node restored from its seed needs to get its channels' money back; sealed.
+    pub fn channels_backup(&self) -> PathBuf {
+        self.root.join("channels.backup")
+    }
+
     /// The embedded node's state on a network that is not the sandbox.
     pub fn node(&self, network: &str) -> PathBuf {
         self.lightning().join(network)

@@ -51,6 +51,8 @@ pub struct House {
     pub paying: tokio::sync::Mutex<()>,
     /// Held while the prices that users' wallets pay change: they are one list.
     pub spending: tokio::sync::Mutex<()>,
+    /// Held while the channels are looked at; a difference between ledger and node, and since when it stands.
+    pub channels: tokio::sync::Mutex<Option<(i64, UnixMs)>>,
     /// Held while a digest is written: two sessions that begin together are one first session.
     pub digesting: tokio::sync::Mutex<()>,
     /// Held while an owner's choices change: two changes at once are both kept.
@@ -138,6 +140,7 @@ impl House {
             quoting: tokio::sync::Mutex::new(()),
             paying: tokio::sync::Mutex::new(()),
             spending: tokio::sync::Mutex::new(()),
+            channels: tokio::sync::Mutex::new(None),
             digesting: tokio::sync::Mutex::new(()),
             choosing: tokio::sync::Mutex::new(()),
             allowed: RwLock::default(),

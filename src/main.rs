@@ -91,12 +91,20 @@ async fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Gate(verb) => verb.request(),
         Verb::Queue(verb) => verb.request(),
         Verb::Wallet(verb) => wallet(verb)?,
+        Verb::Channel(verb) => verb.request()?,
         Verb::Sandbox(verb) => verb.request(),
         Verb::Dkim(verb) => verb.request()?,
         Verb::Reports { send, common } => (common, Request::Reports { send }),
         Verb::Dns { domain, common } => (common, Request::Dns { domain }),
     };
-    let value = perform(&common.dir, &request).await?;
+    let mut value = perform(&common.dir, &request).await?;
+    if let Request::ChannelClose { id, force, yes: false } = &request
+        && let Some(word) = value["confirm"].as_str()
+    {
+        confirm(value["says"].as_str().unwrap_or_default(), word)?;
+        let sure = Request::ChannelClose { id: id.clone(), force: *force, yes: true };
+        value = perform(&common.dir, &sure).await?;
+    }
     let mut out = std::io::stdout().lock();
     if common.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
@@ -201,6 +209,16 @@ async fn needs_secret(common: &Common, address: &str) -> anyhow::Result<bool> {
 /// Asks on the terminal without echo, or reads one line of standard input.
 fn prompt(what: &str) -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() { Ok(rpassword::prompt_password(format!("{what}: "))?) } else { first_line() }
+}
+
+/// What cannot be taken back is done when somebody types a word of it.
+fn confirm(says: &str, word: &str) -> anyhow::Result<()> {
+    eprintln!("{says}");
+    if !std::io::stdin().is_terminal() {
+        anyhow::bail!("nothing was done: repeat it with --yes");
+    }
+    eprint!("Type {word} to go on: ");
+    if first_line()?.trim() == word { Ok(()) } else { anyhow::bail!("that is something else: nothing was done") }
 }
 
 fn prompt_twice(what: &str) -> anyhow::Result<String> {

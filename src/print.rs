@@ -7,12 +7,27 @@ use serde_json::{Value, json};
 use crate::books;
 use crate::cli::Request;
 
+/// What `channel list` shows of each.
+const CHANNEL_COLUMNS: [&str; 10] = [
+    "id",
+    "state",
+    "capacity_msat",
+    "ours_msat",
+    "theirs_msat",
+    "held_msat",
+    "hold_slots",
+    "hold_value_free_msat",
+    "fee_base_msat",
+    "fee_ppm",
+];
+
 /// Whether the answer says that something is wrong (exit code 1).
 pub fn says_failure(request: &Request, value: &Value) -> bool {
     match request {
         Request::WalletAudit => value["ok"] != Value::Bool(true),
         // Where nothing could be asked, nothing is wrong yet.
         Request::Dns { .. } => value["checked"] == Value::Bool(true) && value["ok"] != Value::Bool(true),
+        Request::ChannelBuy { .. } => value["paid"]["state"] == "failed",
         Request::WalletPay { .. }
         | Request::WalletPayout { .. }
         | Request::SandboxPay { .. }
@@ -52,6 +67,15 @@ pub fn text(request: &Request, value: &Value) -> String {
         }
         Request::Reports { send: false } => table(value, &["day", "domain", "pass", "fail", "tls", "tls_failures"]),
         Request::DkimList => table(value, &["selector", "algorithm", "stage", "active_from", "retired_at"]),
+        Request::ChannelList => table(value, &CHANNEL_COLUMNS),
+        Request::ChannelPlan => plan(value),
+        Request::ChannelReceive { .. } => format!(
+            "{}\n\nThe provider keeps {} msat of {}: {} arrive.\n",
+            word(&value["bolt11"]),
+            word(&value["provider_fee_msat"]),
+            word(&value["amount_msat"]),
+            word(&value["arrives_msat"])
+        ),
         Request::SandboxMail => mails(value),
         Request::GateInvoice { .. } | Request::GateRefundTo { .. } if value["bolt11"].is_string() => {
             format!("{}\n", word(&value["bolt11"]))
@@ -159,6 +183,33 @@ fn filters(value: &Value) -> String {
         out
     });
     if text.is_empty() { "none\n".to_owned() } else { text }
+}
+
+/// How many mails can be held, in sentences.
+fn plan(value: &Value) -> String {
+    let mut out = String::new();
+    for price in value["prices"].as_array().into_iter().flatten() {
+        let sat = price["price_msat"].as_u64().unwrap_or(0) / 1000;
+        let (mails, limit) = (word(&price["mails"]), word(&price["limit"]));
+        let _ = writeln!(
+            out,
+            "You can hold {mails} mails of {sat} sat now ({}); {limit} set this.",
+            word(&price["asked_of"])
+        );
+    }
+    let _ = writeln!(out, "{} live invoices reserve a part of it.", word(&value["live_quotes"]));
+    for channel in value["channels"].as_array().into_iter().flatten() {
+        let fits = channel["prices"].as_array().into_iter().flatten();
+        let fits = fits
+            .map(|fit| format!("{} of {} sat", word(&fit["mails"]), fit["price_msat"].as_u64().unwrap_or(0) / 1000));
+        let fits: Vec<String> = fits.collect();
+        let id = word(&channel["id"]);
+        let _ = writeln!(out, "  {} ({}): {}", id.get(..8).unwrap_or(&id), word(&channel["state"]), fits.join(", "));
+    }
+    for line in value["advice"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "{}", word(line));
+    }
+    out
 }
 
 fn mails(value: &Value) -> String {

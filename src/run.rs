@@ -24,7 +24,7 @@ use crate::dkim::verbs;
 use crate::flow::mailbox::ImapHost;
 use crate::flow::smtp_host::SmtpHost;
 use crate::flow::web_host::WebHost;
-use crate::flow::{auto_payout, expire, greylist, pay, price_by_wallet, reconcile, send, tls_report, work};
+use crate::flow::{auto_payout, channels, expire, greylist, pay, price_by_wallet, reconcile, send, tls_report, work};
 use crate::house::{House, NotRunning, Ports, Running, now_ms, stopped};
 use crate::letters;
 use crate::tls::Certificates;
@@ -214,6 +214,7 @@ pub fn run(dir: Dir, config: Config) -> LocalBoxFuture<'static, anyhow::Result<(
 /// Brings the books, the store and a wallet that is there to agree, before anything is done with it.
 async fn take_up(house: &House) -> anyhow::Result<()> {
     open_books(house).await?;
+    channels::look(house).await?;
     reconcile::reconcile(house).await?;
     prove_invoice(house).await
 }

@@ -9,17 +9,20 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use lightning::chain::SourceTip;
-use lightning::node::{LdkNode, NodeConfig, NodeRuntime};
+use lightning::node::{LdkNode, Liquidity, NodeConfig, NodeRuntime, Provider, Service};
 use lightning::nwc::ConnectionUri;
 use lightning::{
     Backend, ChainSource, ChainWatch, LaterWallet, NotYet, Opener, Pace, RemoteConfig, RemoteWallet, Sandbox, Wallet,
 };
+use lnmp::Msat;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::config::{ChainKind, Config, ConfigError, WalletBackend};
 use crate::house::House;
 
+/// The key that names it.
+const SECRET: &str = "wallet.secret_file";
 /// Octets of a secret's file: an LND macaroon with many caveats is under two thousand.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
 
@@ -36,7 +39,7 @@ pub async fn open(house: &House) -> anyhow::Result<(Arc<dyn Wallet>, Option<Arc<
     let config = &house.config;
     if config.has_sandbox() {
         let key = house.keys.bridge().subkey("lightning-seeds");
-        let sandbox = Sandbox::start(&house.dir.lightning(), &key).await;
+        let sandbox = Sandbox::start_with(&house.dir.lightning(), &key, liquidity(&house.config)?).await;
         let sandbox = Arc::new(sandbox.context("the sandbox's Lightning nodes do not start")?);
         return Ok((sandbox.wallet(), Some(sandbox)));
     }
@@ -54,6 +57,35 @@ pub async fn open(house: &House) -> anyhow::Result<(Arc<dyn Wallet>, Option<Arc<
         );
     }
     Ok((wallet, None))
+}
+
+/// Where the embedded node's channels come from. Reads the files, so that a mistake is found before a start.
+pub fn liquidity(config: &Config) -> Result<Liquidity, ConfigError> {
+    let channels = &config.channels;
+    let token = |key: &str, path: &Path| {
+        if path.as_os_str().is_empty() { Ok(None) } else { secret_text(key, path).map(Some) }
+    };
+    let provider = match channels.provider() {
+        Some((node_id, address)) => Some(Provider {
+            node_id: node_id.to_owned(),
+            address: address.to_owned(),
+            token: token("channels.token_file", &channels.token_file)?,
+        }),
+        None => None,
+    };
+    let msat = |sat: u64| Msat(sat.saturating_mul(1000));
+    let service = if channels.service {
+        Some(Service {
+            fee_min: msat(channels.service_fee_sat),
+            fee_ppm: channels.service_fee_ppm,
+            payment_min: msat(channels.service_min_sat),
+            payment_max: msat(channels.service_max_sat),
+            token: token("channels.service_token_file", &channels.service_token_file)?,
+        })
+    } else {
+        None
+    };
+    Ok(Liquidity { provider, service })
 }
 
 /// The network, and who tells of its blocks, in words.
@@ -97,6 +129,7 @@ fn embedded(house: &House) -> anyhow::Result<Opener> {
     let seed = seed::load_or_make(&house.dir, house.keys.bridge(), network.name())?;
     // A mistake in the config is found before the first attempt.
     chain_source(&house.config)?;
+    liquidity(&house.config)?;
     let birth = seed::birth_height(&house.dir, network.name())?;
     let (config, store) = (house.config.clone(), Arc::clone(&house.store));
     let runtime = NodeRuntime::start()?;
@@ -125,6 +158,7 @@ fn embedded(house: &House) -> anyhow::Result<Opener> {
                 // A chain of one's own may be shorter.
                 birth_height: birth.map(|birth| birth.min(watch.tip().height)),
                 source_tip: Arc::new(watch) as Arc<dyn SourceTip>,
+                liquidity: liquidity(&config).map_err(|error| NotYet::Away(error.0))?,
                 listen,
             };
             let opened = LdkNode::open(node, &runtime).await?;
@@ -184,26 +218,20 @@ pub fn backend(config: &Config) -> Result<Option<Backend>, ConfigError> {
     };
     Ok(Some(match wallet.backend {
         WalletBackend::Embedded => return Ok(None),
-        WalletBackend::Lnd => Backend::Lnd {
-            address,
-            certificate: certificate()?,
-            macaroon: secret("wallet.secret_file", &wallet.secret_file)?,
-        },
-        WalletBackend::Cln => Backend::Cln {
-            address,
-            certificate: certificate()?,
-            rune: secret_text("wallet.secret_file", &wallet.secret_file)?,
-        },
+        WalletBackend::Lnd => {
+            Backend::Lnd { address, certificate: certificate()?, macaroon: secret(SECRET, &wallet.secret_file)? }
+        }
+        WalletBackend::Cln => {
+            Backend::Cln { address, certificate: certificate()?, rune: secret_text(SECRET, &wallet.secret_file)? }
+        }
         WalletBackend::Nwc => {
-            let uri = secret_text("wallet.secret_file", &wallet.secret_file)?;
+            let uri = secret_text(SECRET, &wallet.secret_file)?;
             ConnectionUri::parse(&uri).map_err(|error| {
                 ConfigError(format!("key `wallet.secret_file`: {}: {error}", wallet.secret_file.display()))
             })?;
             Backend::Nwc { uri }
         }
-        WalletBackend::Phoenixd => {
-            Backend::Phoenixd { address, password: secret_text("wallet.secret_file", &wallet.secret_file)? }
-        }
+        WalletBackend::Phoenixd => Backend::Phoenixd { address, password: secret_text(SECRET, &wallet.secret_file)? },
     }))
 }
 

@@ -10,6 +10,8 @@ mod backup;
 mod blocks;
 #[path = "journeys/books.rs"]
 mod books;
+#[path = "journeys/channels.rs"]
+mod channels;
 #[path = "journeys/decisions.rs"]
 mod decisions;
 #[path = "journeys/desk.rs"]

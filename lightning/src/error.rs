@@ -62,6 +62,18 @@ pub enum WalletError {
     /// Permanent: this wallet settles every payment at once.
     #[error("this wallet settles at once and cannot hold a payment")]
     CannotHold,
+    /// Permanent: no channel has this id.
+    #[error("no channel has this id; `satchel channel list` shows them")]
+    UnknownChannel,
+    /// Permanent: no provider of channels is configured.
+    #[error("no provider of channels is configured: name one as `lsp` under [channels] in the config")]
+    NoProvider,
+    /// Permanent: the provider of channels does not do it.
+    #[error("the provider of channels: {0}")]
+    Provider(&'static str),
+    /// Permanent: a channel backup does not open.
+    #[error("the backup does not open: it was made by a node with another seed, or it is damaged")]
+    NotOurBackup,
     /// Permanent: a node that somebody else runs refuses. What it says is not repeated: it may name an invoice.
     #[error("the node refused {what} ({status})")]
     Refused {
@@ -90,6 +102,10 @@ impl WalletError {
             | Self::OldState { .. }
             | Self::WrongPreimage
             | Self::CannotHold
+            | Self::UnknownChannel
+            | Self::NoProvider
+            | Self::Provider(_)
+            | Self::NotOurBackup
             | Self::Refused { .. }
             | Self::Bug(_) => false,
         }

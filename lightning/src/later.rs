@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::channels::OwnChannels;
 use crate::limits::{OPEN_AGAIN_MAX, OPEN_AGAIN_MIN, OPEN_WITHIN, STOP_WITHIN};
 use crate::wallet::{Balance, Capacity, ChainState, ChannelInfo, Event, HoldStatus, Inbound, NewHold, Paid, Wallet};
 use crate::{ChainError, RemoteError, WalletError};
@@ -163,6 +164,10 @@ impl Wallet for LaterWallet {
 
     fn source_trouble(&self) -> Option<String> {
         self.wallet().ok()?.source_trouble()
+    }
+
+    fn own_channels(&self) -> Option<&dyn OwnChannels> {
+        self.wallet().ok()?.own_channels()
     }
 
     async fn create(&self, new: NewHold) -> Result<String, WalletError> {

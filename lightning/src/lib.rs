@@ -39,6 +39,7 @@
 //! ```
 
 pub mod chain;
+pub mod channels;
 mod cln;
 mod error;
 pub mod failpoint;

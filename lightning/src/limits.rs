@@ -50,8 +50,9 @@ pub const FOLLOW_AGAIN: Duration = Duration::from_secs(5);
 pub const CHAIN_CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for its answer.
 pub const CHAIN_ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Longest wait for a block that LDK asks a bitcoind for: an old one comes from a slow disk.
-pub const BLOCK_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for what is asked of a bitcoind through the relay: a block from a slow disk, or a look through all unspent
+/// outputs.
+pub const BLOCK_WITHIN: Duration = CHAIN_SCAN_WITHIN;
 /// Octets of it: the largest block in hex, and what is around it.
 pub const BLOCK_ANSWER_MAX: usize = 9 << 20;
 /// Octets of an answer about heights and hashes.
@@ -66,6 +67,27 @@ pub const ANCHOR_DUST_SAT: u64 = 354;
 pub const DUST_FEE_RATE_SAT_PER_KW: u64 = 2_775;
 /// On-chain satoshis kept per anchor channel, so that a force-close can be paid for (ldk-node's default).
 pub const ANCHOR_RESERVE_SAT: u64 = 25_000;
+
+/// Both anchor outputs of a commitment (BOLT 3): 330 each.
+pub const ANCHORS_SAT: u64 = 660;
+/// Digits of a channel id that name it, where no other begins with them.
+pub const CHANNEL_ID_PREFIX_MIN: usize = 8;
+/// What a channel's opening or closing may cost on the chain: two transactions and some sweeps at several hundred sat/vB.
+pub const CHANNEL_COST_MAX_SAT: u64 = 500_000;
+/// How often the peers of our channels are looked for.
+pub const PEER_AGAIN: Duration = Duration::from_secs(10);
+/// Added to a channel that is opened for a client, per million of its first payment: room for more.
+pub const SERVICE_OVER_PPM: u32 = 1_000_000;
+/// Blocks that a client's channel is kept open: a month.
+pub const SERVICE_LIFETIME_BLOCKS: u32 = 4_320;
+/// Longest delay a client may ask of us: LDK's own limit, two weeks.
+pub const SERVICE_SELF_DELAY_MAX: u32 = 2_016;
+/// Octets of a channel backup: a thousand channels are 400 KB.
+pub const BACKUP_BYTES_MAX: usize = 4 << 20;
+/// Longest look through a bitcoind's unspent outputs: three minutes on a slow disk.
+pub const CHAIN_SCAN_WITHIN: Duration = Duration::from_secs(600);
+/// Blocks within which a recovery should be confirmed: nobody contests it.
+pub const RECOVERY_FEE_BLOCKS: u32 = 12;
 
 /// First wait before a wallet that was away is opened again; it doubles.
 pub const OPEN_AGAIN_MIN: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lnmp::{Msat, PaymentHash, Preimage};
 
 use crate::WalletError;
+use crate::channels::OwnChannels;
 use crate::limits::FINAL_CLTV_DEFAULT;
 
 /// A Lightning node that can lock payments, and claim or return them later.
@@ -95,6 +96,11 @@ pub trait Wallet: Send + Sync {
     /// The channels, open or opening.
     async fn channels(&self) -> Result<Vec<ChannelInfo>, WalletError>;
 
+    /// The channels to manage, where the node is our own.
+    fn own_channels(&self) -> Option<&dyn OwnChannels> {
+        None
+    }
+
     /// Stops the node after it wrote its state. Every later call answers [`WalletError::NotRunning`].
     async fn stop(&self) -> Result<(), WalletError>;
 }
@@ -160,6 +166,11 @@ pub enum Event {
         hash: PaymentHash,
         /// How much.
         amount: Msat,
+    },
+    /// A channel of ours is closed: by agreement, or not.
+    ChannelClosed {
+        /// Its name in [`crate::channels::OwnChannel::tag`], as a number.
+        tag: u128,
     },
     /// Something no gate cares about.
     Other,
@@ -243,6 +254,8 @@ pub struct Balance {
     pub onchain: Msat,
     /// Ours from closed channels, on its way to the chain.
     pub closing: Msat,
+    /// What may be missing above for now: a channel's funding or closing that is in no block is counted here only.
+    pub moving: Msat,
     /// Locked towards us, not ours yet.
     pub held: Msat,
     /// On its way from us: locked in payments of ours that have not ended. `None`: the node does not tell.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use lnmp::Msat;
 use serde_json::{Value, json};
 
-use crate::flow::payout;
+use crate::flow::{channels, payout};
 use crate::house::House;
 
 /// An invoice of the operator stays payable this long.
@@ -89,17 +89,20 @@ pub(super) async fn audit(house: &House) -> anyhow::Result<Value> {
     let mut findings = Vec::new();
     // A claim under way is in the node before its event is booked: look until both stand still.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    let (books, node, agree) = loop {
+    let (books, node, moving, agree) = loop {
         payout::look(house).await?;
+        channels::look(house).await?;
+        let (gifts, costs) = channels::expected(house).await?;
         // What is under way has left the node, or not yet.
         let balance = wallet.balance().await?;
         let refunds = balance.sending.filter(|sending| *sending > Msat::ZERO).map_or(Msat::ZERO, payout::with_fees);
-        let leaving = i64::try_from((payout::in_flight(house).await? + refunds).0).unwrap_or(i64::MAX);
+        let less = payout::in_flight(house).await? + refunds + balance.moving + costs;
+        let (more, less) = (i64::try_from(gifts.0).unwrap_or(i64::MAX), i64::try_from(less.0).unwrap_or(i64::MAX));
         let books = house.store.balances().await?;
-        let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0).unwrap_or(i64::MAX);
-        let agree = (0..=leaving).contains(&(books.node - node));
+        let node = i64::try_from(channels::owned(&balance).0).unwrap_or(i64::MAX);
+        let agree = (-more..=less).contains(&(books.node - node));
         if agree || tokio::time::Instant::now() > deadline {
-            break (books, node, agree);
+            break (books, node, balance.moving, agree);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
@@ -111,7 +114,7 @@ pub(super) async fn audit(house: &House) -> anyhow::Result<Value> {
         ));
     }
     let liabilities = books.users + books.escrow;
-    if liabilities > node {
+    if liabilities > node + i64::try_from(moving.0).unwrap_or(i64::MAX) {
         findings.push(format!("{liabilities} msat are owed but only {node} msat are there"));
     }
     let proof = house.store.audit().await?;
@@ -122,6 +125,7 @@ pub(super) async fn audit(house: &House) -> anyhow::Result<Value> {
         "postings": proof.postings,
         "ledger_node_msat": books.node,
         "node_msat": node,
+        "moving_msat": moving.0,
         "users_msat": books.users,
         "fees_msat": books.fees,
         "operator_msat": books.operator,

@@ -7,7 +7,7 @@ use lightning::failpoint;
 use tokio::sync::watch;
 
 use crate::flow::watchdog::Watchdog;
-use crate::flow::{payout, reconcile};
+use crate::flow::{channels, payout, reconcile};
 use crate::house::{House, now_ms, stopped};
 
 /// How often the clock and the chain are looked at: a hold ends this late at most.
@@ -18,6 +18,8 @@ const AUTHOR_DAYS: i64 = 30;
 const ERASE_EVERY: Duration = Duration::from_secs(3600);
 /// How often payments of the operator that outlasted their command are looked up.
 const PAYOUTS_EVERY: Duration = Duration::from_secs(5);
+/// How often channels that opened or closed are looked for.
+const CHANNELS_EVERY: Duration = Duration::from_secs(5);
 /// How often holds that the node ended on its own are looked for.
 const GONE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the node keeps up with the chain.
@@ -30,6 +32,7 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut erase = tokio::time::interval(ERASE_EVERY);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     let mut payouts = tokio::time::interval(PAYOUTS_EVERY);
+    let mut changes = tokio::time::interval(CHANNELS_EVERY);
     let mut gone = tokio::time::interval(GONE_EVERY);
     let mut watch = tokio::time::interval(WATCH_EVERY);
     let mut watchdog = Watchdog::default();
@@ -45,6 +48,11 @@ pub async fn run(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             _ = payouts.tick() => {
                 if let Err(error) = payout::look(&house).await {
                     tracing::warn!(error = format!("{error:#}"), "payments under way cannot be looked up");
+                }
+            }
+            _ = changes.tick() => {
+                if let Err(error) = channels::look(&house).await {
+                    tracing::warn!(error = format!("{error:#}"), "the channels cannot be looked at");
                 }
             }
             _ = gone.tick() => {

@@ -14,6 +14,7 @@
 pub mod ask;
 pub mod auto_payout;
 pub mod bounce;
+pub mod channels;
 pub mod deliver;
 pub mod digest;
 pub mod dnsbl;

@@ -8,7 +8,7 @@ use lnmp::{HoldKind, Msat, PaymentHash};
 use store::{HeldOutcome, Incoming};
 use tokio::sync::watch;
 
-use crate::flow::voucher;
+use crate::flow::{channels, voucher};
 use crate::house::{House, now_ms, stopped};
 
 /// A store or node that fails is asked again after this long; the event stays at the head of the queue.
@@ -36,7 +36,7 @@ pub async fn run(house: Arc<House>, wallet: Arc<dyn Wallet>, mut stop: watch::Re
         match event {
             Event::Held { .. } => failpoint::pass("held.handled"),
             Event::Settled { .. } => failpoint::pass("settled.handled"),
-            Event::Other => {}
+            Event::ChannelClosed { .. } | Event::Other => {}
         }
     }
 }
@@ -55,7 +55,7 @@ async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Res
         Event::Held { hash, amount, deadline_height } => held(house, wallet, hash, amount, deadline_height).await,
         Event::Settled { hash, amount } => {
             if house.store.quote(&hash).await?.is_none() {
-                return book_own_income(house, &hash, amount).await;
+                return book_own_income(house, wallet, &hash, amount).await;
             }
             failpoint::pass("settled.heard");
             // `false`: a repeat.
@@ -67,6 +67,7 @@ async fn handle(house: &House, wallet: &dyn Wallet, event: Event) -> anyhow::Res
             }
             Ok(())
         }
+        Event::ChannelClosed { tag } => channels::closed(house, tag).await,
         Event::Other => Ok(()),
     }
 }
@@ -131,12 +132,17 @@ async fn cancel(wallet: &dyn Wallet, hash: PaymentHash) {
 }
 
 /// An ordinary invoice of the operator was paid: it is the operator's money.
-async fn book_own_income(house: &House, hash: &PaymentHash, amount: Msat) -> anyhow::Result<()> {
+async fn book_own_income(house: &House, wallet: &dyn Wallet, hash: &PaymentHash, amount: Msat) -> anyhow::Result<()> {
+    // What the provider of a channel kept of the payment that the channel came with.
+    let kept = match wallet.own_channels() {
+        Some(own) => own.kept_by_provider(*hash).await?,
+        None => Msat::ZERO,
+    };
     let posting = store::Posting {
         key: format!("income:{hash}"),
         gate: None,
-        debits: vec![(store::Side::Node, amount)],
-        credits: vec![(store::Side::Operator, amount)],
+        debits: vec![(store::Side::Node, amount), (store::Side::Chain, kept)],
+        credits: vec![(store::Side::Operator, amount + kept)],
     };
     house.store.post(posting, now_ms()).await?;
     Ok(())

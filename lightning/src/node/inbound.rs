@@ -1,9 +1,11 @@
 //! What the channels carry towards us, as the channel monitors know it.
 
+use ldk::chain::channelmonitor::BalanceSource;
 use ldk::ln::types::ChannelId;
-use ldk_node::LightningBalance;
-use ldk_node::Node;
+use ldk_node::{BalanceDetails, ChannelDetails, LightningBalance, Node, PendingSweepBalance};
 use lnmp::{Msat, PaymentHash};
+
+use crate::limits::{ANCHORS_SAT, CHANNEL_COST_MAX_SAT};
 
 /// Sums over all channels, and what can be told apart.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) fn look(node: &Node) -> (Self, ldk_node::BalanceDetails) {
+    pub(super) fn look(node: &Node) -> (Self, BalanceDetails) {
         let balances = node.list_balances();
         let mut seen = Self::default();
         for balance in &balances.lightning_balances {
@@ -51,6 +53,8 @@ impl Channels {
                     seen.closing = seen.closing + sat(*amount_satoshis);
                     seen.named.push(PaymentHash(payment_hash.0));
                 }
+                // Paid to the wallet itself, which counts it already.
+                LightningBalance::ClaimableAwaitingConfirmations { source: BalanceSource::CoopClose, .. } => {}
                 LightningBalance::ClaimableAwaitingConfirmations { amount_satoshis, .. }
                 | LightningBalance::CounterpartyRevokedOutputClaimable { amount_satoshis, .. } => {
                     seen.closing = seen.closing + sat(*amount_satoshis);
@@ -61,7 +65,50 @@ impl Channels {
                 }
             }
         }
+        for sweep in &balances.pending_balances_from_channel_closures {
+            if let PendingSweepBalance::PendingBroadcast { amount_satoshis, .. } = sweep {
+                seen.closing = seen.closing + sat(*amount_satoshis);
+            }
+        }
         (seen, balances)
+    }
+
+    /// What of an open channel is ours.
+    pub(super) fn ours_in(&self, channel: &ChannelDetails) -> Msat {
+        if channel.outbound_capacity_msat > 0 {
+            // To the millisatoshi, which the commitment's outputs are not.
+            let kept = channel.unspendable_punishment_reserve.unwrap_or(0);
+            // The opener's part pays for both anchors; it is theirs again when the channel closes by agreement.
+            let anchors = if channel.is_outbound { ANCHORS_SAT } else { 0 };
+            return Msat(channel.outbound_capacity_msat) + sat(kept + anchors);
+        }
+        let ours = self.commitments.iter().find(|(id, _)| *id == channel.channel_id);
+        ours.map_or(Msat::ZERO, |(_, amount)| *amount)
+    }
+
+    /// What is neither in a channel, nor on its way from one, nor surely in the wallet: a funding or closing transaction
+    /// that is in no block yet, a sweep that the wallet may not have seen; and what they may cost.
+    pub(super) fn moving(&self, node: &Node, balances: &BalanceDetails) -> Msat {
+        let cost = sat(CHANNEL_COST_MAX_SAT);
+        let open = node.list_channels();
+        let mut moving = Msat::ZERO;
+        for channel in &open {
+            if channel.funding_txo.is_some() && channel.confirmations.unwrap_or(0) == 0 {
+                let ours = if channel.is_outbound { sat(channel.channel_value_sats) } else { self.ours_in(channel) };
+                moving = moving + ours + cost;
+            }
+        }
+        for (_, amount) in
+            self.commitments.iter().filter(|(id, _)| !open.iter().any(|channel| channel.channel_id == *id))
+        {
+            moving = moving + *amount + cost;
+        }
+        for sweep in &balances.pending_balances_from_channel_closures {
+            if let PendingSweepBalance::BroadcastAwaitingConfirmation { amount_satoshis, .. } = sweep {
+                moving = moving + sat(*amount_satoshis) + cost;
+            }
+        }
+        moving
     }
 
     fn add_unclaimed(&mut self, channel: ChannelId, amount: Msat) {

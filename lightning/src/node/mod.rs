@@ -10,13 +10,17 @@
 //! it neither repeats an event after a restart nor reports a hold that timed out.
 
 mod birth;
+mod channels;
 mod failure;
 mod follow;
 mod gate;
 mod holds;
 mod inbound;
 mod invoice;
+mod liquidity;
 mod log;
+mod peers;
+mod recovery;
 mod runtime;
 mod sending;
 mod shared;
@@ -38,6 +42,7 @@ use ldk_node::config::{BackgroundSyncConfig, Config, ElectrumSyncConfig, Esplora
 use ldk_node::{Builder, Node, NodeError};
 use lightning_invoice::Bolt11Invoice;
 use lnmp::Msat;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
@@ -46,6 +51,10 @@ use self::gate::Gate;
 pub(crate) use self::gate::listen_anywhere;
 use self::holds::{Claim, Holds, State};
 pub(crate) use self::invoice::{Draft, Signer, check_invoice, parse_payable};
+pub use self::liquidity::{Liquidity, Provider, Service};
+pub(crate) use self::peers::PeerAddress;
+use self::peers::Peers;
+use self::recovery::Secrets;
 pub use self::runtime::NodeRuntime;
 pub(crate) use self::sending::send;
 use self::shared::SharedNode;
@@ -73,6 +82,8 @@ pub struct NodeConfig {
     pub birth_height: Option<u32>,
     /// How often this state was opened, as the caller has noted apart from it; `None`: nobody counts.
     pub epoch: Option<u64>,
+    /// Where channels come from, and who gets some from us.
+    pub liquidity: Liquidity,
     /// Where peers connect to, if they may. Bound already, so that nobody takes the port while the node is built.
     pub listen: Option<StdListener>,
 }
@@ -91,6 +102,9 @@ pub(crate) struct Inner {
     /// Held while a payment of ours is between LDK and its note.
     sending: Arc<tokio::sync::Mutex<()>>,
     gates: Mutex<Gates>,
+    peers: Mutex<Peers>,
+    secrets: Secrets,
+    provider: bool,
     source_tip: Arc<dyn SourceTip>,
     /// LDK asks about its own transactions instead of reading every block.
     is_by_transaction: bool,
@@ -149,12 +163,16 @@ impl LdkNode {
         if let Some(epoch) = config.epoch {
             store.set_epoch(epoch).map_err(|error| WalletError::Disk(error.to_string()))?;
         }
-        let gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
+        let mut gates = Gates { dirty: store.dirty(), way_in, inward: None, outward: HashMap::new() };
         let (sending, traces) = (store.sending(), store.traces());
+        let mut peers = Peers::open(config.dir.join("peers.json")).map_err(disk)?;
         let mut builder = Builder::from_config(ldk);
+        let (liquidity, handle) = (&config.liquidity, runtime.handle());
+        let provider = liquidity::configure(&mut builder, liquidity, &mut peers, |peer| gates.way_out(peer, handle))?;
         builder.set_entropy_seed_bytes(*config.seed);
         let relayed = relay.as_ref().map(|relay| ChainSource::Bitcoind(relay.bitcoind()));
         set_chain_source(&mut builder, relayed.as_ref().unwrap_or(&config.chain));
+        let secrets = Secrets::new(&config.seed, config.network, relayed.as_ref().unwrap_or(&config.chain))?;
         builder.set_custom_logger(Arc::new(log::ToTracing));
         builder.set_runtime(runtime.handle().clone());
         let node = builder
@@ -173,6 +191,9 @@ impl LdkNode {
                 holds: Mutex::new(holds),
                 sending,
                 gates: Mutex::new(gates),
+                peers: Mutex::new(peers),
+                secrets,
+                provider,
                 source_tip: config.source_tip,
                 is_by_transaction: config.chain.is_by_transaction(),
                 epoch: config.epoch,
@@ -218,6 +239,7 @@ impl LdkNode {
         if self.inner.is_by_transaction {
             self.inner.runtime.handle().spawn(follow::watch(Arc::downgrade(&self.inner)));
         }
+        self.inner.runtime.handle().spawn(peers::keep(Arc::downgrade(&self.inner)));
         Ok(())
     }
 
@@ -465,19 +487,11 @@ impl Inner {
 
     /// The local address that leads to a peer's.
     fn way_out(&self, peer: SocketAddr) -> Result<SocketAddr, WalletError> {
-        let mut gates = self.gates();
-        if let Some(gate) = gates.outward.get(&peer) {
-            return Ok(gate.address);
-        }
-        if gates.outward.len() >= PEERS_MAX {
-            return Err(WalletError::BadRequest("too many peers"));
-        }
-        let gate = StdListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|any| Gate::open(&any, peer, gate::Node::Accepted, gates.dirty.clone(), self.runtime.handle()));
-        let gate = gate.map_err(|error| WalletError::Bug(error.to_string()))?;
-        let address = gate.address;
-        gates.outward.insert(peer, gate);
-        Ok(address)
+        self.gates().way_out(peer, self.runtime.handle())
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close_gates(&self) {
@@ -489,6 +503,23 @@ impl Inner {
 
     fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gates {
+    fn way_out(&mut self, peer: SocketAddr, handle: &Handle) -> Result<SocketAddr, WalletError> {
+        if let Some(gate) = self.outward.get(&peer) {
+            return Ok(gate.address);
+        }
+        if self.outward.len() >= PEERS_MAX {
+            return Err(WalletError::BadRequest("too many peers"));
+        }
+        let gate = StdListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|any| Gate::open(&any, peer, gate::Node::Accepted, self.dirty.clone(), handle));
+        let gate = gate.map_err(|error| WalletError::Bug(error.to_string()))?;
+        let address = gate.address;
+        self.outward.insert(peer, gate);
+        Ok(address)
     }
 }
 

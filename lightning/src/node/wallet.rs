@@ -5,22 +5,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use ldk::ln::channelmanager::PaymentId;
 use ldk::types::payment::{PaymentHash as LdkHash, PaymentPreimage};
-use ldk_node::config::MaxDustHTLCExposure;
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentStatus};
-use ldk_node::{ChannelDetails, Event as LdkEvent, Node, NodeError};
+use ldk_node::{Event as LdkEvent, Node, NodeError};
 use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Description};
 use lnmp::{Msat, PaymentHash, Preimage};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
+use super::channels::room;
 use super::holds::{Claim, Hold, State};
 use super::inbound::{Channels, sat};
 use super::invoice::{Draft, check_invoice, parse_payable};
 use super::{Inner, LdkNode, sending};
-use crate::limits::{
-    ANCHOR_DUST_SAT, DUST_FEE_RATE_SAT_PER_KW, FRESH_WITHIN, HTLCS_PER_CHANNEL, PAY_WITHIN, POLL_EVERY,
-    RESERVABLE_PERCENT,
-};
+use crate::channels::OwnChannels;
+use crate::limits::{ANCHOR_DUST_SAT, FRESH_WITHIN, PAY_WITHIN, POLL_EVERY};
 use crate::wallet::{
     Balance, Capacity, ChainState, ChannelInfo, Event, HeldPayment, HoldStatus, Inbound, NewHold, Paid, Wallet,
 };
@@ -207,6 +205,10 @@ impl Wallet for LdkNode {
         .await
     }
 
+    fn own_channels(&self) -> Option<&dyn OwnChannels> {
+        Some(self)
+    }
+
     async fn stop(&self) -> Result<(), WalletError> {
         self.stop_node().await
     }
@@ -240,6 +242,7 @@ impl LdkNode {
                 self.call(move |_, inner| inner.holds().set_state(hash, State::Gone)).await?;
                 Ok(Event::Settled { hash, amount: Msat(amount_msat) })
             }
+            LdkEvent::ChannelClosed { user_channel_id, .. } => Ok(Event::ChannelClosed { tag: user_channel_id.0 }),
             _ => Ok(Event::Other),
         }
     }
@@ -374,7 +377,7 @@ fn capacity(node: &Node, inner: &Inner) -> Capacity {
     let (seen, _) = Channels::look(node);
     let mut all = Capacity { dust_below: sat(ANCHOR_DUST_SAT), ..Capacity::default() };
     for channel in node.list_channels().iter().filter(|channel| channel.is_usable) {
-        let room = Room::of(channel, seen.unclaimed_in(&channel.channel_id));
+        let room = room(channel, seen.unclaimed_in(&channel.channel_id));
         all.channels += 1;
         all.slots_total += room.slots;
         all.value_total = all.value_total + room.value;
@@ -390,54 +393,20 @@ fn capacity(node: &Node, inner: &Inner) -> Capacity {
     all
 }
 
-/// How much one channel holds, cut to the share that quotes may reserve.
-struct Room {
-    slots: u32,
-    value: Msat,
-    value_free: Msat,
-    dust: Msat,
-}
-
-impl Room {
-    /// `unclaimed` is what the channel carries towards us already.
-    fn of(channel: &ChannelDetails, unclaimed: Msat) -> Self {
-        let share = |whole: u64| whole / 100 * RESERVABLE_PERCENT + whole % 100 * RESERVABLE_PERCENT / 100;
-        let receivable = channel.inbound_capacity_msat;
-        // What the peer does not have it cannot send, whatever may be in flight.
-        let most = channel.inbound_htlc_maximum_msat.unwrap_or(channel.channel_value_sats * 100);
-        let value = Msat(share(most.min(receivable + unclaimed.0)));
-        Self {
-            slots: u32::try_from(share(HTLCS_PER_CHANNEL.into())).unwrap_or(u32::MAX),
-            value,
-            value_free: (value - unclaimed).min(Msat(receivable)),
-            dust: Msat(share(match channel.config.max_dust_htlc_exposure {
-                MaxDustHTLCExposure::FixedLimit { limit_msat } => limit_msat,
-                MaxDustHTLCExposure::FeeRateMultiplier { multiplier } => multiplier * DUST_FEE_RATE_SAT_PER_KW,
-            })),
-        }
-    }
-}
-
 fn balance(node: &Node) -> Balance {
     let (seen, chain) = Channels::look(node);
     let (mut ours, mut spendable) = (Msat::ZERO, Msat::ZERO);
     // A channel whose funding never confirmed is nobody's money; its monitor stays behind all the same.
     for channel in node.list_channels().iter().filter(|channel| channel.confirmations.unwrap_or(0) > 0) {
         spendable = spendable + Msat(channel.next_outbound_htlc_limit_msat);
-        ours = ours
-            + if channel.outbound_capacity_msat > 0 {
-                // To the millisatoshi, which the commitment's outputs are not.
-                Msat(channel.outbound_capacity_msat) + sat(channel.unspendable_punishment_reserve.unwrap_or(0))
-            } else {
-                let ours = seen.commitments.iter().find(|(id, _)| *id == channel.channel_id);
-                ours.map_or(Msat::ZERO, |(_, amount)| *amount)
-            };
+        ours = ours + seen.ours_in(channel);
     }
     Balance {
         channel: ours,
         spendable,
         onchain: sat(chain.total_onchain_balance_sats),
         closing: seen.closing,
+        moving: seen.moving(node, &chain),
         held: seen.unclaimed,
         sending: Some(seen.sending),
     }
@@ -460,12 +429,12 @@ pub(super) fn register(
     Ok(node.bolt11_payment().receive_for_hash(amount.0, &description, secs(expiry), LdkHash(hash.0))?)
 }
 
-fn described(text: &str) -> Result<Bolt11InvoiceDescription, WalletError> {
+pub(super) fn described(text: &str) -> Result<Bolt11InvoiceDescription, WalletError> {
     let text = Description::new(text.to_owned());
     Ok(Bolt11InvoiceDescription::Direct(text.map_err(|_| WalletError::BadRequest("the description is too long"))?))
 }
 
-fn secs(expiry: Duration) -> u32 {
+pub(super) fn secs(expiry: Duration) -> u32 {
     u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX)
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::SandboxError;
 use crate::limits::{FAILURES_MAX, POLL_EVERY, READY_WITHIN};
-use crate::node::{LdkNode, NodeConfig, NodeRuntime, parse_payable, send};
+use crate::node::{LdkNode, Liquidity, NodeConfig, NodeRuntime, parse_payable, send};
 use crate::{Balance, Paid, Wallet, WalletError};
 
 /// How often a payment is looked at while no event comes.
@@ -76,6 +76,7 @@ impl Customer {
             source_tip: Arc::clone(&self.config.source_tip),
             birth_height: None,
             epoch: None,
+            liquidity: Liquidity::default(),
             listen: None,
         };
         LdkNode::build(config, &self.runtime).await.map_err(SandboxError::customer)
@@ -176,6 +177,19 @@ impl Customer {
             // What no event tells is looked for.
             let _ = timeout_at(until.min(Instant::now() + LOOK_EVERY), changes.changed()).await;
         }
+    }
+
+    /// Sends coins to an address on the chain.
+    ///
+    /// # Errors
+    /// [`SandboxError::Node`] with [`WalletError::NoCapacity`].
+    pub async fn send_coins(&self, address: bitcoin::Address, sat: u64) -> Result<(), SandboxError> {
+        let node = self.node()?;
+        let sent = node.call(move |node, _| {
+            node.onchain_payment().send_to_address(&address, sat, None)?;
+            Ok(())
+        });
+        sent.await.map_err(SandboxError::customer)
     }
 
     /// What the customer owns.

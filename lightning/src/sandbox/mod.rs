@@ -33,7 +33,7 @@ use self::miner::Server;
 pub use self::payer::Misreading;
 use crate::chain::{Bitcoind, ChainSource, SourceTip, Tip};
 use crate::limits::{SANDBOX_CHANNEL_MAX_SAT, SANDBOX_CHANNEL_MIN_SAT};
-use crate::node::{LdkNode, NodeConfig, NodeRuntime, private_dir};
+use crate::node::{LdkNode, Liquidity, NodeConfig, NodeRuntime, private_dir};
 use crate::{Wallet, WalletError};
 
 /// Why the sandbox does not start or do what it was asked.
@@ -120,6 +120,18 @@ impl Sandbox {
     /// [`SandboxError::WrongKey`], [`ChainError::OtherGenesis`] for a directory of another network,
     /// [`SandboxError::NotReady`] after a minute.
     pub fn start<'a>(dir: &'a Path, at_rest_key: &'a [u8; 32]) -> BoxFuture<'a, Result<Self, SandboxError>> {
+        Self::start_with(dir, at_rest_key, Liquidity::default())
+    }
+
+    /// As [`Sandbox::start`]; the bridge's node gets channels from others, or opens some for them.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`].
+    pub fn start_with<'a>(
+        dir: &'a Path,
+        at_rest_key: &'a [u8; 32],
+        liquidity: Liquidity,
+    ) -> BoxFuture<'a, Result<Self, SandboxError>> {
         // Boxed, so that it is compiled here, once, and not again in every binary that awaits it.
         Box::pin(async move {
             private_dir(dir)?;
@@ -134,7 +146,7 @@ impl Sandbox {
             let address = door.local_addr()?;
 
             let source_tip: Arc<dyn SourceTip> = Arc::new(Source(Arc::clone(&chain)));
-            let config = |name: &str, seed, listen| NodeConfig {
+            let config = |name: &str, seed, listen, liquidity| NodeConfig {
                 dir: dir.join(name),
                 seed,
                 network: Network::Regtest,
@@ -142,12 +154,14 @@ impl Sandbox {
                 source_tip: Arc::clone(&source_tip),
                 birth_height: None,
                 epoch: None,
+                liquidity,
                 listen,
             };
             let runtime = NodeRuntime::start()?;
-            let customer = Customer::new(config("customer", customer_seed, None), Arc::clone(&runtime));
+            let customer =
+                Customer::new(config("customer", customer_seed, None, Liquidity::default()), Arc::clone(&runtime));
             let (bridge, customer_node) = tokio::join!(
-                LdkNode::build(config("bridge", bridge_seed, Some(door)), &runtime),
+                LdkNode::build(config("bridge", bridge_seed, Some(door), liquidity), &runtime),
                 customer.build_node()
             );
             let (bridge, customer_node) = (bridge.map_err(SandboxError::bridge)?, customer_node?);
@@ -195,6 +209,11 @@ impl Sandbox {
     /// Where the chain's RPC is, for this run: the port and credential change with every start.
     pub fn chain_source(&self) -> Bitcoind {
         self.server.source()
+    }
+
+    /// The sandbox's bridge: its node id, and where other nodes connect to it.
+    pub fn bridge_peer(&self) -> (String, String) {
+        (self.bridge.node_id().to_string(), self.bridge_address.to_string())
     }
 
     /// Mines `blocks` now and waits until both nodes have seen them; the new height. The only fast-forward there is:

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::customer::{Customer, CustomerPayment};
 use super::{Sandbox, SandboxError, bootstrap, miner};
 use crate::limits::{CUSTOMER_PAY_WITHIN, POLL_EVERY, READY_WITHIN, SANDBOX_CHANNEL_SAT, SANDBOX_SECOND_SAT};
-use crate::node::{LdkNode, NodeConfig};
+use crate::node::{LdkNode, Liquidity, NodeConfig};
 use crate::{HoldStatus, Invoice, Wallet, WalletError};
 
 /// An event loop takes a payment's event within milliseconds; after this there is none.
@@ -179,6 +179,7 @@ impl Customer {
             source_tip: Arc::clone(&self.config.source_tip),
             birth_height: None,
             epoch: None,
+            liquidity: Liquidity::default(),
             listen: None,
         };
         Self::new(config, Arc::clone(&self.runtime))

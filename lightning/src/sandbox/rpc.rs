@@ -1,7 +1,9 @@
 //! The bitcoind JSON-RPC methods that ldk-node calls, answered from the [`Chain`].
 
+use std::collections::HashSet;
+
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, OutPoint, Txid};
+use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Txid};
 use serde_json::{Value, json};
 
 use super::chain::{Chain, KnownBlock};
@@ -80,7 +82,11 @@ fn call(chain: &Chain, method: &str, params: &[Value], now: u64) -> Result<Value
         "gettxout" => {
             let (txid, vout): (Txid, u32) = (parse(params, 0)?, number(params, 1)?);
             let (tip, height) = chain.best();
-            Ok(chain.coin(&OutPoint { txid, vout }).map_or(Value::Null, |coin| {
+            let outpoint = OutPoint { txid, vout };
+            // `include_mempool` is true unless it is said.
+            let looks_at_mempool = params.get(2).is_none_or(|include| include != &json!(false));
+            let coin = chain.coin(&outpoint).filter(|_| !looks_at_mempool || !chain.is_being_spent(&outpoint));
+            Ok(coin.map_or(Value::Null, |coin| {
                 json!({
                     "bestblock": tip.to_string(),
                     "confirmations": height + 1 - coin.height,
@@ -90,12 +96,48 @@ fn call(chain: &Chain, method: &str, params: &[Value], now: u64) -> Result<Value
                 })
             }))
         }
+        "scantxoutset" => scan(chain, params),
         "estimatesmartfee" => Ok(json!({"feerate": FEE_RATE_BTC_PER_KVB, "blocks": number(params, 0).unwrap_or(1)})),
         "getmempoolinfo" => {
             Ok(json!({"size": chain.mempool().len(), "mempoolminfee": FEE_RATE_BTC_PER_KVB, "loaded": true}))
         }
         _ => Err(RpcError(-32601, "Method not found".into())),
     }
+}
+
+/// Only scripts as they are, `raw(HEX)`: whoever asks derives them.
+fn scan(chain: &Chain, params: &[Value]) -> Result<Value, RpcError> {
+    if params.first() != Some(&json!("start")) {
+        return Err(RpcError::params("only \"start\" is served"));
+    }
+    let mut scripts = HashSet::new();
+    for object in params.get(1).and_then(Value::as_array).into_iter().flatten() {
+        let raw = object.as_str().and_then(|text| text.strip_prefix("raw(")?.strip_suffix(')'));
+        let script = raw.and_then(|hex| ScriptBuf::from_hex(hex).ok());
+        scripts.insert(script.ok_or_else(|| RpcError::params("only raw(HEX) is served"))?);
+    }
+    let coins = chain.coins_paying(&scripts);
+    let total: Amount = coins.iter().map(|(_, coin)| coin.output.value).sum();
+    let unspents: Vec<Value> = coins
+        .iter()
+        .map(|(outpoint, coin)| {
+            json!({
+                "txid": outpoint.txid.to_string(),
+                "vout": outpoint.vout,
+                "scriptPubKey": coin.output.script_pubkey.to_hex_string(),
+                "amount": coin.output.value.to_btc(),
+                "coinbase": coin.coinbase,
+                "height": coin.height,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "success": true,
+        "height": chain.height(),
+        "bestblock": chain.tip().to_string(),
+        "unspents": unspents,
+        "total_amount": total.to_btc(),
+    }))
 }
 
 fn block(chain: &Chain, hash: &BlockHash) -> Result<KnownBlock, RpcError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bitcoin::{Address, Network, OutPoint};
 use lightning::chain::{Bitcoind, SourceTip};
-use lightning::node::{LdkNode, NodeConfig, NodeRuntime};
+use lightning::node::{LdkNode, Liquidity, NodeConfig, NodeRuntime};
 use lightning::{ChainError, ChainSource, ChainWatch, Invoice, Paid, Sandbox, Wallet, WalletError};
 use lnmp::{Msat, PaymentHash};
 use tempfile::TempDir;
@@ -57,6 +57,7 @@ pub(crate) async fn node(
         source_tip: Arc::clone(watch) as Arc<dyn SourceTip>,
         birth_height,
         epoch: None,
+        liquidity: Liquidity::default(),
         listen: Some(listen),
     };
     (LdkNode::open(config, &NodeRuntime::start().unwrap()).await.unwrap(), address)
@@ -357,6 +358,7 @@ fn an_old_copy_of_the_state_is_not_started() {
                 source_tip: Arc::clone(&watch) as Arc<dyn SourceTip>,
                 birth_height: None,
                 epoch: Some(epoch),
+                liquidity: Liquidity::default(),
                 listen: None,
             };
             LdkNode::open(config, &NodeRuntime::start().unwrap()).await
@@ -413,6 +415,7 @@ fn a_second_node_on_the_same_state_is_refused() {
             source_tip: watch,
             birth_height: None,
             epoch: None,
+            liquidity: Liquidity::default(),
             listen: None,
         };
         let second = LdkNode::open(config, &NodeRuntime::start().unwrap()).await;

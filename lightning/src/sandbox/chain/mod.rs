@@ -13,6 +13,7 @@ mod record;
 mod rules;
 mod state;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -159,6 +160,19 @@ impl Chain {
     /// An unspent output of the best chain.
     pub fn coin(&self, outpoint: &OutPoint) -> Option<Coin> {
         self.lock().state.coin(outpoint).cloned()
+    }
+
+    /// The unspent outputs of the best chain that pay one of these scripts.
+    pub fn coins_paying(&self, scripts: &HashSet<ScriptBuf>) -> Vec<(OutPoint, Coin)> {
+        let held = self.lock();
+        let coins = held.state.coins().filter(|(_, coin)| scripts.contains(&coin.output.script_pubkey));
+        coins.map(|(outpoint, coin)| (*outpoint, coin.clone())).collect()
+    }
+
+    /// Whether a transaction that waits spends it.
+    pub fn is_being_spent(&self, outpoint: &OutPoint) -> bool {
+        let held = self.lock();
+        held.state.waiting().any(|waiting| waiting.tx.input.iter().any(|input| input.previous_output == *outpoint))
     }
 
     /// Ids of what waits, oldest first.

@@ -93,6 +93,11 @@ impl State {
         self.blocks.get(hash)
     }
 
+    /// All unspent outputs.
+    pub(super) fn coins(&self) -> impl Iterator<Item = (&OutPoint, &Coin)> {
+        self.coins.iter()
+    }
+
     pub(super) fn coin(&self, outpoint: &OutPoint) -> Option<&Coin> {
         self.coins.get(outpoint)
     }
