@@ -8,8 +8,11 @@ use lightning::Invoice;
 use lightning_invoice::{Bolt11Invoice, Currency};
 use lnmp::{Msat, PaymentHash};
 
-/// One example: what the text says of it, and the invoice.
-fn examples() -> Option<(Vec<(String, String)>, Vec<(String, String)>)> {
+/// What the text says of it, and the invoice.
+type Example = (String, String);
+
+/// The valid ones, and the others.
+fn examples() -> Option<(Vec<Example>, Vec<Example>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/bolt11-examples.md");
     let Ok(text) = std::fs::read_to_string(&path) else {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
@@ -18,7 +21,7 @@ fn examples() -> Option<(Vec<(String, String)>, Vec<(String, String)>)> {
     };
     // The valid ones come first; "Examples of Invalid Invoices" is the second heading.
     let (valid, invalid) = text.split_once("# Examples of Invalid Invoices").unwrap();
-    let of = |part: &str| -> Vec<(String, String)> {
+    let of = |part: &str| -> Vec<Example> {
         let mut all = Vec::new();
         let mut lines = part.lines();
         while let Some(line) = lines.next() {

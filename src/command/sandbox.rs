@@ -32,7 +32,7 @@ pub(super) async fn pay(house: &House, bolt11: &str, payer: Payer) -> anyhow::Re
         None
     };
     let second = if payer.second_wallet { Some(sandbox.second_customer().await?) } else { None };
-    let customer = second.as_deref().unwrap_or(sandbox.customer());
+    let customer = second.as_deref().unwrap_or_else(|| sandbox.customer());
     let mut state = sandbox.pay_from(customer, misread.as_deref().unwrap_or(bolt11), payer.tight).await?;
     // In escrow it is taken, often before we look.
     if matches!(state, CustomerPayment::Locked | CustomerPayment::Succeeded { .. }) {

@@ -90,7 +90,7 @@ impl Signer {
         let asked = u16::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u16::MAX);
         let draft = Draft {
             hash: lnmp::PaymentHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash())),
-            amount: amount.unwrap_or(Msat(invoice.amount_milli_satoshis().unwrap_or(0))),
+            amount: amount.unwrap_or_else(|| Msat(invoice.amount_milli_satoshis().unwrap_or(0))),
             description: String::new(),
             expiry: Duration::from_secs(3600),
             final_cltv: final_cltv.unwrap_or(asked),
