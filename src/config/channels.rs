@@ -78,3 +78,29 @@ impl Channels {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_provider_and_no_service_can_be_is_refused_with_its_key() {
+        let id = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+        let refused = |channels: Channels, is_embedded| channels.check(is_embedded).err().map(|(key, _)| key);
+        let lsp = |lsp: String| Channels { lsp, ..Channels::default() };
+        assert_eq!(refused(Channels::default(), false), None);
+        assert_eq!(refused(lsp(format!("{id}@lsp.example:9735")), true), None);
+        assert_eq!(refused(lsp(format!("{id}@lsp.example:9735")), false), Some("channels.lsp"));
+        assert_eq!(refused(lsp(format!("{id}@lsp.example")), true), Some("channels.lsp"));
+        assert_eq!(refused(lsp("lsp.example:9735".into()), true), Some("channels.lsp"));
+        let service = Channels { service: true, ..Channels::default() };
+        assert_eq!(refused(service.clone(), true), None);
+        assert_eq!(refused(service.clone(), false), Some("channels.service"));
+        let small = Channels { service_min_sat: 9_999, ..service.clone() };
+        assert_eq!(refused(small, true), Some("channels.service_min_sat"));
+        let crossed = Channels { service_min_sat: 500_000, service_max_sat: 400_000, ..service.clone() };
+        assert_eq!(refused(crossed, true), Some("channels.service_max_sat"));
+        let dear = Channels { service_fee_sat: 100_000, ..service };
+        assert_eq!(refused(dear, true), Some("channels.service_fee_sat"));
+    }
+}

@@ -22,8 +22,9 @@ use crate::house::{House, now_ms};
 const JOURNAL: &str = "channels";
 /// A difference is believed when it stands so long: between two of LDK's steps money may be in neither place.
 const STANDS_MS: i64 = 2_000;
-/// A change is remembered so long, should what it cost turn out less: a sweep that was not seen yet.
-const REMEMBERED_MS: i64 = 14 * 86_400_000;
+/// A change is remembered so long, should what it cost turn out less: a sweep that was not seen yet. What comes later is
+/// something else.
+const REMEMBERED_MS: i64 = 3_600_000;
 /// Changes remembered; a node with more has lost its oldest ones only.
 const CHANGES_MAX: usize = 256;
 

@@ -223,6 +223,9 @@ fn over_phoenixd_nobody_is_asked_to_pay() {
         let audit: Value = satchel.ask(&["wallet", "audit"]);
         (audit["ok"] == true && node_msat(&satchel) == node.local_msat()).then_some(())
     });
+    let output = satchel.command(&["channel", "list"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("(phoenixd)") && text.contains("its own tools"), "{text}");
     // What its owner moves is let in free.
     let mut imap = satchel.imap();
     let [offer] = imap.find("Unpaid", "An offer")[..] else { panic!("the mail is in Unpaid of {ALICE}") };
