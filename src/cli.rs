@@ -230,6 +230,8 @@ pub enum Request {
     WalletPay { bolt11: String },
     Backup { to: PathBuf },
     WalletChain,
+    WalletAddress,
+    WalletDeposit { sat: u64 },
     WalletSeed,
     WalletRestore { words: String, since: Option<u32> },
     WalletChannels,

@@ -127,6 +127,8 @@ pub async fn execute(house: &Arc<House>, request: Request) -> anyhow::Result<Val
         Request::Backup { to } => backup::make(house, &to).await,
         Request::WalletSeed => seed::show(house).await,
         Request::WalletRestore { words, since } => seed::restore(house, &words, since).await,
+        Request::WalletAddress => wallet::address(house).await,
+        Request::WalletDeposit { sat } => wallet::deposit(house, sat).await,
         Request::WalletChain => crate::wallet::chain(house).await,
         Request::WalletChannels => wallet::channels(house).await,
         Request::WalletAudit => wallet::audit(house).await,

@@ -23,6 +23,8 @@ const COMMANDS_AT_ONCE: usize = 32;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// The slowest command is a payment, which has its own deadline below this one.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// A backup copies everything: a terabyte at what a slow disk writes.
+const BACKUP_DEADLINE: Duration = Duration::from_secs(12 * 3600);
 
 /// What comes back.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,9 +109,10 @@ pub async fn ask(path: &Path, request: &Request) -> anyhow::Result<Option<Answer
     write.write_all(text.as_bytes()).await?;
     zeroize::Zeroize::zeroize(&mut text);
     let mut line = String::new();
-    tokio::time::timeout(ANSWER_DEADLINE, BufReader::new(read).read_line(&mut line))
+    let within = if matches!(request, Request::Backup { .. }) { BACKUP_DEADLINE } else { ANSWER_DEADLINE };
+    tokio::time::timeout(within, BufReader::new(read).read_line(&mut line))
         .await
-        .map_err(|_| anyhow::anyhow!("the server did not answer within {} s", ANSWER_DEADLINE.as_secs()))??;
+        .map_err(|_| anyhow::anyhow!("the server did not answer within {} s", within.as_secs()))??;
     if line.is_empty() {
         anyhow::bail!("the server stopped before it answered");
     }

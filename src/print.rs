@@ -99,6 +99,7 @@ pub fn text(request: &Request, value: &Value) -> String {
             word(&value["network"]),
             word(&value["words"])
         ),
+        Request::WalletAddress => format!("{}\n", word(&value["address"])),
         Request::WalletInvoice { .. } => format!("{}\n", word(&value["bolt11"])),
         _ => fields(value, 0),
     }

@@ -236,6 +236,10 @@ impl Wallet for LaterWallet {
         self.wallet()?.sent(hash).await
     }
 
+    async fn address(&self) -> Result<String, WalletError> {
+        self.wallet()?.address().await
+    }
+
     async fn channels(&self) -> Result<Vec<ChannelInfo>, WalletError> {
         self.wallet()?.channels().await
     }

@@ -93,6 +93,16 @@ pub trait Wallet: Send + Sync {
     /// How far a payment made by [`Wallet::pay`] is; `None` when there was none.
     async fn sent(&self, hash: PaymentHash) -> Result<Option<Paid>, WalletError>;
 
+    /// A new address of its on-chain wallet.
+    ///
+    /// # Errors
+    /// [`WalletError::BadRequest`] where the node is somebody else's.
+    async fn address(&self) -> Result<String, WalletError> {
+        Err(WalletError::BadRequest(
+            "only the embedded node has an on-chain wallet here; ask your own node for an address",
+        ))
+    }
+
     /// The channels, open or opening.
     async fn channels(&self) -> Result<Vec<ChannelInfo>, WalletError>;
 

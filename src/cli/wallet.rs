@@ -49,6 +49,18 @@ pub enum WalletVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// A new address on the chain that pays the embedded node
+    Address {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Book as the operator's what was sent to the node on the chain
+    Deposit {
+        /// In sat, at most what the node has more than the books say
+        sat: u64,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Where the node is, and the source of its blocks
     Chain {
         #[command(flatten)]
@@ -92,6 +104,8 @@ impl WalletVerb {
             Self::Seed { common } => (common, Request::WalletSeed),
             // The words are read where the terminal is.
             Self::Restore { since, common } => (common, Request::WalletRestore { words: String::new(), since }),
+            Self::Address { common } => (common, Request::WalletAddress),
+            Self::Deposit { sat, common } => (common, Request::WalletDeposit { sat }),
             Self::Chain { common } => (common, Request::WalletChain),
             Self::Channels { common } => (common, Request::WalletChannels),
             Self::Payout { address, bolt11, common } => (common, Request::WalletPayout { address, bolt11 }),

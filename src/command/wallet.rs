@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lnmp::Msat;
 use serde_json::{Value, json};
 
 use crate::flow::{channels, payout};
-use crate::house::House;
+use crate::house::{House, now_ms};
 
 /// An invoice of the operator stays payable this long.
 const INVOICE_EXPIRY: Duration = Duration::from_secs(3600);
@@ -81,6 +81,37 @@ pub(super) async fn channels(house: &House) -> anyhow::Result<Value> {
         "dust_total_msat": capacity.dust_total.0,
         "dust_free_msat": capacity.dust_free.0,
     }))
+}
+
+pub(super) async fn address(house: &House) -> anyhow::Result<Value> {
+    Ok(json!({ "address": house.running()?.wallet.address().await? }))
+}
+
+/// Books what the operator sent to the node. Never more than the node has beyond the books: a mistake would owe money that
+/// is not there.
+pub(super) async fn deposit(house: &House, sat: u64) -> anyhow::Result<Value> {
+    let amount =
+        Msat::from_sat(sat).filter(|amount| *amount > Msat::ZERO).context("no amount; allowed: 1 sat and more")?;
+    let _turn = house.paying.lock().await;
+    let balance = house.running()?.wallet.balance().await?;
+    let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0)?;
+    let more = node - house.store.balances().await?.node;
+    if i64::try_from(amount.0)? > more {
+        bail!(
+            "the node has {more} msat more than the books say, and {} msat are to be booked; coins count once the node sees \
+             them on the chain",
+            amount.0
+        );
+    }
+    let now = now_ms();
+    let posting = store::Posting {
+        key: format!("deposit:{now}"),
+        gate: None,
+        debits: vec![(store::Side::Node, amount)],
+        credits: vec![(store::Side::Operator, amount)],
+    };
+    house.store.post(posting, now).await?;
+    Ok(json!({ "booked_msat": amount.0, "left_msat": more - i64::try_from(amount.0)? }))
 }
 
 /// Compares the books with the node. Held HTLCs are in neither.

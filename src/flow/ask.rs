@@ -1,8 +1,8 @@
 //! The author is asked: an invoice is quoted, and a payment request goes out. Never on the SMTP path.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use lightning::{NewHold, failpoint};
+use lightning::{ChainState, NewHold, failpoint};
 use lnmp::{EscrowRoom, GateId, GateState, HoldKind, Msat, NoRoom, Preimage, QuoteState, Room};
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -17,6 +17,8 @@ const STILL_PAYABLE_MS: i64 = 60_000;
 const INVOICE_EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Hours a payment request is tried: later it would ask for a mail long answered.
 const REQUEST_HOURS: i64 = 24;
+/// A claim waits for a fresh chain, and a hold lasts hours: a source that is away for so long may be away for longer.
+const BLIND_AFTER_MS: i64 = 10 * 60_000;
 /// What a quote may not do to the disk (design section 4).
 const SHORT_OF_DISK: &str = "the server is short of disk and makes no new invoices now; please try again later";
 /// What the page says when nothing can be held now.
@@ -141,9 +143,19 @@ pub fn begun_quote(gate: &Gate, amount: Msat, now: UnixMs) -> Option<&Quote> {
     gate.quotes.iter().rev().filter(begun).find(|quote| quote.expires_at > now)
 }
 
+/// Whether the node has not seen the chain for so long that nobody should lock money on it.
+fn is_blind(chain: &ChainState, now: UnixMs) -> bool {
+    let synced = chain.synced_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let synced = synced.and_then(|since| i64::try_from(since.as_millis()).ok());
+    synced.is_none_or(|at| now - at > BLIND_AFTER_MS)
+}
+
 /// What the node can carry now; what quotes reserve of it, the store counts.
 async fn room(house: &House, running: &Running) -> Result<Room, NoQuote> {
     let away = |_| NoQuote::Later(NODE_AWAY);
+    if is_blind(&running.wallet.chain().await.map_err(away)?, now_ms()) {
+        return Err(NoQuote::Later(NODE_AWAY));
+    }
     let capacity = running.wallet.capacity().await.map_err(away)?;
     let escrow = if house.config.allows_escrow() {
         let usable = running.wallet.channels().await.map_err(away)?.into_iter().filter(|channel| channel.usable);
@@ -240,4 +252,23 @@ fn random_preimage() -> Preimage {
     let mut bytes = [0; 32];
     OsRng.fill_bytes(&mut bytes);
     Preimage::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_asked_to_lock_money_on_a_chain_that_was_not_seen_for_ten_minutes() {
+        let at = |ms: u64| ChainState {
+            height: 7,
+            source_height: 7,
+            synced_at: Some(UNIX_EPOCH + Duration::from_millis(ms)),
+            fresh: false,
+        };
+        assert!(!is_blind(&at(1_000_000), 1_000_000 + BLIND_AFTER_MS));
+        assert!(is_blind(&at(1_000_000), 1_000_001 + BLIND_AFTER_MS));
+        assert!(!is_blind(&at(1_000_000), 0), "a clock that was set back");
+        assert!(is_blind(&ChainState { synced_at: None, ..at(0) }, 1_000_000), "never");
+    }
 }

@@ -166,8 +166,15 @@ fn a_node_on_a_network_waits_for_its_source_is_paid_and_its_coins_come_back_from
     let seed = satchel.ask_with_input(&["wallet", "seed"], "show\n");
     let words = seed["words"].as_str().unwrap().to_owned();
     assert_eq!(words.split(' ').count(), 24);
+    let further = satchel.ask(&["wallet", "address"])["address"].as_str().unwrap().to_owned();
+    assert!(further.starts_with("bcrt1q") && further != address(&words).to_string());
     world.pay_onchain(&address(&words));
     onchain_is(&satchel, COINS_SAT);
+    // What the operator put there is the operator's, and no more than is there.
+    let sat = COINS_SAT.to_string();
+    assert!(!satchel.command(&["wallet", "deposit", "100001"]).output().unwrap().status.success());
+    assert_eq!(satchel.ask(&["wallet", "deposit", &sat])["left_msat"], 0);
+    satchel.assert_audit();
     world.open_channel(&satchel, node_address);
     let bolt11 = satchel.invoice(&gate);
     let (payer, invoice) = (world.sandbox.bridge().clone(), bolt11.clone());

@@ -157,7 +157,6 @@ async fn ask(
         .unwrap_or_else(|_| Err(ChainError::Away("it did not answer in time".into())))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn broken(error: std::io::Error) -> ChainError {
     ChainError::Away(error.to_string())
 }

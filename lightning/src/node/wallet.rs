@@ -186,6 +186,10 @@ impl Wallet for LdkNode {
         .await
     }
 
+    async fn address(&self) -> Result<String, WalletError> {
+        Ok(self.new_address().await?.to_string())
+    }
+
     async fn channels(&self) -> Result<Vec<ChannelInfo>, WalletError> {
         self.call(|node, _| {
             let channels = node.list_channels().into_iter();

@@ -189,11 +189,11 @@ fn a_node_over_esplora_keeps_the_contract_and_comes_back_when_the_server_does() 
         let server = esplora::start(&Index::new(Arc::clone(&sandbox))).await;
         let rig = OnSource::new(Arc::clone(&sandbox), ChainSource::Esplora(format!("{}/", server.url))).await;
         contract(&rig).await;
-        // Nobody asks a quiet chain more often than was meant: two looks in a second and a bit, and LDK's own at the tip.
+        // A quiet chain is asked as often as was meant, ten times a second here, and by LDK when its turn is; not in a loop.
         let before = server.asked.load(Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let asked = server.asked.load(Ordering::Relaxed) - before;
-        assert!(asked < 20, "{asked} questions in a quiet second");
+        assert!(asked < 100, "{asked} questions in a quiet second");
 
         server.away.store(true, Ordering::Relaxed);
         until("trouble", || async { rig.watch.trouble() }).await;
