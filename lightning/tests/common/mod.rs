@@ -25,13 +25,22 @@ pub(crate) fn hold(n: u8, sat: u64) -> NewHold {
 }
 
 /// Looks until `done` says something, at most [`SOON`].
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut done: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, done: impl FnMut() -> F) -> T {
+    until_within(SOON, what, done).await
+}
+
+/// Looks until `done` says something, at most so long.
+pub(crate) async fn until_within<T, F: Future<Output = Option<T>>>(
+    within: Duration,
+    what: &str,
+    mut done: impl FnMut() -> F,
+) -> T {
     let began = Instant::now();
     loop {
         if let Some(value) = done().await {
             return value;
         }
-        assert!(began.elapsed() < SOON, "{what} did not happen in time");
+        assert!(began.elapsed() < within, "{what} did not happen in time");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

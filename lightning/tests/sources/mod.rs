@@ -16,13 +16,15 @@ use lnmp::{Msat, PaymentHash};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::common::{preimage, runtime, sandbox, until};
+use crate::common::{preimage, runtime, sandbox, until_within};
 use crate::servers::index::Index;
 use crate::servers::{bitcoind, electrum, esplora};
 use crate::{Rig, contract};
 
 /// The chain is asked for its height this often: nobody waits for a test.
 const POLL: Duration = Duration::from_millis(100);
+/// On a busy machine LDK's client of an Electrum server may give one look up after 20 s and begin anew.
+const LONG: Duration = Duration::from_secs(120);
 const COINS_SAT: u64 = 100_000;
 const CHANNEL_SAT: u64 = 3_000_000;
 const PUSH_SAT: u64 = 1_500_000;
@@ -66,13 +68,15 @@ pub(crate) async fn node(
 /// Sends coins, and waits for their block; the payer knows its change then.
 async fn pay_onchain(sandbox: &Sandbox, to: &Address) {
     let txid = sandbox.bridge().send_coins(to, COINS_SAT).await.unwrap();
-    until("a block", || async { (0..2).find_map(|vout| sandbox.chain().coin(&OutPoint { txid, vout })).map(drop) })
-        .await;
+    until_within(LONG, "a block", || async {
+        (0..2).find_map(|vout| sandbox.chain().coin(&OutPoint { txid, vout })).map(drop)
+    })
+    .await;
     sandbox.sync(1).await.unwrap();
 }
 
 async fn coins(node: &LdkNode) {
-    until("coins", || async {
+    until_within(LONG, "coins", || async {
         node.poll_chain().await.ok();
         (node.balance().await.unwrap().onchain == Msat(COINS_SAT * 1000)).then_some(())
     })
@@ -89,13 +93,13 @@ impl OnSource {
         let bridge = rig.sandbox.bridge();
         bridge.connect(rig.node.node_id(), address).await.unwrap();
         bridge.open_channel(rig.node.node_id(), address, CHANNEL_SAT, PUSH_SAT).await.unwrap();
-        until("the funding's block", || async {
+        until_within(LONG, "the funding's block", || async {
             let channels = bridge.channels().await.unwrap();
             channels.iter().any(|channel| channel.ours && channel.confirmations > 0).then_some(())
         })
         .await;
         rig.mine(6).await;
-        until("a usable channel", || async {
+        until_within(LONG, "a usable channel", || async {
             let (ours, theirs) = (rig.node.channels().await.unwrap(), bridge.channels().await.unwrap());
             (ours.iter().any(|c| c.usable) && theirs.iter().filter(|c| c.usable).count() == 2).then_some(())
         })
@@ -113,7 +117,7 @@ impl OnSource {
 
     /// Waits until the node is where the chain is, by its own account.
     async fn follow(&self) {
-        until("the node at the tip", || async {
+        until_within(LONG, "the node at the tip", || async {
             let chain = self.node.chain().await.unwrap();
             (chain.fresh && chain.height == self.sandbox.chain().height()).then_some(())
         })
@@ -127,7 +131,7 @@ impl OnSource {
         let (amount, _) = crate::common::held(&self.node, hash).await;
         self.node.settle(hash, amount, &preimage(n)).await.unwrap();
         assert_eq!(crate::common::settled(&self.node, hash).await, Msat(100_000));
-        until("the payer's word", || async {
+        until_within(LONG, "the payer's word", || async {
             let sent = self.sandbox.bridge().sent(hash).await.unwrap();
             matches!(sent, Some(Paid::Succeeded { .. })).then_some(())
         })
@@ -145,14 +149,14 @@ impl Rig for OnSource {
         let hash: PaymentHash = Invoice::parse(bolt11).unwrap().hash;
         let bridge = self.sandbox.bridge();
         // Somebody who pays again must have their money back first.
-        until("the money back", || async {
+        until_within(LONG, "the money back", || async {
             matches!(bridge.sent(hash).await.unwrap(), None | Some(Paid::Failed)).then_some(())
         })
         .await;
         // It waits for the end, which a held payment has not: what counts is that it was sent.
         let (payer, invoice) = (bridge.clone(), bolt11.to_owned());
         tokio::spawn(async move { payer.pay(&invoice).await });
-        until("a payment", || async {
+        until_within(LONG, "a payment", || async {
             matches!(bridge.sent(hash).await.unwrap(), Some(Paid::Pending | Paid::Succeeded { .. })).then_some(())
         })
         .await;
@@ -196,7 +200,7 @@ fn a_node_over_esplora_keeps_the_contract_and_comes_back_when_the_server_does() 
         assert!(asked < 100, "{asked} questions in a quiet second");
 
         server.away.store(true, Ordering::Relaxed);
-        until("trouble", || async { rig.watch.trouble() }).await;
+        until_within(LONG, "trouble", || async { rig.watch.trouble() }).await;
         sandbox.mine(1).await.unwrap();
         // What is paid meanwhile is held; only the claim waits for the chain, which is the house's to ask.
         rig.node.create(crate::common::hold(60, 100)).await.unwrap();
@@ -218,7 +222,7 @@ fn a_node_over_electrum_keeps_the_contract_and_comes_back_when_the_server_does()
         let rig = OnSource::new(Arc::clone(&sandbox), ChainSource::Electrum(server.url.clone())).await;
         contract(&rig).await;
         server.away.store(true, Ordering::Relaxed);
-        until("trouble", || async { rig.watch.trouble() }).await;
+        until_within(LONG, "trouble", || async { rig.watch.trouble() }).await;
         sandbox.mine(1).await.unwrap();
         server.away.store(false, Ordering::Relaxed);
         rig.follow().await;
@@ -331,7 +335,7 @@ fn a_cookie_that_changed_is_read_again() {
         let (node, _) = node(dir.path(), &source, &watch, [9; 64], None).await;
         std::fs::write(&cookie, "__cookie__:second").unwrap();
         sandbox.mine(1).await.unwrap();
-        until("the node at the tip", || async {
+        until_within(LONG, "the node at the tip", || async {
             let chain = node.chain().await.unwrap();
             (chain.fresh && chain.height == sandbox.chain().height()).then_some(())
         })
