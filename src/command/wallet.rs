@@ -94,7 +94,7 @@ pub(super) async fn deposit(house: &House, sat: u64) -> anyhow::Result<Value> {
         Msat::from_sat(sat).filter(|amount| *amount > Msat::ZERO).context("no amount; allowed: 1 sat and more")?;
     let _turn = house.paying.lock().await;
     let balance = house.running()?.wallet.balance().await?;
-    let node = i64::try_from(balance.channel.0 + balance.onchain.0 + balance.closing.0)?;
+    let node = i64::try_from(channels::owned(&balance).0)?;
     let more = node - house.store.balances().await?.node;
     if i64::try_from(amount.0)? > more {
         bail!(
