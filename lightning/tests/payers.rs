@@ -125,14 +125,16 @@ fn a_second_payer_never_touches_what_the_first_has_locked_or_paid() {
         let (amount, deadline_height) = held(&*wallet, hash).await;
         let again = sandbox.customer().pay(&invoice).await;
         assert!(matches!(again, Err(SandboxError::Node { error: WalletError::AlreadyPaid, .. })), "{again:?}");
-        is_back(sandbox.pay_from(&second, &invoice, true).await.unwrap());
+        sandbox.pay_from(&second, &invoice, true).await.unwrap();
+        is_back(second.wait(hash, SOON).await.unwrap());
         assert_eq!(wallet.lookup(hash).await.unwrap(), HoldStatus::Held { deadline_height, amount });
         assert_eq!(wallet.balance().await.unwrap().held, amount);
 
         // After it was claimed.
         wallet.settle(hash, amount, &preimage(1)).await.unwrap();
         settled(&*wallet, hash).await;
-        is_back(sandbox.pay_from(&second, &invoice, true).await.unwrap());
+        sandbox.pay_from(&second, &invoice, true).await.unwrap();
+        is_back(second.wait(hash, SOON).await.unwrap());
         assert_eq!(wallet.lookup(hash).await.unwrap(), HoldStatus::Settled);
         let state = sandbox.customer().wait(hash, SOON).await.unwrap();
         assert_eq!(state, CustomerPayment::Succeeded { fee: Msat::ZERO });

@@ -17,7 +17,7 @@ use crate::run;
 /// Blocks one `sandbox mine` may make: a week of them is plenty for any hold.
 const MINE_BLOCKS_MAX: u32 = 2016;
 /// The node's event is committed within this, or the machine is in trouble.
-const HEARD_DEADLINE: Duration = Duration::from_secs(5);
+const HEARD_DEADLINE: Duration = Duration::from_secs(20);
 /// How often it is looked whether it is.
 const HEARD_EVERY: Duration = Duration::from_millis(10);
 /// After mining, the node gets this long to see the new tip.
