@@ -285,7 +285,7 @@ async fn post(house: &House) -> usize {
         let Some(post) = house.tls_counts.lock().next_post(now) else { return taken };
         let Ok(running) = house.running() else { return taken };
         let (day, domain) = (post.day, post.domain.as_str());
-        let json = with_report(house, day, domain, &[], post.counted, |report| report::to_json(report));
+        let json = with_report(house, day, domain, &[], post.counted, report::to_json);
         match report::post(&running.resolver, &post.to, json).await {
             Ok(()) => {
                 house.tls_counts.lock().posted(day, domain, &post.to);

@@ -67,8 +67,8 @@ async fn offer(house: &House, addressed: &Addressed, judged: &Judged, now: UnixM
 /// How long, in words a mail server's log can hold.
 fn hours(seconds: u64) -> String {
     match seconds {
-        3600.. if seconds % 3600 == 0 => format!("{} hours", seconds / 3600),
-        60.. if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        3600.. if seconds.is_multiple_of(3600) => format!("{} hours", seconds / 3600),
+        60.. if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
         _ => format!("{seconds} seconds"),
     }
 }

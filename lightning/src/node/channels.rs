@@ -125,7 +125,7 @@ impl OwnChannels for LdkNode {
     }
 
     async fn backup(&self) -> Result<Vec<u8>, WalletError> {
-        self.call(|node, inner| recovery::backup(node, inner)).await
+        self.call(recovery::backup).await
     }
 
     async fn recover(&self, backup: &[u8]) -> Result<Recovered, WalletError> {
