@@ -53,9 +53,11 @@ pub async fn make(house: &House, to: &Path) -> anyhow::Result<Value> {
     // Counted after the second look, which finds again what the first had.
     let attachments = copy_blocks(&blocks, &copies).await?;
     copy_keys(&house.dir, &copy)?;
-    let config = house.dir.config();
-    if config.exists() {
-        write_durably(&copy.config(), &fs::read(config)?)?;
+    // What `satchel channel recover` needs of channels that are lost: no state, and sealed.
+    for (from, to) in [(house.dir.config(), copy.config()), (house.dir.channels_backup(), copy.channels_backup())] {
+        if from.exists() {
+            write_durably(&to, &fs::read(from)?)?;
+        }
     }
     write_durably(&copy.lightning().join(RESTORED), b"")?;
     let made = json!({

@@ -91,6 +91,7 @@ fn a_backup_made_under_load_brings_every_acknowledged_mail_back() {
     }
     assert!(told["attachment_blocks"].as_u64().unwrap() >= 1, "{told}");
     assert!(copied.join("backup.json").exists() && copied.join("keys/identity").exists());
+    assert!(copied.join("channels.backup").exists());
     assert!(!copied.join("keys/bridge.key").exists() && !copied.join("keys/tls.key").exists());
     assert_eq!(std::fs::read_dir(copied.join("lightning")).unwrap().count(), 1, "no state of a node");
     // Into the same folder, or into DIR, nothing is written.
