@@ -198,7 +198,7 @@ fn plan(value: &Value) -> String {
             word(&price["asked_of"])
         );
     }
-    let _ = writeln!(out, "{} live invoices reserve a part of it.", word(&value["live_quotes"]));
+    let _ = writeln!(out, "What {} live invoices reserve is taken off.", word(&value["live_quotes"]));
     for channel in value["channels"].as_array().into_iter().flatten() {
         let fits = channel["prices"].as_array().into_iter().flatten();
         let fits = fits

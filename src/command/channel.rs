@@ -1,6 +1,7 @@
 //! The embedded node's channels, for its operator.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -8,13 +9,13 @@ use lightning::channels::{
     ChannelState, Closing, Coins, Fees, FirstReceive, NewChannel, NewOrder, Order, OwnChannel, OwnChannels,
 };
 use lightning::limits::BACKUP_BYTES_MAX;
-use lnmp::Msat;
+use lnmp::{HoldKind, Msat, QuoteState};
 use serde_json::{Value, json};
 
 use super::wallet::paid;
 use crate::dir::write_durably;
 use crate::flow::{channels, payout};
-use crate::house::House;
+use crate::house::{House, now_ms};
 
 /// A channel below this holds nothing once both reserves are taken off.
 const CAPACITY_MIN_SAT: u64 = 50_000;
@@ -26,6 +27,8 @@ const OPENING_FEE_SAT: u64 = 20_000;
 const FORCED_VBYTES: u64 = 500;
 /// How long a first receive may be paid.
 const RECEIVE_EXPIRY: Duration = Duration::from_secs(3600);
+/// How long a recovery is watched; the command's own deadline is two minutes.
+const RECOVERY_WATCHED: Duration = Duration::from_secs(90);
 /// Seconds between blocks.
 const BLOCK_SECONDS: u64 = 600;
 
@@ -33,6 +36,9 @@ const BLOCK_SECONDS: u64 = 600;
 pub(super) fn own(house: &House) -> anyhow::Result<&dyn OwnChannels> {
     let running = house.running()?;
     running.wallet.own_channels().ok_or_else(|| {
+        if let Some(why) = running.wallet.away() {
+            return anyhow!("the wallet is away: {why}");
+        }
         let name = house.config.wallet.backend.name();
         anyhow!("the node of [wallet] ({name}) is not this server's: its own tools manage its channels")
     })
@@ -203,11 +209,19 @@ pub(super) async fn plan(house: &House) -> anyhow::Result<Value> {
         }
     }
     prices.sort_unstable();
+    // What live invoices reserve is not free.
+    let live = house.store.open_quotes(now_ms()).await?;
+    let live = || live.iter().filter(|quote| quote.state == QuoteState::Live && quote.kind == HoldKind::Htlc);
+    let reserved = |only_dust: bool| {
+        let counted = live().filter(|quote| !only_dust || quote.amount < capacity.dust_below);
+        counted.fold(Msat::ZERO, |sum, quote| sum + quote.amount)
+    };
+    let slots = capacity.slots_free.saturating_sub(u32::try_from(live().count()).unwrap_or(u32::MAX));
+    let (value, dust) = (capacity.inbound_free - reserved(false), capacity.dust_free - reserved(true));
     let rooms: Vec<Value> = prices
         .iter()
         .map(|(price, whose)| {
-            let all =
-                Fit::of(*price, capacity.slots_free, capacity.inbound_free, capacity.dust_free, capacity.dust_below);
+            let all = Fit::of(*price, slots, value, dust, capacity.dust_below);
             json!({ "price_msat": price.0, "asked_of": whose, "mails": all.mails, "limit": all.limit })
         })
         .collect();
@@ -225,11 +239,9 @@ pub(super) async fn plan(house: &House) -> anyhow::Result<Value> {
             json!({ "id": channel.id, "state": channel.state.name(), "prices": fits })
         })
         .collect();
-    let live = house.store.open_quotes(crate::house::now_ms()).await?;
-    let live = live.iter().filter(|quote| quote.state == lnmp::QuoteState::Live).count();
     Ok(json!({
         "prices": rooms,
-        "live_quotes": live,
+        "live_quotes": live().count(),
         "hold_slots_free": capacity.slots_free,
         "hold_value_free_msat": capacity.inbound_free.0,
         "hold_dust_free_msat": capacity.dust_free.0,
@@ -355,18 +367,30 @@ pub(super) async fn backup(house: &House, file: &Path) -> anyhow::Result<Value> 
     Ok(json!({ "file": file, "channels": own.list().await?.len(), "octets": bytes.len() }))
 }
 
-pub(super) async fn recover(house: &House, file: &Path) -> anyhow::Result<Value> {
+pub(super) async fn recover(house: &Arc<House>, file: &Path) -> anyhow::Result<Value> {
     let own = own(house)?;
     let length = std::fs::metadata(file).with_context(|| file.display().to_string())?.len();
     if length > BACKUP_BYTES_MAX as u64 {
         bail!("{} is no channel backup: it is {length} octets long", file.display());
     }
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let found = own.recover(&bytes).await?;
+    // A bitcoind on a large chain looks for minutes: the command does not wait for all of it, the search goes on.
+    let (looking, there) = (Arc::clone(house), own.list().await?.len());
+    let task = tokio::spawn(async move { search(&looking, &bytes).await });
+    match tokio::time::timeout(RECOVERY_WATCHED, task).await {
+        Ok(found) => found?,
+        Err(_) => Ok(json!({ "state": "looking", "channels": there })),
+    }
+}
+
+async fn search(house: &House, backup: &[u8]) -> anyhow::Result<Value> {
+    let own = own(house)?;
+    let found = own.recover(backup).await?;
     if found.swept > Msat::ZERO {
         channels::recovered(house, own).await?;
     }
     Ok(json!({
+        "state": "done",
         "lost_channels": found.lost,
         "connected_peers": found.connected,
         "swept_msat": found.swept.0,
