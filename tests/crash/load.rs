@@ -20,14 +20,16 @@ use crate::support::{Chance, is_long};
 const ANSWER: Duration = Duration::from_secs(20);
 const SENDERS: u64 = 3;
 const PAYERS: u64 = 4;
+/// Pages opened at a time.
+const LOOKS: usize = 10;
 /// Between two mails of a sender: two cores must have time for payments, too.
 const BREATH: Duration = Duration::from_millis(25);
 /// The same in the long form: what hundreds of rounds leave must be read in the end.
 const LONG_BREATH: Duration = Duration::from_millis(250);
 /// Longer than an invoice of the load can be paid.
-pub const LATE: Duration = Duration::from_secs(9);
+pub const LATE: Duration = Duration::from_secs(11);
 /// The `[money]` of the load: holds end by the clock too, and a payment can be late.
-pub const MONEY: &str = "[money]\nhold = \"6s\"\nquote = \"8s\"\n";
+pub const MONEY: &str = "[money]\nhold = \"6s\"\nquote = \"10s\"\n";
 
 /// What somebody does until the server dies.
 type Work = fn(&State, Ports, &mut Chance) -> io::Result<()>;
@@ -74,7 +76,7 @@ impl Load {
             decided: AtomicU64::new(0),
             kept: Mutex::default(),
         });
-        let work: [(u64, Work); 4] = [(SENDERS, send), (PAYERS, pay), (1, decide), (1, command)];
+        let work: [(u64, Work); 5] = [(SENDERS, send), (PAYERS, pay), (1, look), (1, decide), (1, command)];
         let mut threads = Vec::new();
         for (count, work) in work {
             for n in 0..count {
@@ -196,7 +198,7 @@ fn pay(state: &State, _: Ports, chance: &mut Chance) -> io::Result<()> {
         invoice = state.tell(&Request::GateRefundTo { id, target: "sandbox".into() })?;
     }
     let bolt11 = invoice["bolt11"].as_str().ok_or(io::ErrorKind::InvalidData)?.to_owned();
-    if chance.below(8) == 0 {
+    if chance.below(6) == 0 {
         state.kept.lock().unwrap().push((Instant::now(), bolt11));
         return Ok(());
     }
@@ -205,6 +207,19 @@ fn pay(state: &State, _: Ports, chance: &mut Chance) -> io::Result<()> {
         Some(_) if invoice["hold"] == "escrow" => drop(state.in_escrow.fetch_add(1, Ordering::Relaxed)),
         Some(_) => drop(state.paid.fetch_add(1, Ordering::Relaxed)),
     }
+    Ok(())
+}
+
+/// Authors who open their page and pay nothing yet: the channel's slots are reserved for them, what others pay is escrow.
+fn look(state: &State, _: Ports, chance: &mut Chance) -> io::Result<()> {
+    let waiting = state.gates("waiting")?;
+    let not_asked: Vec<i64> =
+        waiting.iter().filter(|gate| gate["bolt11"].is_null()).filter_map(|gate| gate["id"].as_i64()).collect();
+    for _ in 0..LOOKS.min(not_asked.len()) {
+        let id = not_asked[chance.below(not_asked.len() as u64) as usize];
+        state.tell(&Request::GateInvoice { id, priority: false })?;
+    }
+    std::thread::sleep(Duration::from_millis(500));
     Ok(())
 }
 
