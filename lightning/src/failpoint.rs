@@ -18,6 +18,8 @@ pub const NAMES: &[&str] = &[
     "invoice.published",
     "ask.done",
     "ask.finished",
+    // The payer's wallet, in the sandbox.
+    "customer.noted",
     // The money is locked.
     "held.heard",
     "held.committed",

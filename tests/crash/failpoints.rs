@@ -35,6 +35,7 @@ const PAID: &[&str] = &[
     "invoice.published",
     "ask.done",
     "ask.finished",
+    "customer.noted",
     "held.heard",
     "held.committed",
     "held.handled",

@@ -20,18 +20,19 @@ use lnmp::PaymentHash;
 
 use super::Inner;
 use super::store::Traces;
-use crate::{WalletError, failpoint};
+use crate::WalletError;
 
-/// Begins a payment. When this returns it is noted, but LDK may not have written it yet.
+/// Begins a payment. When this returns it is noted, but LDK may not have written it yet; `noted` runs when it cannot have.
 pub(crate) fn send(
     node: &Node,
     inner: &Inner,
     invoice: &Bolt11Invoice,
     route: Option<RouteParametersConfig>,
+    noted: impl FnOnce(),
 ) -> Result<PaymentHash, WalletError> {
     let _turn = inner.sending.blocking_lock();
     let id = node.bolt11_payment().send(invoice, route)?;
-    failpoint::pass("pay.noted");
+    noted();
     Ok(PaymentHash(id.0))
 }
 

@@ -161,7 +161,7 @@ impl Wallet for LdkNode {
                 if invoice.recover_payee_pub_key() == node.node_id() {
                     return Err(WalletError::BadInvoice("it is our own"));
                 }
-                sending::send(node, inner, &invoice, None)
+                sending::send(node, inner, &invoice, None, || failpoint::pass("pay.noted"))
             })
             .await?;
         let until = Instant::now() + PAY_WITHIN;

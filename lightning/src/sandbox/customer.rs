@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::SandboxError;
 use crate::limits::{FAILURES_MAX, POLL_EVERY, READY_WITHIN};
 use crate::node::{LdkNode, Liquidity, NodeConfig, NodeRuntime, parse_payable, send};
-use crate::{Balance, Paid, Wallet, WalletError};
+use crate::{Balance, Paid, Wallet, WalletError, failpoint};
 
 /// How often a payment is looked at while no event comes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -131,7 +131,7 @@ impl Customer {
             let invoice = parse_payable(&bolt11, network, now)?;
             let route = route(u32::try_from(invoice.min_final_cltv_expiry_delta()).unwrap_or(u32::MAX - 1));
             lock(&failures).remove(&PaymentHash(*AsRef::<[u8; 32]>::as_ref(invoice.payment_hash())));
-            send(node, inner, &invoice, route)
+            send(node, inner, &invoice, route, || failpoint::pass("customer.noted"))
         });
         paid.await.map_err(SandboxError::customer)
     }
