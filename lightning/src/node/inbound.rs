@@ -83,7 +83,13 @@ impl Channels {
             return Msat(channel.outbound_capacity_msat) + sat(kept + anchors);
         }
         let ours = self.commitments.iter().find(|(id, _)| *id == channel.channel_id);
-        ours.map_or(Msat::ZERO, |(_, amount)| *amount)
+        let ours = ours.map_or(Msat::ZERO, |(_, amount)| *amount);
+        if ours == Msat::ZERO && !channel.is_outbound && channel.inbound_capacity_msat > 0 {
+            // Less than dust has no output of its own: it is what is neither the peer's nor on its way to us.
+            let theirs = Msat(channel.inbound_capacity_msat) + sat(channel.counterparty_unspendable_punishment_reserve);
+            return sat(channel.channel_value_sats) - theirs - self.unclaimed_in(&channel.channel_id);
+        }
+        ours
     }
 
     /// What is neither in a channel, nor on its way from one, nor surely in the wallet: a funding or closing transaction

@@ -35,6 +35,8 @@ use tokio::sync::watch;
 
 use crate::limits::{POLL_EVERY, STATE_FREE_WITHIN};
 
+/// Where ldk-node writes down its peers.
+const PEERS: &str = "peers";
 /// Where a whole monitor waits for the manager.
 const AHEAD: &str = "monitors_ahead";
 /// Where we keep what is ours.
@@ -83,6 +85,9 @@ impl Store {
     /// Opens ldk-node's database in `dir`, and drops what monitors are ahead by.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let sqlite = SqliteStore::new(dir.into(), Some(SQLITE_DB_FILE_NAME.into()), Some(KV_TABLE_NAME.into()))?;
+        // The peers ldk-node remembers are gates of an earlier start: whoever listens there by now is somebody else, and a
+        // connection that says nothing would keep the true one waiting.
+        KVStoreSync::remove(&sqlite, "", "", PEERS, false)?;
         let manager = found(KVStoreSync::read(&sqlite, "", "", CHANNEL_MANAGER_PERSISTENCE_KEY))?;
         let (manager, cover) = manager.as_deref().map(uncover).unwrap_or_default();
         let mut channels = HashMap::new();
