@@ -193,6 +193,18 @@ fn three_channels_hold_more_than_one_does_and_all_come_back() {
         assert_eq!(room.dust_free, room.dust_total);
         assert_eq!(wallet.balance().await.unwrap().channel, Msat(2_000_000_000), "the new ones are the customer's");
 
+        // Less than dust, in a channel that was all the customer's: counted as well.
+        for n in 201..=203 {
+            let invoice = wallet.create(hold(n, 100)).await.unwrap();
+            sandbox.customer().pay(&invoice).await.unwrap();
+            let (amount, _) = held(&*wallet, preimage(n).hash()).await;
+            wallet.settle(preimage(n).hash(), amount, &preimage(n)).await.unwrap();
+            settled(&*wallet, preimage(n).hash()).await;
+            let expected = Msat(2_000_000_000 + u64::from(n - 200) * 100_000);
+            until("the balance", || async { (wallet.balance().await.unwrap().channel == expected).then_some(()) })
+                .await;
+        }
+
         // One channel holds fifty: the others find room.
         let count = 55;
         for n in 1..=count {

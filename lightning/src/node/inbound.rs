@@ -85,8 +85,10 @@ impl Channels {
         let ours = self.commitments.iter().find(|(id, _)| *id == channel.channel_id);
         let ours = ours.map_or(Msat::ZERO, |(_, amount)| *amount);
         if ours == Msat::ZERO && !channel.is_outbound && channel.inbound_capacity_msat > 0 {
-            // Less than dust has no output of its own: it is what is neither the peer's nor on its way to us.
-            let theirs = Msat(channel.inbound_capacity_msat) + sat(channel.counterparty_unspendable_punishment_reserve);
+            // Less than dust has no output of its own: it is what is neither the peer's, who opened it and pays for the
+            // anchors, nor on its way to us.
+            let kept = channel.counterparty_unspendable_punishment_reserve + ANCHORS_SAT;
+            let theirs = Msat(channel.inbound_capacity_msat) + sat(kept);
             return sat(channel.channel_value_sats) - theirs - self.unclaimed_in(&channel.channel_id);
         }
         ours

@@ -522,6 +522,16 @@ mod tests {
     }
 
     #[test]
+    fn the_gates_of_an_earlier_start_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        KVStoreSync::write(&store, "", "", PEERS, b"a gate".to_vec()).unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert!(KVStoreSync::read(&store, "", "", PEERS).is_err());
+    }
+
+    #[test]
     fn a_manager_waits_for_the_note_of_a_payment() {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
