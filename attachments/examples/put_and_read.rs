@@ -1,4 +1,4 @@
-//! How fast attachments go in and out: `cargo run --release -p attachments --example throughput [DIR]`.
+//! How fast attachments go in and out: `cargo run --release -p attachments --example put_and_read [DIR]`.
 //!
 //! DIR should be on the disk that matters; the default is the current directory.
 
