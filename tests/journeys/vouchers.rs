@@ -1,30 +1,14 @@
 //! Refused at DATA, paid on a page, sent again.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::escrow::http;
 use crate::support::eventually;
 use crate::support::satchel::Satchel;
 use crate::support::smtp::{Smtp, plain};
 use crate::support::stranger::ALICE;
-
-/// One request to the web door; status and the rest.
-fn http(satchel: &Satchel, method: &str, path: &str, form: &str) -> (u16, String) {
-    let mut socket = TcpStream::connect(("127.0.0.1", satchel.ports.web)).unwrap();
-    let length = form.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: satchel.test\r\nConnection: close\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
-    );
-    socket.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, answer)
-}
 
 /// A mail of `author`, brought by a server that speaks for `reverse_path`; the reply to DATA.
 fn send(satchel: &Satchel, reverse_path: &str, author: &str, subject: &str) -> String {
